@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package ledger
+
+import (
+	"encoding/json"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+)
+
+// Kind is what a leaf records.
+type Kind string
+
+// Kinds of leaf.
+const (
+	KindCharterActivated Kind = "charter_activated"
+	KindIntervalSettled  Kind = "interval_settled"
+	KindReversal         Kind = "reversal"
+)
+
+// Leaf is one permanent record. Exactly one of the pointers is set, as Kind says.
+type Leaf struct {
+	Kind      Kind              `json:"kind"`
+	Community roll.CommunityID  `json:"community"`
+	Epoch     int64             `json:"epoch"`
+	At        energy.Instant    `json:"at"` // world time of the decision
+	Charter   *CharterActivated `json:"charter,omitempty"`
+	Settled   *IntervalSettled  `json:"settled,omitempty"`
+	Reversal  *Reversal         `json:"reversal,omitempty"`
+}
+
+// CharterActivated puts a charter in force from Effective on.
+type CharterActivated struct {
+	Hash      string          `json:"hash"` // hex SHA-256 of the canonical charter
+	Effective energy.Instant  `json:"effective"`
+	DecidedBy string          `json:"decided_by"` // "founding" until assemblies decide
+	Charter   charter.Charter `json:"charter"`
+}
+
+// IntervalSettled is the result of one interval. It holds totals and
+// commitments only: what members used stands in the annex.
+type IntervalSettled struct {
+	Interval     energy.Interval `json:"interval"`
+	Revision     int             `json:"revision"` // 0 at first, one more after each reversal
+	CharterHash  string          `json:"charter_hash"`
+	RulesVersion int             `json:"rules_version"`
+	Quality      energy.Quality  `json:"quality"`
+	Complete     bool            `json:"complete"` // false: settled at the deadline without all data
+	Pools        []PoolTotals    `json:"pools"`
+	Commitments  []string        `json:"commitments"` // hex, one for each annex row, in row order
+}
+
+// Reversal takes a settled interval back; the same transaction appends its
+// successor. The reversed leaf's postings are booked again with the opposite sign.
+type Reversal struct {
+	Leaf     int64           `json:"leaf"` // index of the leaf taken back
+	Interval energy.Interval `json:"interval"`
+	Reason   string          `json:"reason"`
+}
+
+// PoolTotals are one pool's sums in one interval; see scheduler/settlement for how they arise.
+type PoolTotals struct {
+	Pool        roll.PoolID   `json:"pool"`
+	Production  energy.Energy `json:"production"`
+	OwnUse      energy.Energy `json:"own_use"`      // production − export, by register
+	Consumption energy.Energy `json:"consumption"`  // own use + demand
+	Supply      energy.Energy `json:"supply"`       // Σ export
+	Demand      energy.Energy `json:"demand"`       // Σ import, with the residual of a one_meter connection
+	Shared      energy.Energy `json:"shared"`       // Σ shares straight from the sun
+	FromStorage energy.Energy `json:"from_storage"` // Σ shares out of storage
+	Charged     energy.Energy `json:"charged"`
+	ChargedGrid energy.Energy `json:"charged_grid"` // the part of Charged that came from the grid
+	Discharged  energy.Energy `json:"discharged"`
+	StorageLoss energy.Energy `json:"storage_loss"`
+	Residual    energy.Energy `json:"residual"` // one_meter: what the submeters don't explain; may be negative
+	GridImport  energy.Energy `json:"grid_import"`
+	GridExport  energy.Energy `json:"grid_export"`
+	Rounds      []Round       `json:"rounds"`
+}
+
+// Round is a round's certificate: enough to check a member's share from her own row.
+type Round struct {
+	Round     string         `json:"round"`
+	Source    Source         `json:"source"`
+	Method    charter.Method `json:"method"`
+	Pool      energy.Energy  `json:"pool"`   // what the round had to give
+	Demand    energy.Energy  `json:"demand"` // Σ eligible demand, after caps
+	Shared    energy.Energy  `json:"shared"`
+	LevelNum  int64          `json:"level_num"` // clearing level as a fraction: equal: share = min(demand, level) in mWh;
+	LevelDen  int64          `json:"level_den"` // proportional: share = demand · level. 0/0: nobody was eligible
+	Remainder int64          `json:"remainder"` // single milliwatt-hours handed out by largest remainder
+}
+
+// Source is where a round's energy comes from.
+type Source string
+
+// Sources.
+const (
+	FromSun     Source = "sun"
+	FromStorage Source = "storage"
+)
+
+// RowKind is what an annex row holds.
+type RowKind string
+
+// Kinds of annex row; the order of the constants is the order of rows in a leaf.
+const (
+	RowMember     RowKind = "member"     // Body: MemberRow
+	RowStorage    RowKind = "storage"    // Body: StorageRow
+	RowConnection RowKind = "connection" // Body: ConnectionRow
+)
+
+// Row is one line of the annex, the erasable part of a settled interval. Rows
+// are sorted by kind, then key.
+type Row struct {
+	Kind    RowKind         `json:"kind"`
+	Key     string          `json:"key"`     // member and pool, asset, or connection
+	Subject roll.MemberID   `json:"subject"` // whose personal data it is; empty: the community's
+	Body    json.RawMessage `json:"body"`    // canonical JSON
+}
+
+// MemberRow is a member's interval in one pool: what her meters said and what she got.
+type MemberRow struct {
+	Member roll.MemberID `json:"member"`
+	Pool   roll.PoolID   `json:"pool"`
+	Groups []roll.Group  `json:"groups,omitempty"`
+	Sites  []SiteInput   `json:"sites"`
+
+	Residual    energy.Energy `json:"residual"` // her part of a one_meter residual; may be negative
+	Demand      energy.Energy `json:"demand"`   // Σ import without community batteries, with residual
+	Supply      energy.Energy `json:"supply"`   // Σ export without community batteries
+	OwnUse      energy.Energy `json:"own_use"`
+	Share       energy.Energy `json:"share"`        // from the sun
+	FromStorage energy.Energy `json:"from_storage"` // from storage
+	Sold        energy.Energy `json:"sold"`         // her part of what others (or she) received from the sun
+	Stored      energy.Energy `json:"stored"`       // her part of what storage took from the sun
+	GridImport  energy.Energy `json:"grid_import"`  // demand − share − from_storage
+	GridExport  energy.Energy `json:"grid_export"`  // supply − sold − stored
+}
+
+// SiteInput are the validated register differences of one site.
+type SiteInput struct {
+	Site       roll.SiteID    `json:"site"`
+	Import     energy.Energy  `json:"import"`
+	Export     energy.Energy  `json:"export"`
+	Production energy.Energy  `json:"production"`
+	Quality    energy.Quality `json:"quality"`
+}
+
+// Stock is stored energy by origin.
+type Stock struct {
+	Own     energy.Energy `json:"own"`     // the owner's reserve, which nobody else touches
+	Commons energy.Energy `json:"commons"` // from the community's surplus
+	Grid    energy.Energy `json:"grid"`    // from the grid, or of unknown origin
+}
+
+// StorageRow is a battery's account for an interval:
+// opening + charged − discharged − loss + reconciled = closing, for each origin.
+type StorageRow struct {
+	Asset        roll.AssetID   `json:"asset"`
+	Pool         roll.PoolID    `json:"pool"`
+	Site         roll.SiteID    `json:"site"`
+	Placement    roll.Placement `json:"placement"`
+	Charged      energy.Energy  `json:"charged"`    // at its terminals
+	Discharged   energy.Energy  `json:"discharged"` // at its terminals
+	SoC          int64          `json:"soc"`        // measured at the interval's end, permille; -1 unknown
+	Capacity     energy.Energy  `json:"capacity"`
+	ChargeEff    int64          `json:"charge_eff"`    // millionths
+	DischargeEff int64          `json:"discharge_eff"` // millionths
+	Quality      energy.Quality `json:"quality"`
+
+	Opening    Stock `json:"opening"`
+	In         Stock `json:"in"`         // Charged, by origin
+	Out        Stock `json:"out"`        // Discharged, by origin
+	Loss       Stock `json:"loss"`       // falls on the origin that stored it
+	Reconciled Stock `json:"reconciled"` // correction to the measured state of charge; may be negative
+	Closing    Stock `json:"closing"`
+}
+
+// ConnectionRow is a one_meter connection's binding meter.
+type ConnectionRow struct {
+	Connection roll.ConnectionID `json:"connection"`
+	Pool       roll.PoolID       `json:"pool"`
+	Import     energy.Energy     `json:"import"`
+	Export     energy.Energy     `json:"export"`
+	Quality    energy.Quality    `json:"quality"`
+}
+
+// Entry is one side of a posting: debit positive, credit negative. The entries
+// of one leaf sum to zero in each pool.
+type Entry struct {
+	Pool    roll.PoolID   `json:"pool"`
+	Account string        `json:"account"`
+	Amount  energy.Energy `json:"amount"`
+}
