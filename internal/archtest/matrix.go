@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package archtest holds the house rules as data and checks them: which package
+// may import which, that the core stays pure, that there is no init function,
+// and that each file names its licence.
+//
+// The same matrix stands in docs/ARCHITECTURE.md. A test compares the two;
+// `go test ./internal/archtest -update` writes the document from the data.
+package archtest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Module is the path that all our packages begin with.
+const Module = "github.com/allmende-energy/allmende"
+
+// Rule says what the packages at Path may import. The rule with the longest
+// matching path holds; "x/..." matches x and everything below it.
+type Rule struct {
+	Path  string
+	Pure  bool     // part of the core: see Pure* below
+	Ours  []string // our own packages, patterns as in Path
+	Third []string // packages of others, patterns as in Path
+}
+
+// Matrix is the import matrix, from the ground up. Whatever is not listed may
+// not be imported, so that a new dependency between rooms, or on somebody
+// else's module, is a decision that a reader of the change can see.
+func Matrix() []Rule {
+	core := []string{"energy", "commons/...", "meters", "scheduler/..."}
+	grpc := []string{"google.golang.org/grpc/...", "google.golang.org/protobuf/..."}
+	with := func(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
+	return []Rule{
+		{Path: "energy", Pure: true},
+		{Path: "commons/roll", Pure: true, Ours: []string{"energy"}},
+		{Path: "commons/canon", Pure: true},
+		{Path: "commons/charter", Pure: true, Ours: []string{"energy", "commons/canon", "commons/roll"}},
+		{
+			Path: "commons/ledger", Pure: true,
+			Ours:  []string{"energy", "commons/canon", "commons/charter", "commons/roll"},
+			Third: []string{"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
+		},
+		{Path: "meters", Pure: true, Ours: []string{"energy", "commons/roll"}},
+		{Path: "scheduler/allocation", Pure: true, Ours: []string{"energy", "commons/charter", "commons/roll"}},
+		{Path: "scheduler/...", Pure: true, Ours: core},
+
+		{Path: "charters", Ours: []string{"energy", "commons/..."}, Third: []string{"github.com/goccy/go-yaml/..."}},
+		{Path: "internal/worldtime", Ours: []string{"energy"}},
+		{Path: "internal/config", Ours: []string{"energy", "commons/...", "charters"}, Third: []string{"github.com/goccy/go-yaml/..."}},
+		{Path: "internal/archtest"},
+
+		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus"}},
+		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters"}},
+		{
+			Path:  "gateway/sim",
+			Ours:  []string{"energy", "commons/roll", "meters", "internal/worldtime", "gateway/modbus", "gateway/sunspec"},
+			Third: []string{"github.com/goccy/go-yaml/..."},
+		},
+		{Path: "gateway/spool", Ours: []string{"energy", "commons/roll", "meters"}},
+		{Path: "gateway/guard", Ours: []string{"energy", "commons/roll", "meters", "internal/worldtime"}},
+		{
+			Path:  "gateway/uplink",
+			Ours:  []string{"energy", "commons/roll", "meters", "internal/worldtime", "gateway/guard", "gateway/spool", "proto/..."},
+			Third: grpc,
+		},
+		{
+			Path:  "gateway",
+			Ours:  []string{"energy", "commons/roll", "meters", "internal/worldtime", "gateway/..."},
+			Third: []string{"github.com/goccy/go-yaml/..."},
+		},
+
+		{
+			Path:  "coordinator/store",
+			Ours:  []string{"energy", "commons/...", "meters"},
+			Third: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/v3/...", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
+		},
+		{Path: "coordinator/authority", Ours: []string{"commons/roll"}},
+		{
+			Path:  "coordinator/api",
+			Ours:  with(core, "proto/...", "coordinator/store"),
+			Third: with(grpc, "github.com/grpc-ecosystem/grpc-gateway/v2/..."),
+		},
+		{
+			Path:  "coordinator",
+			Ours:  with(core, "charters", "dashboards", "internal/config", "internal/worldtime", "proto/...", "coordinator/..."),
+			Third: with(grpc, "golang.org/x/mod/sumdb/note"),
+		},
+
+		{Path: "dashboards"},
+		{
+			Path:  "proto/...",
+			Third: with(grpc, "github.com/grpc-ecosystem/grpc-gateway/v2/...", "google.golang.org/genproto/googleapis/api/annotations"),
+		},
+		{
+			Path:  "cmd/allmende",
+			Ours:  []string{"..."},
+			Third: []string{"github.com/alecthomas/kong", "golang.org/x/mod/sumdb/note", "golang.org/x/term"},
+		},
+	}
+}
+
+// TestLibraries may be imported by tests everywhere, and by nothing else.
+func TestLibraries() []string {
+	return []string{
+		"go.uber.org/goleak",
+		"pgregory.net/rapid",
+		"github.com/rogpeppe/go-internal/...",
+	}
+}
+
+// PureStandard is the part of the standard library that the core may import:
+// no clock, files, network, randomness or logs. Package time is there for its
+// types; PureBannedCalls names what may not be called.
+func PureStandard() []string {
+	return []string{
+		"bytes", "cmp", "container/heap", "context", "crypto/ed25519", "crypto/hmac", "crypto/sha256",
+		"encoding", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json",
+		"errors", "fmt", "hash", "io", "iter", "maps", "math", "math/big", "math/bits", "reflect",
+		"slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf16", "unicode/utf8",
+	}
+}
+
+// PureBannedCalls are the names of allowed packages that the core may not use,
+// because they read a clock, wait, read files, print, or make fractions.
+func PureBannedCalls() map[string][]string {
+	return map[string][]string{
+		"time": {
+			"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Timer", "Ticker",
+			"Local", "LoadLocation",
+		},
+		"fmt":     {"Print", "Printf", "Println", "Scan", "Scanf", "Scanln"},
+		"strconv": {"ParseFloat", "FormatFloat", "AppendFloat", "ParseComplex", "FormatComplex"},
+		"big":     {"Float", "NewFloat", "ParseFloat"},
+	}
+}
+
+// Find returns the rule that holds for one of our packages, by its path below
+// the module.
+func Find(rules []Rule, pkg string) (Rule, bool) {
+	best, found := Rule{}, false
+	for _, r := range rules {
+		if match(r.Path, pkg) && (!found || len(r.Path) > len(best.Path)) {
+			best, found = r, true
+		}
+	}
+	return best, found
+}
+
+// Violation says why a package under rule r may not import path, or is empty.
+func (r Rule) Violation(path string) string {
+	own, isOurs := strings.CutPrefix(path, Module+"/")
+	switch {
+	case isOurs:
+		if !matchAny(r.Ours, own) {
+			return fmt.Sprintf("%s may not import our %s", r.Path, own)
+		}
+	case isThird(path):
+		if !matchAny(r.Third, path) {
+			return fmt.Sprintf("%s may not import %s", r.Path, path)
+		}
+	case r.Pure && !slices.Contains(PureStandard(), path):
+		return fmt.Sprintf("%s is core and may not import %s", r.Path, path)
+	}
+	return ""
+}
+
+// Table is the matrix as a Markdown table.
+func Table(rules []Rule) string {
+	var b strings.Builder
+	b.WriteString("| package | core | may import of ours | and of others |\n| --- | --- | --- | --- |\n")
+	for _, r := range rules {
+		core := ""
+		if r.Pure {
+			core = "yes"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(r.Path), core, code(r.Ours...), code(r.Third...))
+	}
+	return b.String()
+}
+
+func code(paths ...string) string {
+	if len(paths) == 0 {
+		return "nothing"
+	}
+	return "`" + strings.Join(paths, "` `") + "`"
+}
+
+// isThird tells somebody else's package from the standard library, whose paths
+// have no dot in their first element.
+func isThird(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return strings.Contains(first, ".")
+}
+
+func matchAny(patterns []string, path string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return match(p, path) })
+}
+
+// match compares a path with a pattern: exact, "x/..." for x and all below, "..." for everything.
+func match(pattern, path string) bool {
+	if pattern == "..." {
+		return true
+	}
+	stem, below := strings.CutSuffix(pattern, "/...")
+	return path == stem || below && strings.HasPrefix(path, stem+"/")
+}
