@@ -147,6 +147,9 @@ type SiteInput struct {
 	Export     energy.Energy  `json:"export"`
 	Production energy.Energy  `json:"production"`
 	Quality    energy.Quality `json:"quality"`
+	// Metered is false where production has no meter of its own; own use is then
+	// unknown and taken as zero.
+	Metered bool `json:"production_metered"`
 }
 
 // Stock is stored energy by origin.
