@@ -1,0 +1,96 @@
+# Targets carry their description behind "##"; bare `make` lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+BUF_VERSION := v1.70.0
+LINT_VERSION := v2.15.0
+
+TOOLS := $(CURDIR)/.cache/tools
+BUF := $(TOOLS)/buf-$(BUF_VERSION)
+LINT := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+WEB := dashboards/web
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/allmende (needs Go alone)
+	CGO_ENABLED=0 go build -trimpath -o bin/allmende ./cmd/allmende
+
+.PHONY: demo
+demo: build ## run a simulated community, page on http://127.0.0.1:8080 (needs Go alone; ARGS="--speed 60")
+	@bin/allmende demo $(ARGS)
+
+.PHONY: test
+test: needs vet test-go test-web e2e ## everything: installs what is missing, then vet, race tests, web tests, browser
+
+.PHONY: needs
+needs: ## install what the tests need beyond Go: npm packages, Chromium, Modbus peers
+	@tools/needs.sh
+	@tools/npm-ci.sh $(WEB)
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+.PHONY: test-go
+test-go: ## Go tests under the race detector
+	go test -race -timeout 15m ./...
+
+.PHONY: test-web
+test-web: $(WEB)/node_modules ## type check and unit tests of the page
+	cd $(WEB) && npm run --silent check && npm run --silent test
+
+.PHONY: e2e
+e2e: build $(WEB)/node_modules ## the page in a headless browser against a running demo
+	@tools/e2e.sh
+
+.PHONY: bench
+bench: ## benchmarks, with allocations
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (5s unless told otherwise)
+	@tools/fuzz.sh $(or $(FUZZTIME),5s)
+
+.PHONY: generate
+generate: $(BUF) .cache/googleapis/google/api/http.proto ## the Go code and the OpenAPI description from proto/
+	$(BUF) lint
+	$(BUF) generate
+	go test -count=1 -run TestDocumentShowsTheMatrix ./internal/archtest -update
+
+.PHONY: web
+web: $(WEB)/node_modules ## rebuild the embedded page in dashboards/dist
+	cd $(WEB) && npm run --silent build
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	$(LINT) run
+
+.PHONY: check
+check: lint generate web ## lint, generate, rebuild the page, then assert a clean tree (commit first)
+	go mod tidy -diff
+	@tools/clean-tree.sh
+
+.PHONY: clean
+clean: ## remove what make has built or fetched
+	rm -rf bin .cache $(WEB)/node_modules tools/node_modules
+
+$(WEB)/node_modules: $(WEB)/package-lock.json
+	@tools/npm-ci.sh $(WEB)
+
+# Google's http.proto and annotations.proto, copied from an npm package: nothing is vendored.
+.cache/googleapis/google/api/http.proto: tools/package-lock.json
+	@tools/npm-ci.sh tools
+	mkdir -p $(@D)
+	cp tools/node_modules/google-proto-files/google/api/{annotations,http}.proto $(@D)/
+
+$(BUF):
+	@tools/go-tool.sh $@ github.com/bufbuild/buf/cmd/buf $(BUF_VERSION)
+
+$(LINT):
+	@tools/go-tool.sh $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint $(LINT_VERSION)
