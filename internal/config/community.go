@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+)
+
+// The fields of community.yaml. Units stand last in a name.
+type (
+	communityFile struct {
+		ID          string           `yaml:"id"`
+		Name        string           `yaml:"name"`
+		Timezone    string           `yaml:"timezone"`
+		Members     []memberFile     `yaml:"members"`
+		Connections []connectionFile `yaml:"connections"`
+		Sites       []siteFile       `yaml:"sites"`
+		Assets      []assetFile      `yaml:"assets"`
+		Gateways    []gatewayFile    `yaml:"gateways"`
+	}
+	memberFile struct {
+		ID     string   `yaml:"id"`
+		Name   string   `yaml:"name"`
+		Groups []string `yaml:"groups"`
+	}
+	connectionFile struct {
+		ID          string `yaml:"id"`
+		Kind        string `yaml:"kind"`
+		Meter       string `yaml:"meter"`
+		ImportLimit watts  `yaml:"import_limit_w"`
+		ExportLimit watts  `yaml:"export_limit_w"`
+	}
+	siteFile struct {
+		ID         string  `yaml:"id"`
+		Member     string  `yaml:"member"`
+		Connection string  `yaml:"connection"`
+		Latitude   degrees `yaml:"latitude"`
+		Longitude  degrees `yaml:"longitude"`
+	}
+	assetFile struct {
+		ID         string       `yaml:"id"`
+		Kind       string       `yaml:"kind"`
+		Site       string       `yaml:"site"`
+		Connection string       `yaml:"connection"`
+		Owner      string       `yaml:"owner"`
+		Gateway    string       `yaml:"gateway"`
+		Battery    *batteryFile `yaml:"battery"`
+	}
+	batteryFile struct {
+		Capacity     kwh         `yaml:"capacity_kwh"`
+		MaxCharge    watts       `yaml:"max_charge_w"`
+		MaxDischarge watts       `yaml:"max_discharge_w"`
+		MinSoC       *permille   `yaml:"min_soc_percent"`
+		MaxSoC       *permille   `yaml:"max_soc_percent"`
+		ReserveSoC   *permille   `yaml:"reserve_soc_percent"`
+		ChargeEff    *millionths `yaml:"charge_efficiency_percent"`
+		DischargeEff *millionths `yaml:"discharge_efficiency_percent"`
+		Placement    string      `yaml:"placement"`
+		Dispatchable bool        `yaml:"dispatchable"`
+	}
+	gatewayFile struct {
+		ID   string `yaml:"id"`
+		Name string `yaml:"name"`
+	}
+)
+
+// Defaults of a battery that states none: the whole capacity, and losses of a
+// usual lithium battery with its inverter (0.9 there and back).
+const (
+	defaultMinSoC     = 0
+	defaultMaxSoC     = 1_000
+	defaultEfficiency = 948_683 // √0.9 in millionths
+)
+
+// LoadCommunity reads and checks the register in a file.
+func LoadCommunity(path string) (roll.Community, error) {
+	src, err := readFile(path)
+	if err != nil {
+		return roll.Community{}, err
+	}
+	return DecodeCommunity(path, src)
+}
+
+// DecodeCommunity reads and checks a register. The error is a [Problems] that
+// holds everything that is wrong; file is the name it is reported under.
+func DecodeCommunity(file string, src []byte) (roll.Community, error) {
+	var f communityFile
+	lines, found := decode(file, src, &f)
+	c := f.community()
+	if len(found) == 0 || len(lines) > 0 {
+		found = append(found, checkCommunity(file, &c, lines, found)...)
+	}
+	if err := found.orNil(); err != nil {
+		return roll.Community{}, err
+	}
+	return c, nil
+}
+
+// checkCommunity runs the register's own checks and gives each problem its
+// line. What decoding has reported already is not reported again.
+func checkCommunity(file string, c *roll.Community, lines map[string]int, known Problems) Problems {
+	var out Problems
+	var found roll.Problems
+	if err := c.Validate(); err != nil && !errors.As(err, &found) {
+		return Problems{{file, 0, "", err.Error()}}
+	}
+	if _, err := time.LoadLocation(c.Timezone); err != nil && c.Timezone != "" {
+		found = append(found, roll.Problem{Field: "timezone", Reason: fmt.Sprintf("%.60q is no IANA time zone: write one such as Europe/Vienna", c.Timezone)})
+	}
+	for _, p := range found {
+		if !reported(known, p.Field) && len(out) < maxProblems {
+			out = append(out, Problem{file, nearestLine(lines, p.Field), p.Field, p.Reason})
+		}
+	}
+	return out
+}
+
+func reported(known Problems, field string) bool {
+	for _, p := range known {
+		if p.Field == field {
+			return true
+		}
+	}
+	return false
+}
+
+// nearestLine is the line of a field or, where it is absent, of what it belongs in.
+func nearestLine(lines map[string]int, field string) int {
+	for field != "" {
+		if line, ok := lines[field]; ok {
+			return line
+		}
+		field = field[:max(strings.LastIndexAny(field, ".["), 0)]
+	}
+	return 0
+}
+
+func (f *communityFile) community() roll.Community {
+	c := roll.Community{ID: roll.CommunityID(f.ID), Name: f.Name, Timezone: f.Timezone}
+	for _, m := range f.Members {
+		member := roll.Member{ID: roll.MemberID(m.ID), Name: m.Name}
+		for _, g := range m.Groups {
+			member.Groups = append(member.Groups, roll.Group(g))
+		}
+		c.Members = append(c.Members, member)
+	}
+	for _, n := range f.Connections {
+		c.Connections = append(c.Connections, roll.Connection{
+			ID: roll.ConnectionID(n.ID), Kind: roll.ConnectionKind(n.Kind), Meter: roll.AssetID(n.Meter),
+			ImportLimit: energy.Power(n.ImportLimit), ExportLimit: energy.Power(n.ExportLimit),
+		})
+	}
+	for _, s := range f.Sites {
+		c.Sites = append(c.Sites, roll.Site{
+			ID: roll.SiteID(s.ID), Member: roll.MemberID(s.Member), Connection: roll.ConnectionID(s.Connection),
+			Latitude: string(s.Latitude), Longitude: string(s.Longitude),
+		})
+	}
+	for _, a := range f.Assets {
+		c.Assets = append(c.Assets, roll.Asset{
+			ID: roll.AssetID(a.ID), Kind: roll.AssetKind(a.Kind), Site: roll.SiteID(a.Site),
+			Connection: roll.ConnectionID(a.Connection), Owner: roll.MemberID(a.Owner),
+			Gateway: roll.GatewayID(a.Gateway), Battery: a.Battery.data(),
+		})
+	}
+	for _, g := range f.Gateways {
+		c.Gateways = append(c.Gateways, roll.Gateway{ID: roll.GatewayID(g.ID), Name: g.Name})
+	}
+	return c
+}
+
+func (b *batteryFile) data() *roll.BatteryData {
+	if b == nil {
+		return nil
+	}
+	d := &roll.BatteryData{
+		Capacity: energy.Energy(b.Capacity), MaxCharge: energy.Power(b.MaxCharge), MaxDischarge: energy.Power(b.MaxDischarge),
+		MinSoC: defaultMinSoC, MaxSoC: defaultMaxSoC, ChargeEff: defaultEfficiency, DischargeEff: defaultEfficiency,
+		Placement: roll.Placement(b.Placement), Dispatchable: b.Dispatchable,
+	}
+	if b.MinSoC != nil {
+		d.MinSoC = int64(*b.MinSoC)
+	}
+	if b.MaxSoC != nil {
+		d.MaxSoC = int64(*b.MaxSoC)
+	}
+	d.ReserveSoC = d.MinSoC
+	if b.ReserveSoC != nil {
+		d.ReserveSoC = int64(*b.ReserveSoC)
+	}
+	if b.ChargeEff != nil {
+		d.ChargeEff = int64(*b.ChargeEff)
+	}
+	if b.DischargeEff != nil {
+		d.DischargeEff = int64(*b.DischargeEff)
+	}
+	return d
+}
+
+// readFile reads a bounded file.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not there: run `allmende init` for a new folder, or name the right one with --dir", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	if info.Size() > maxFile {
+		return nil, Problems{{path, 0, "", fmt.Sprintf("larger than %d MiB: this is not a file that a person wrote, check its path", maxFile>>20)}}
+	}
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	return src, nil
+}
