@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package scheduler
+
+import (
+	"crypto/sha256"
+	"slices"
+
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
+)
+
+// settledIntervals is what the state machine remembers of the ledger: enough
+// to go on from it and to notice when late data make an interval differ.
+// Invariant: everything before next is settled, nothing from next on is.
+type settledIntervals struct {
+	length    energy.Span
+	next      energy.Interval
+	startedAt energy.Instant
+	byStart   map[energy.Instant]*settledInterval
+	dirty     map[energy.Instant]energy.Instant // interval → when late data touched it first
+	inFlight  []*settledInterval                // leaves under way, in order; nil for a leaf that is no interval
+	busy      bool                              // a Store is under way
+}
+
+type settledInterval struct {
+	interval energy.Interval
+	index    int64 // of its leaf, -1 while under way
+	revision int
+	complete bool
+	digest   [sha256.Size]byte // of its rows
+	closing  map[roll.AssetID]ledger.Stock
+	members  map[roll.MemberID]sums
+}
+
+// sums are what pages show of a member's settled interval.
+type sums struct{ share, consumption energy.Energy }
+
+func newSettledIntervals(cfg Config) settledIntervals {
+	first := energy.IntervalAt(cfg.Effective, cfg.Charter.Interval)
+	if first.Start < cfg.Effective {
+		first = first.Next()
+	}
+	return settledIntervals{
+		length: cfg.Charter.Interval, next: first,
+		byStart: map[energy.Instant]*settledInterval{}, dirty: map[energy.Instant]energy.Instant{},
+	}
+}
+
+// touch notes that values between two instants may have changed. Samples that
+// are read back at start were settled once already, unless the interval was
+// incomplete then.
+func (l *settledIntervals) touch(from, to, now energy.Instant, replayed bool) {
+	for iv := energy.IntervalAt(from, l.length); iv.Start <= to && iv.Start < l.next.Start; iv = iv.Next() {
+		s := l.byStart[iv.Start]
+		if s == nil || (replayed && s.complete) {
+			continue
+		}
+		if _, known := l.dirty[iv.Start]; !known {
+			l.dirty[iv.Start] = now
+		}
+	}
+}
+
+// forget drops what lies before the horizon.
+func (l *settledIntervals) forget(before energy.Instant) {
+	for start := range l.byStart {
+		if start < before {
+			delete(l.byStart, start)
+			delete(l.dirty, start)
+		}
+	}
+}
+
+// dirtyInOrder are the touched intervals, oldest first: storage accounts run on
+// from one to the next.
+func (l *settledIntervals) dirtyInOrder() []energy.Instant {
+	starts := make([]energy.Instant, 0, len(l.dirty))
+	for start := range l.dirty {
+		starts = append(starts, start)
+	}
+	slices.Sort(starts)
+	return starts
+}
+
+func newSettledInterval(set ledger.IntervalSettled, rows []ledger.Row, index int64) *settledInterval {
+	s := &settledInterval{
+		interval: set.Interval, index: index, revision: set.Revision, complete: set.Complete,
+		digest: digest(rows), closing: map[roll.AssetID]ledger.Stock{}, members: map[roll.MemberID]sums{},
+	}
+	// Rows that don't decode were erased or damaged; verification says so, and
+	// the present does not depend on them.
+	in, err := settlement.FromRows(set, rows)
+	if err != nil {
+		return s
+	}
+	for _, b := range in.Storage {
+		s.closing[b.Asset] = b.Closing
+	}
+	for _, m := range in.Members {
+		sum := s.members[m.Member]
+		sum.share += m.Share + m.FromStorage
+		sum.consumption += m.OwnUse + m.Demand
+		s.members[m.Member] = sum
+	}
+	return s
+}
+
+func digest(rows []ledger.Row) [sha256.Size]byte {
+	h := sha256.New()
+	for _, r := range rows {
+		h.Write([]byte(r.Kind))
+		h.Write([]byte{0})
+		h.Write([]byte(r.Key))
+		h.Write([]byte{0})
+		h.Write(r.Body)
+		h.Write([]byte{0})
+	}
+	var d [sha256.Size]byte
+	h.Sum(d[:0])
+	return d
+}
+
+func (e Restored) apply(s *State, _ *effects) {
+	s.ledger.byStart[e.Settled.Interval.Start] = newSettledInterval(e.Settled, e.Rows, e.Index)
+	if next := e.Settled.Interval.Next(); next.Start > s.ledger.next.Start {
+		s.ledger.next = next
+	}
+}
+
+func (e Committed) apply(s *State, _ *effects) {
+	for i, iv := range s.ledger.inFlight {
+		if iv != nil {
+			iv.index = e.FirstIndex + int64(i)
+		}
+	}
+	s.ledger.inFlight, s.ledger.busy = nil, false
+}

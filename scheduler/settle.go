@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package scheduler
+
+import (
+	"maps"
+
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/meters"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
+)
+
+// slice bounds how many intervals one tick settles or looks at again, so that
+// a long re-settlement never holds up the live loop.
+const slice = 16
+
+// restartGrace is how long after a start no deadline falls: gateways that were
+// cut off with us are given the time to bring what they kept.
+const restartGrace = energy.QuarterHour
+
+// settleDue settles what is due, oldest first: intervals that late data
+// touched, then the next ones that are complete or past their deadline.
+func (s *State) settleDue(out *effects) {
+	if s.ledger.busy {
+		return
+	}
+	var leaves []PendingLeaf
+	left := slice
+	for _, start := range s.ledger.dirtyInOrder() {
+		if left == 0 {
+			break
+		}
+		left--
+		leaves = append(leaves, s.resettle(start)...)
+	}
+	for ; left > 0 && s.ledger.next.End() <= s.now; left-- {
+		leaf, ok := s.settleNext()
+		if !ok {
+			break
+		}
+		leaves = append(leaves, leaf)
+	}
+	if len(leaves) > 0 {
+		s.ledger.busy = true
+		out.add(Store{leaves})
+	}
+	if horizon := s.now.Add(-s.cfg.Horizon); s.ledger.next.Start > horizon {
+		s.ledger.forget(horizon)
+	}
+}
+
+// overdue says whether an interval is settled without waiting any longer.
+func (s *State) overdue(iv energy.Interval, since energy.Instant) bool {
+	grace := min(s.cfg.Charter.SettleAfter, restartGrace)
+	return s.now >= max(iv.End(), since).Add(s.cfg.Charter.SettleAfter) && s.now >= s.ledger.startedAt.Add(grace)
+}
+
+func (s *State) settleNext() (PendingLeaf, bool) {
+	iv := s.ledger.next
+	in, complete := s.inputs(iv)
+	if !complete && !s.overdue(iv, iv.End()) {
+		return PendingLeaf{}, false
+	}
+	leaf, done, err := s.settleInterval(in, complete, 0)
+	if err != nil {
+		return PendingLeaf{}, false // checked inputs settle; see TestEveryInputSettles
+	}
+	s.ledger.next = iv.Next()
+	s.ledger.byStart[iv.Start] = done
+	s.ledger.inFlight = append(s.ledger.inFlight, done)
+	delete(s.ledger.dirty, iv.Start)
+	return leaf, true
+}
+
+// resettle looks at a touched interval again: if it comes out differently, the
+// old leaf is reversed and a new one follows. While data are still missing it
+// waits for them, but no longer than a first settlement would.
+func (s *State) resettle(start energy.Instant) []PendingLeaf {
+	old := s.ledger.byStart[start]
+	in, complete := s.inputs(old.interval)
+	if !complete && !s.overdue(old.interval, s.ledger.dirty[start]) {
+		return nil
+	}
+	delete(s.ledger.dirty, start)
+	leaf, done, err := s.settleInterval(in, complete, old.revision+1)
+	if err != nil || (done.digest == old.digest && done.complete == old.complete) {
+		return nil
+	}
+	s.ledger.byStart[start] = done
+	s.ledger.inFlight = append(s.ledger.inFlight, nil, done)
+	if next := old.interval.Next(); !maps.Equal(done.closing, old.closing) && s.ledger.byStart[next.Start] != nil {
+		s.ledger.dirty[next.Start] = old.interval.End() // its accounts open differently now
+	}
+	reason := "late or corrected meter data"
+	if complete && !old.complete {
+		reason = "the missing meter data came"
+	}
+	reversal := ledger.Leaf{
+		Kind: ledger.KindReversal, Community: s.cfg.Community.ID,
+		Reversal: &ledger.Reversal{Leaf: old.index, Interval: old.interval, Reason: reason},
+	}
+	return []PendingLeaf{{Leaf: reversal}, leaf}
+}
+
+func (s *State) settleInterval(in settlement.Input, complete bool, revision int) (PendingLeaf, *settledInterval, error) {
+	res, err := s.settle.Settle(&s.cfg.Charter, in)
+	if err != nil {
+		return PendingLeaf{}, nil, err
+	}
+	rows, err := res.Rows(func(a roll.AssetID) roll.MemberID { return s.book.owner[a] })
+	if err != nil {
+		return PendingLeaf{}, nil, err
+	}
+	set := ledger.IntervalSettled{
+		Interval: in.Interval, Revision: revision,
+		CharterHash: s.cfg.CharterHash, RulesVersion: s.cfg.Charter.RulesVersion,
+		Quality: res.Quality, Complete: complete, Pools: res.Pools,
+	}
+	leaf := ledger.Leaf{Kind: ledger.KindIntervalSettled, Community: s.cfg.Community.ID, Settled: &set}
+	return PendingLeaf{leaf, rows}, newSettledInterval(set, rows, -1), nil
+}
+
+func (s *State) storeCharter(out *effects) {
+	leaf := ledger.Leaf{
+		Kind: ledger.KindCharterActivated, Community: s.cfg.Community.ID,
+		Charter: &ledger.CharterActivated{
+			Hash: s.cfg.CharterHash, Effective: s.cfg.Effective, DecidedBy: "founding", Charter: s.cfg.Charter,
+		},
+	}
+	s.ledger.busy, s.ledger.inFlight = true, []*settledInterval{nil}
+	out.add(Store{[]PendingLeaf{{Leaf: leaf}}})
+}
+
+// inputs gathers an interval's register differences. complete means that every
+// register has a sample at or after the interval's end.
+func (s *State) inputs(iv energy.Interval) (in settlement.Input, complete bool) {
+	g := gather{state: s, iv: iv, complete: true}
+	in.Interval = iv
+	for _, site := range s.book.sites {
+		row := g.site(site)
+		n := len(in.Members)
+		if n > 0 && in.Members[n-1].Member == site.member && in.Members[n-1].Pool == site.pool {
+			in.Members[n-1].Sites = append(in.Members[n-1].Sites, row)
+			continue
+		}
+		in.Members = append(in.Members, ledger.MemberRow{
+			Member: site.member, Pool: site.pool, Groups: s.book.groups[site.member], Sites: []ledger.SiteInput{row},
+		})
+	}
+	for _, b := range s.book.batteries {
+		in.Storage = append(in.Storage, g.battery(b))
+	}
+	for _, b := range s.book.bindings {
+		row := ledger.ConnectionRow{Connection: b.connection, Pool: b.pool}
+		row.Import = g.register(b.meter, meters.Import, b.maxPower, &row.Quality)
+		row.Export = g.register(b.meter, meters.Export, b.maxPower, &row.Quality)
+		in.Connections = append(in.Connections, row)
+	}
+	return in, g.complete
+}
+
+// gather reads registers over one interval.
+type gather struct {
+	state    *State
+	iv       energy.Interval
+	complete bool
+}
+
+func (g *gather) register(a roll.AssetID, r meters.Register, limit energy.Power, q *energy.Quality) energy.Energy {
+	track := g.state.tracks[meters.Key{Asset: a, Register: r}]
+	if track == nil {
+		track = &meters.Track{}
+	}
+	v := track.Difference(g.iv, meters.Limits{MaxGap: g.state.cfg.MaxGap, MaxPower: limit})
+	*q = q.Worse(v.Quality)
+	g.complete = g.complete && v.State == meters.Complete
+	return v.Energy
+}
+
+func (g *gather) site(s siteEntry) ledger.SiteInput {
+	row := ledger.SiteInput{Site: s.id, Metered: len(s.inverters) > 0}
+	row.Import = g.register(s.meter, meters.Import, s.maxPower, &row.Quality)
+	row.Export = g.register(s.meter, meters.Export, s.maxPower, &row.Quality)
+	for _, inv := range s.inverters {
+		row.Production += g.register(inv, meters.Production, s.maxPower, &row.Quality)
+	}
+	return row
+}
+
+func (g *gather) battery(b batteryEntry) ledger.StorageRow {
+	row := ledger.StorageRow{
+		Asset: b.id, Pool: b.pool, Site: b.site, Placement: b.Placement,
+		Capacity: b.Capacity, ChargeEff: b.ChargeEff, DischargeEff: b.DischargeEff,
+	}
+	limit := 2 * max(b.MaxCharge, b.MaxDischarge) // inverters overshoot
+	row.Charged = g.register(b.id, meters.Charged, limit, &row.Quality)
+	row.Discharged = g.register(b.id, meters.Discharged, limit, &row.Quality)
+	row.SoC = g.soc(b.id, g.iv.End())
+	before := g.state.ledger.byStart[g.iv.Start.Add(-g.iv.Length)]
+	if before != nil {
+		if stock, known := before.closing[b.id]; known {
+			row.Opening = stock
+			return row
+		}
+	}
+	row.Opening = settlement.Opening(b.Capacity, g.soc(b.id, g.iv.Start), b.ReserveSoC)
+	return row
+}
+
+func (g *gather) soc(a roll.AssetID, at energy.Instant) int64 {
+	for _, r := range [2]meters.Register{meters.Discharged, meters.Charged} {
+		if t := g.state.tracks[meters.Key{Asset: a, Register: r}]; t != nil {
+			if soc := t.SoCAt(at, g.state.cfg.MaxGap); soc >= 0 {
+				return soc
+			}
+		}
+	}
+	return -1
+}

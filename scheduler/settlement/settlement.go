@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package settlement books one interval: from validated register differences,
+// under a charter, to shares, storage accounts and totals. It is a pure
+// function; the ledger's verifier runs the same one again years later.
+//
+// The order of a pool: own load (it never reaches the meter), members, storage,
+// export. In symbols, with everything in milliwatt-hours and without the
+// community's batteries in import and export:
+//
+//	supply  P = Σ export        demand  M = Σ import
+//	shared  S = allocation(P)   charged from the commons  Cc = min(C, P − S)
+//	from storage  T = allocation(D) over what demand is left
+//	grid import = M + C − S − T − Cc     grid export = P + D − S − T − Cc
+package settlement
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/allocation"
+)
+
+// Input is what was measured. Of each row only the input fields are read: a
+// member's sites and groups, a battery's measurements and opening stock, a
+// connection's binding meter.
+type Input struct {
+	Interval    energy.Interval
+	Members     []ledger.MemberRow
+	Storage     []ledger.StorageRow
+	Connections []ledger.ConnectionRow
+}
+
+// Result is the settled interval, rows sorted as the ledger sorts them.
+type Result struct {
+	Pools       []ledger.PoolTotals
+	Members     []ledger.MemberRow
+	Storage     []ledger.StorageRow
+	Connections []ledger.ConnectionRow
+	Quality     energy.Quality
+}
+
+// Settler settles intervals and reuses its buffers between them. The zero value is ready.
+type Settler struct {
+	work allocation.Workspace
+}
+
+// Settle books the interval under the charter. It refuses inputs that
+// contradict themselves, naming the row.
+func (s *Settler) Settle(ch *charter.Charter, in Input) (Result, error) {
+	if err := in.check(); err != nil {
+		return Result{}, err
+	}
+	res := Result{
+		Members:     slices.Clone(in.Members),
+		Storage:     slices.Clone(in.Storage),
+		Connections: slices.Clone(in.Connections),
+	}
+	sortRows(&res)
+	seed := allocation.SeedOf(in.Interval)
+	for _, id := range poolsOf(res) {
+		p := newPool(s, ch, seed, id, &res)
+		if err := p.settle(); err != nil {
+			return Result{}, fmt.Errorf("settling %v, pool %q: %w", in.Interval, id, err)
+		}
+		res.Pools = append(res.Pools, p.totals)
+	}
+	res.Quality = quality(res)
+	return res, nil
+}
+
+func (in Input) check() error {
+	type key struct {
+		m roll.MemberID
+		p roll.PoolID
+	}
+	seen := map[key]bool{}
+	for _, m := range in.Members {
+		k := key{m.Member, m.Pool}
+		if seen[k] {
+			return fmt.Errorf("settling %v: member %q stands twice in pool %q", in.Interval, m.Member, m.Pool)
+		}
+		seen[k] = true
+		for _, site := range m.Sites {
+			if site.Import < 0 || site.Export < 0 || site.Production < 0 {
+				return fmt.Errorf("settling %v: site %q has a negative register difference", in.Interval, site.Site)
+			}
+		}
+	}
+	for _, b := range in.Storage {
+		switch {
+		case b.Charged < 0 || b.Discharged < 0:
+			return fmt.Errorf("settling %v: battery %q has a negative register difference", in.Interval, b.Asset)
+		case b.ChargeEff <= 0 || b.ChargeEff > million || b.DischargeEff <= 0 || b.DischargeEff > million:
+			return fmt.Errorf("settling %v: battery %q has an efficiency outside 0 to 1", in.Interval, b.Asset)
+		case b.Opening.Own < 0 || b.Opening.Commons < 0 || b.Opening.Grid < 0:
+			return fmt.Errorf("settling %v: battery %q opens with a negative stock", in.Interval, b.Asset)
+		}
+	}
+	return nil
+}
+
+func sortRows(r *Result) {
+	slices.SortFunc(r.Members, func(a, b ledger.MemberRow) int {
+		if a.Pool != b.Pool {
+			return compare(a.Pool, b.Pool)
+		}
+		return compare(a.Member, b.Member)
+	})
+	slices.SortFunc(r.Storage, func(a, b ledger.StorageRow) int { return compare(a.Asset, b.Asset) })
+	slices.SortFunc(r.Connections, func(a, b ledger.ConnectionRow) int { return compare(a.Connection, b.Connection) })
+}
+
+func compare[T ~string](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func poolsOf(r Result) []roll.PoolID {
+	var ids []roll.PoolID
+	for _, m := range r.Members {
+		ids = append(ids, m.Pool)
+	}
+	for _, b := range r.Storage {
+		ids = append(ids, b.Pool)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+func quality(r Result) energy.Quality {
+	q := energy.Good
+	for _, m := range r.Members {
+		for _, s := range m.Sites {
+			q = q.Worse(s.Quality)
+		}
+	}
+	for _, b := range r.Storage {
+		q = q.Worse(b.Quality)
+	}
+	for _, c := range r.Connections {
+		q = q.Worse(c.Quality)
+	}
+	return q
+}
