@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package modbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Limits of one request, from the Modbus application protocol 1.1b3, 6.3 and 6.12.
+const (
+	MaxRead  = 125 // registers
+	MaxWrite = 123 // registers
+)
+
+// Config says how to reach a bus. The zero value of each duration takes the default.
+type Config struct {
+	// URL is tcp://host:port.
+	URL string
+	// Timeout bounds one exchange, and the wait for a connection; default 1 s.
+	Timeout time.Duration
+	// ConnectDelay is the quiet that the device needs after connecting
+	// (Huawei: 1.5 s); default none.
+	ConnectDelay time.Duration
+	// RequestGap is the quiet that the device needs between requests; default none.
+	RequestGap time.Duration
+}
+
+const defaultTimeout = time.Second
+
+// Validate says what is wrong with c, nil if nothing is.
+func (c Config) Validate() error {
+	rest, ok := strings.CutPrefix(c.URL, "tcp://")
+	if !ok {
+		return fmt.Errorf("modbus url %q: write it as tcp://host:port", c.URL)
+	}
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil || host == "" || port == "" {
+		return fmt.Errorf("modbus url %q: write it as tcp://host:port, such as tcp://192.168.1.20:502", c.URL)
+	}
+	const most = time.Minute
+	for name, d := range map[string]time.Duration{
+		"timeout": c.Timeout, "connect delay": c.ConnectDelay, "request gap": c.RequestGap,
+	} {
+		if d < 0 || d > most {
+			return fmt.Errorf("modbus %s of %s: must be between 0 and %s", name, d, most)
+		}
+	}
+	return nil
+}
+
+// Bus is one Modbus connection and the units behind it. Its methods may be
+// called from any goroutine; they wait for [Bus.Run] to do the work.
+type Bus struct {
+	cfg     Config
+	reads   chan *request
+	writes  chan *request
+	done    chan struct{} // closed when Run has ended
+	started atomic.Bool
+}
+
+// request is one exchange somebody waits for. values is nil for a read.
+type request struct {
+	ctx    context.Context //nolint:containedctx // a request travels to the owner with its caller's context
+	unit   uint8
+	addr   uint16
+	count  uint16
+	values []uint16
+	reply  chan reply // holds one, so that the owner never waits for a caller who left
+}
+
+type reply struct {
+	values []uint16
+	err    error
+}
+
+// NewBus makes a bus; it connects when [Bus.Run] gets the first request.
+func NewBus(cfg Config) *Bus {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	return &Bus{
+		cfg:    cfg,
+		reads:  make(chan *request),
+		writes: make(chan *request),
+		done:   make(chan struct{}),
+	}
+}
+
+// URL is where the bus connects to.
+func (b *Bus) URL() string { return b.cfg.URL }
+
+// Run does the exchanges until ctx ends; it then finishes the one in flight
+// (at most [Config.Timeout]), closes the connection and returns nil. It returns
+// an error at once if the configuration is invalid or Run was called before.
+func (b *Bus) Run(ctx context.Context) error {
+	if !b.started.CompareAndSwap(false, true) {
+		return fmt.Errorf("bus %s: it runs already; make a new one", b.cfg.URL)
+	}
+	defer close(b.done)
+	if err := b.cfg.Validate(); err != nil {
+		return err
+	}
+	l := newLink(b.cfg)
+	defer l.end()
+	for {
+		req := b.next(ctx)
+		if req == nil {
+			return nil
+		}
+		if err := req.ctx.Err(); err != nil {
+			req.reply <- reply{err: err}
+			continue
+		}
+		values, err := l.do(ctx, req)
+		req.reply <- reply{values, err}
+	}
+}
+
+// next is the request to do now, writes first; nil when ctx has ended.
+func (b *Bus) next(ctx context.Context) *request {
+	if ctx.Err() != nil {
+		return nil
+	}
+	select {
+	case req := <-b.writes:
+		return req
+	default:
+	}
+	select {
+	case req := <-b.writes:
+		return req
+	case req := <-b.reads:
+		return req
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// ReadHolding reads n holding registers from addr on (function 3), n from 1 to
+// [MaxRead]. Each exchange takes at most [Config.Timeout], and as much again
+// where it has to connect first; ctx bounds the time in the queue as well.
+func (b *Bus) ReadHolding(ctx context.Context, unit uint8, addr, n uint16) ([]uint16, error) {
+	err := checkRange(addr, int(n), MaxRead)
+	var values []uint16
+	if err == nil {
+		values, err = b.ask(ctx, b.reads, &request{ctx: ctx, unit: unit, addr: addr, count: n})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s unit %d: reading %d registers at %d: %w", b.cfg.URL, unit, n, addr, err)
+	}
+	return values, nil
+}
+
+// WriteRegisters writes values from addr on (function 16), at most [MaxWrite].
+func (b *Bus) WriteRegisters(ctx context.Context, unit uint8, addr uint16, values []uint16) error {
+	err := checkRange(addr, len(values), MaxWrite)
+	if err == nil {
+		own := append([]uint16(nil), values...) // the caller may go on while we write
+		_, err = b.ask(ctx, b.writes, &request{ctx: ctx, unit: unit, addr: addr, count: uint16(len(values)), values: own})
+	}
+	if err != nil {
+		return fmt.Errorf("%s unit %d: writing %d registers at %d: %w", b.cfg.URL, unit, len(values), addr, err)
+	}
+	return nil
+}
+
+// ask hands req to the owner and waits for its reply.
+func (b *Bus) ask(ctx context.Context, queue chan<- *request, req *request) ([]uint16, error) {
+	req.reply = make(chan reply, 1)
+	select {
+	case queue <- req:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-b.done:
+		return nil, ErrClosed
+	}
+	select {
+	case r := <-req.reply:
+		return r.values, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-b.done:
+	}
+	select { // the owner may have answered just before it ended
+	case r := <-req.reply:
+		return r.values, r.err
+	default:
+		return nil, ErrClosed
+	}
+}
+
+func checkRange(addr uint16, n, most int) error {
+	if n < 1 || n > most || int(addr)+n > 1<<16 {
+		return fmt.Errorf("%w: %d registers at %d (1 to %d, up to address 65535)", ErrRequest, n, addr, most)
+	}
+	return nil
+}
+
+// broken says whether err leaves a connection that must not be used again.
+func broken(err error) bool {
+	var refused ErrException
+	return err != nil && !errors.As(err, &refused)
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package sunspec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/meters"
+)
+
+const milli = -3 // exponent of milliwatts and milliwatt-hours
+
+// register takes a counter into the snapshot if the device has it.
+func (s *Snapshot) register(name meters.Register, v Value) {
+	if e, ok := v.In(milli); ok && e >= 0 {
+		s.Registers[name] = energy.Energy(e)
+	}
+}
+
+// power takes the power, or says that there is none.
+func (s *Snapshot) power(b Block, v Value) {
+	if p, ok := v.In(milli); ok {
+		s.Power, s.Quality = energy.Power(p), energy.Good
+		return
+	}
+	s.Quality = energy.NotImplemented
+	s.Reason = fmt.Sprintf("the device does not report %s of model %d", v.Name, b.Model.ID)
+}
+
+func newSnapshot() Snapshot {
+	return Snapshot{SoC: -1, Registers: make(map[meters.Register]energy.Energy, 2)}
+}
+
+// readMeter: power and both counters of model 203. Its W is positive for
+// import, as the meters at a feed-in point that follow SunSpec have it; a meter
+// that counts the other way needs a profile of its own.
+func (d *Device) readMeter(ctx context.Context) (Snapshot, error) {
+	b, err := d.block(ctx, "TotWh_SF", MeterThree)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s := newSnapshot()
+	s.power(b, b.Value("W"))
+	s.register(meters.Import, b.Value("TotWhImp"))
+	s.register(meters.Export, b.Value("TotWhExp"))
+	return s, nil
+}
+
+// readInverter: models 101 to 103, else 701.
+func (d *Device) readInverter(ctx context.Context) (Snapshot, error) {
+	s := newSnapshot()
+	b, err := d.block(ctx, "St", InverterThree, InverterSplit, InverterOne)
+	if errors.Is(err, errAbsent) {
+		return d.readAC(ctx, s, meters.Production, "")
+	}
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s.power(b, b.Value("W"))
+	s.register(meters.Production, b.Value("WH"))
+	state := b.Value("St")
+	s.State = stateName(state, "off", "sleeping", "starting", "running", "throttled", "shutting down", "fault", "standby")
+	s.asleep(state, 1, 2)
+	return s, nil
+}
+
+// readBattery: power and counters of model 701; the state of charge of 713,
+// else 802, else 124.
+func (d *Device) readBattery(ctx context.Context) (Snapshot, error) {
+	s, err := d.readAC(ctx, newSnapshot(), meters.Discharged, meters.Charged)
+	if errors.Is(err, errAbsent) {
+		s = newSnapshot()
+		s.Quality, s.Reason = energy.NotImplemented, "the battery does not report its AC power (model 701)"
+		err = nil
+	}
+	if err != nil {
+		return Snapshot{}, err
+	}
+	for _, source := range []struct {
+		model uint16
+		soc   string
+		upTo  string
+	}{
+		{StorageCapacity, "SoC", whole},
+		{BatteryBase, "SoC", "SoC_SF"},
+		{StorageControl, "ChaState", whole},
+	} {
+		b, err := d.block(ctx, source.upTo, source.model)
+		if errors.Is(err, errAbsent) {
+			continue
+		}
+		if err != nil {
+			return Snapshot{}, err
+		}
+		// Percent with one decimal is permille.
+		if soc, ok := b.Value(source.soc).In(-1); ok && soc >= 0 && soc <= 1000 {
+			s.SoC = soc
+			return s, nil
+		}
+	}
+	return s, nil
+}
+
+// readAC: model 701, whose W is positive for generation; absorbed may be empty.
+func (d *Device) readAC(ctx context.Context, s Snapshot, injected, absorbed meters.Register) (Snapshot, error) {
+	b, err := d.block(ctx, "Tmp_SF", MeasureAC)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s.power(b, b.Value("W"))
+	s.register(injected, b.Value("TotWhInj"))
+	if absorbed != "" {
+		s.register(absorbed, b.Value("TotWhAbs"))
+	}
+	state := b.Value("InvSt")
+	s.State = stateName(Value{Raw: state.Raw + 1, Implemented: state.Implemented},
+		"off", "sleeping", "starting", "running", "throttled", "shutting down", "fault", "standby")
+	if absorbed == "" {
+		s.asleep(state, 0, 1)
+	}
+	return s, nil
+}
+
+// asleep marks an inverter that is off or asleep: its last power may be frozen
+// or missing, which is no fault, and it yields nothing.
+func (s *Snapshot) asleep(state Value, off, sleeping int64) {
+	if state.Implemented && (state.Raw == off || state.Raw == sleeping) {
+		s.Power, s.Quality = 0, energy.Sleeping
+		s.Reason = "the inverter is " + s.State
+	}
+}
+
+// stateName is the name of an enumeration that counts from 1.
+func stateName(v Value, names ...string) string {
+	if !v.Implemented || v.Raw < 1 || v.Raw > int64(len(names)) {
+		return ""
+	}
+	return names[v.Raw-1]
+}
