@@ -26,7 +26,7 @@ need nodejs "the page's tests and build" have node
 need npm "the page's tests and build" have npm
 need chromium "the page in a real browser" have chromium
 need mbpoll "an independent Modbus client" have mbpoll
-need python3-pymodbus "another independent Modbus client" python3 -c 'import pymodbus'
+need python3-pymodbus "another independent Modbus client" /usr/bin/python3 -c 'import pymodbus'
 
 if [ ${#missing[@]} -gt 0 ]; then
 	as_root=()
