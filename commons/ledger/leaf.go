@@ -21,11 +21,12 @@ const (
 )
 
 // Leaf is one permanent record. Exactly one of the pointers is set, as Kind says.
+// A leaf says what was decided, not when or by which node: the same inputs under
+// the same charter give the same bytes, also on a restored computer. The epoch
+// stands beside the leaf in the store.
 type Leaf struct {
 	Kind      Kind              `json:"kind"`
 	Community roll.CommunityID  `json:"community"`
-	Epoch     int64             `json:"epoch"`
-	At        energy.Instant    `json:"at"` // world time of the decision
 	Charter   *CharterActivated `json:"charter,omitempty"`
 	Settled   *IntervalSettled  `json:"settled,omitempty"`
 	Reversal  *Reversal         `json:"reversal,omitempty"`
