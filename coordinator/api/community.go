@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"math"
+	"net"
+	"net/netip"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
+)
+
+// InForce is the charter in force.
+type InForce struct {
+	Charter   charter.Charter
+	Hash      string
+	Effective energy.Instant
+}
+
+// Settled is an interval as the ledger holds it.
+type Settled struct {
+	Index int64
+	ledger.IntervalSettled
+}
+
+// Head is the ledger's signed head.
+type Head struct {
+	Checkpoint ledger.Checkpoint
+	Note       []byte
+	Verifier   string
+}
+
+// Commons is the coordinator behind pages and integrators.
+type Commons interface {
+	Charter() InForce
+	// Intervals are the settled, unreversed intervals that start before an instant, newest first.
+	Intervals(ctx context.Context, before energy.Instant, limit int) ([]Settled, error)
+	Head(ctx context.Context) (Head, error)
+	// Leaves are the canonical leaves from an index on.
+	Leaves(ctx context.Context, first int64, limit int) ([][]byte, error)
+	Gateways() []GatewayDetail
+	// CreateToken makes a one-time enrolment token for a gateway of the register.
+	CreateToken(ctx context.Context, gateway roll.GatewayID) (token string, expires time.Time, err error)
+}
+
+// Community is the CommunityService.
+type Community struct {
+	allmendev1.UnimplementedCommunityServiceServer
+	roll    *allmendev1.Community
+	commons Commons
+	hub     *Hub
+}
+
+// NewCommunity returns the service.
+func NewCommunity(c roll.Community, simulated bool, commons Commons, hub *Hub) *Community {
+	return &Community{roll: encodeCommunity(c, simulated), commons: commons, hub: hub}
+}
+
+// Page sizes.
+const (
+	maxPage       = 1_000
+	intervalsPage = 96
+	leavesPage    = 100
+)
+
+// GetCommunity implements the service.
+func (s *Community) GetCommunity(context.Context, *allmendev1.GetCommunityRequest) (*allmendev1.Community, error) {
+	return s.roll, nil
+}
+
+// GetCharter implements the service.
+func (s *Community) GetCharter(context.Context, *allmendev1.GetCharterRequest) (*allmendev1.CharterInForce, error) {
+	in := s.commons.Charter()
+	canonical, err := in.Charter.Canonical()
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &allmendev1.CharterInForce{
+		Hash: in.Hash, Name: in.Charter.Name, RulesVersion: int32(in.Charter.RulesVersion), EffectiveUnixMs: int64(in.Effective),
+		Explanation: in.Charter.Explain(), CanonicalJson: string(canonical),
+	}, nil
+}
+
+// GetLive implements the service.
+func (s *Community) GetLive(context.Context, *allmendev1.GetLiveRequest) (*allmendev1.Live, error) {
+	f := s.hub.Latest()
+	if f == nil {
+		return nil, status.Error(codes.Unavailable, "the first tick has not passed yet: try again in a moment")
+	}
+	return f.Live, nil
+}
+
+// WatchLive implements the service.
+func (s *Community) WatchLive(_ *allmendev1.WatchLiveRequest, stream grpc.ServerStreamingServer[allmendev1.Live]) error {
+	sub, err := s.hub.Subscribe(0)
+	if err != nil {
+		return liveStatus(err)
+	}
+	defer sub.Close()
+	for {
+		select {
+		case f, open := <-sub.C:
+			if !open {
+				return status.Error(codes.ResourceExhausted, "read too slowly, or the coordinator is stopping: watch anew")
+			}
+			if err := stream.Send(f.Live); err != nil {
+				return err
+			}
+		case <-stream.Context().Done():
+			return status.FromContextError(stream.Context().Err()).Err()
+		}
+	}
+}
+
+func liveStatus(err error) error {
+	if errors.Is(err, ErrCrowded) {
+		return status.Error(codes.ResourceExhausted, err.Error())
+	}
+	return toStatus(err)
+}
+
+// ListIntervals implements the service.
+func (s *Community) ListIntervals(ctx context.Context, req *allmendev1.ListIntervalsRequest) (*allmendev1.ListIntervalsResponse, error) {
+	limit, err := pageSize(req.GetPageSize(), intervalsPage)
+	if err != nil {
+		return nil, err
+	}
+	before := energy.Instant(req.GetBeforeUnixMs())
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	settled, err := s.commons.Intervals(ctx, before, limit)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	out := &allmendev1.ListIntervalsResponse{}
+	for _, i := range settled {
+		out.Intervals = append(out.Intervals, encodeInterval(i.Index, i.IntervalSettled))
+	}
+	return out, nil
+}
+
+func pageSize(asked int32, usual int) (int, error) {
+	switch {
+	case asked < 0 || asked > maxPage:
+		return 0, status.Errorf(codes.InvalidArgument, "page_size: %d, write 1 to %d, or 0 for %d", asked, maxPage, usual)
+	case asked == 0:
+		return usual, nil
+	}
+	return int(asked), nil
+}
+
+// GetCheckpoint implements the service.
+func (s *Community) GetCheckpoint(ctx context.Context, _ *allmendev1.GetCheckpointRequest) (*allmendev1.Checkpoint, error) {
+	h, err := s.commons.Head(ctx)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &allmendev1.Checkpoint{
+		Size: uint64(h.Checkpoint.Size), RootHash: base64.StdEncoding.EncodeToString(h.Checkpoint.Root[:]),
+		Note: string(h.Note), VerifierKey: h.Verifier,
+	}, nil
+}
+
+// ListLeaves implements the service.
+func (s *Community) ListLeaves(ctx context.Context, req *allmendev1.ListLeavesRequest) (*allmendev1.ListLeavesResponse, error) {
+	limit, err := pageSize(req.GetPageSize(), leavesPage)
+	if err != nil {
+		return nil, err
+	}
+	if req.GetFirstIndex() > math.MaxInt64-maxPage {
+		return nil, status.Errorf(codes.InvalidArgument, "first_index: %d is beyond any ledger", req.GetFirstIndex())
+	}
+	leaves, err := s.commons.Leaves(ctx, int64(req.GetFirstIndex()), limit)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	out := &allmendev1.ListLeavesResponse{FirstIndex: req.GetFirstIndex()}
+	for _, l := range leaves {
+		out.LeavesJson = append(out.LeavesJson, string(l))
+	}
+	return out, nil
+}
+
+// ListGateways implements the service.
+func (s *Community) ListGateways(context.Context, *allmendev1.ListGatewaysRequest) (*allmendev1.ListGatewaysResponse, error) {
+	out := &allmendev1.ListGatewaysResponse{}
+	for _, g := range s.commons.Gateways() {
+		out.Gateways = append(out.Gateways, encodeDetail(g))
+	}
+	return out, nil
+}
+
+// CreateEnrolmentToken implements the service, for callers on this computer.
+func (s *Community) CreateEnrolmentToken(ctx context.Context, req *allmendev1.CreateEnrolmentTokenRequest) (*allmendev1.EnrolmentToken, error) {
+	if !fromLoopback(ctx) {
+		return nil, status.Error(codes.PermissionDenied, "enrolment tokens are made on the coordinator's own computer only: ask over 127.0.0.1 there, not through a proxy")
+	}
+	if err := roll.CheckID(req.GetGatewayId()); err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "gateway_id: %v", err)
+	}
+	token, expires, err := s.commons.CreateToken(ctx, roll.GatewayID(req.GetGatewayId()))
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &allmendev1.EnrolmentToken{Token: token, ExpiresUnixMs: expires.UnixMilli()}, nil
+}
+
+// httpPeer carries a REST caller's address into the service; grpc-gateway calls
+// it in-process, where gRPC knows no peer.
+type httpPeer struct {
+	addr    string
+	proxied bool // a proxy speaks for somebody else
+}
+
+type httpPeerKey struct{}
+
+// fromLoopback says whether the caller is on this computer. A caller behind a
+// proxy on this computer is not.
+func fromLoopback(ctx context.Context) bool {
+	if p, ok := ctx.Value(httpPeerKey{}).(httpPeer); ok {
+		return !p.proxied && loopback(p.addr)
+	}
+	if md, ok := metadata.FromIncomingContext(ctx); ok && (len(md.Get("x-forwarded-for")) > 0 || len(md.Get("forwarded")) > 0) {
+		return false
+	}
+	p, ok := peer.FromContext(ctx)
+	return ok && loopback(p.Addr.String())
+}
+
+func loopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+
+	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
+)
+
+// maxBody bounds what a REST caller may send; the largest request is a few bytes.
+const maxBody = 64 << 10
+
+// HTTP is what the web listener serves.
+type HTTP struct {
+	Community *Community
+	Hub       *Hub
+	// Page serves everything that is not the API; nil: nothing is there.
+	Page http.Handler
+	// Names are the hosts, besides loopback, that requests may be addressed to.
+	Names []string
+	// Health lists what is wrong, for /healthz.
+	Health func() []string
+}
+
+// Handler is the web listener's handler. It serves /v1/… (REST), /v1/live/events
+// (server-sent events), /healthz and the page, to hosts that are ours.
+func (h HTTP) Handler(ctx context.Context) (http.Handler, error) {
+	rest := runtime.NewServeMux(
+		// No method but the one that was sent: an override would slip past checks of the method.
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{MarshalOptions: marshal()}),
+	)
+	if err := allmendev1.RegisterCommunityServiceHandlerServer(ctx, rest, h.Community); err != nil {
+		return nil, fmt.Errorf("REST: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", rest)
+	mux.HandleFunc("GET /v1/live", h.live)
+	mux.HandleFunc("GET /v1/live/events", h.events)
+	mux.HandleFunc("GET /healthz", h.health)
+	if h.Page != nil {
+		mux.Handle("/", h.Page)
+	}
+	// A page of another site must not act here with its visitor's rights.
+	csrf := http.NewCrossOriginProtection()
+	return guard(h.Names, csrf.Handler(mux)), nil
+}
+
+// guard sets what every answer carries and refuses requests that are not for us.
+func guard(names []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-Frame-Options", "DENY")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if strings.HasPrefix(r.URL.Path, "/v1/") || r.URL.Path == "/healthz" {
+			header.Set("Cache-Control", "no-store")
+		}
+		// A name of somebody else's that points at this computer would let a web
+		// page of his read what is here (DNS rebinding).
+		if !ours(names, r.Host) {
+			http.Error(w, fmt.Sprintf("this coordinator is not called %q: open it as http://127.0.0.1, or add the name to http.names in allmende.yaml", clip(r.Host)), http.StatusMisdirectedRequest)
+			return
+		}
+		r.Header.Del("X-HTTP-Method-Override")
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		from := httpPeer{addr: r.RemoteAddr, proxied: r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), httpPeerKey{}, from)))
+	})
+}
+
+// ours says whether a Host header names loopback or one of names.
+func ours(names []string, hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	if err == nil && addr.Unmap().IsLoopback() {
+		return true
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		if strings.EqualFold(name, host) {
+			return true
+		}
+		other, parsed := netip.ParseAddr(name)
+		return err == nil && parsed == nil && other.Unmap() == addr.Unmap()
+	})
+}
+
+// live answers GET /v1/live with the JSON that was made for the event stream.
+func (h HTTP) live(w http.ResponseWriter, _ *http.Request) {
+	f := h.Hub.Latest()
+	if f == nil {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"message": "the first tick has not passed yet: try again in a moment"})
+		return
+	}
+	b, err := f.JSON()
+	if err != nil {
+		writeJSON(w, http.StatusInternalServerError, map[string]string{"message": err.Error()})
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(b) //nolint:errcheck // the reader has gone; there is nobody to tell
+}
+
+// health answers 200 with the problems there are; a coordinator that answers lives.
+func (h HTTP) health(w http.ResponseWriter, _ *http.Request) {
+	problems := []string{}
+	if h.Health != nil {
+		problems = append(problems, h.Health()...)
+	}
+	state := "ok"
+	if len(problems) > 0 {
+		state = "degraded"
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"status": state, "problems": problems})
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	json.NewEncoder(w).Encode(v) //nolint:errcheck,errchkjson // the reader has gone; there is nobody to tell
+}
