@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package settlement_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/allmende-energy/allmende/commons/canon"
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
+)
+
+func anyCharter(t *rapid.T) *charter.Charter {
+	return &charter.Charter{
+		Sharing: charter.Sharing{
+			ExportingSites: rapid.SampledFrom([]charter.ExportRule{charter.ExportersReceive, charter.ExportersWait}).Draw(t, "exporters"),
+			Rounds: []charter.Round{{
+				Name:   "all",
+				Method: rapid.SampledFrom([]charter.Method{charter.Equal, charter.Proportional}).Draw(t, "method"),
+			}},
+		},
+		Residual: charter.Residual{
+			By:     rapid.SampledFrom([]charter.ResidualRule{charter.ResidualEqual, charter.ResidualProportional, charter.ResidualMember}).Draw(t, "residual"),
+			Member: "m0",
+		},
+	}
+}
+
+func anyEnergy(most int64) *rapid.Generator[energy.Energy] {
+	return rapid.Custom(func(t *rapid.T) energy.Energy {
+		if rapid.IntRange(0, 3).Draw(t, "zero") == 0 {
+			return 0
+		}
+		return energy.Energy(rapid.Int64Range(0, most).Draw(t, "energy"))
+	})
+}
+
+// anyInput is an interval of a few members in two pools, one over the grid and
+// one behind one meter, with batteries in front of and behind the meters.
+func anyInput(t *rapid.T) settlement.Input {
+	in := settlement.Input{Interval: energy.IntervalAt(energy.Instant(rapid.Int64Range(0, 4e12).Draw(t, "at")), energy.QuarterHour)}
+	const house = roll.PoolID("house")
+	for i := range rapid.IntRange(1, 7).Draw(t, "members") {
+		row := ledger.MemberRow{Member: roll.MemberID(fmt.Sprintf("m%d", i)), Pool: rapid.SampledFrom([]roll.PoolID{roll.GridPool, house}).Draw(t, "pool")}
+		for j := range rapid.IntRange(1, 2).Draw(t, "sites") {
+			exported := anyEnergy(5e6).Draw(t, "export")
+			row.Sites = append(row.Sites, ledger.SiteInput{
+				Site: roll.SiteID(fmt.Sprintf("s%d-%d", i, j)), Import: anyEnergy(5e6).Draw(t, "import"), Export: exported,
+				Production: exported + anyEnergy(5e6).Draw(t, "own"), Metered: true,
+			})
+		}
+		in.Members = append(in.Members, row)
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "batteries") {
+		at := in.Members[rapid.IntRange(0, len(in.Members)-1).Draw(t, "at")]
+		in.Storage = append(in.Storage, ledger.StorageRow{
+			Asset: roll.AssetID(fmt.Sprintf("b%d", i)), Pool: at.Pool, Site: at.Sites[0].Site,
+			Placement: rapid.SampledFrom([]roll.Placement{roll.BehindMeter, roll.OwnMeter}).Draw(t, "placement"),
+			Charged:   anyEnergy(3e6).Draw(t, "charged"), Discharged: anyEnergy(3e6).Draw(t, "discharged"),
+			SoC: rapid.Int64Range(-1, 1000).Draw(t, "soc"), Capacity: energy.Energy(rapid.Int64Range(1, 2e7).Draw(t, "capacity")),
+			ChargeEff: rapid.Int64Range(1, 1e6).Draw(t, "in"), DischargeEff: rapid.Int64Range(500_000, 1e6).Draw(t, "out"),
+			Opening: ledger.Stock{Own: anyEnergy(5e6).Draw(t, "own"), Commons: anyEnergy(5e6).Draw(t, "commons"), Grid: anyEnergy(5e6).Draw(t, "grid")},
+		})
+	}
+	for _, m := range in.Members {
+		if m.Pool == house {
+			in.Connections = []ledger.ConnectionRow{{Connection: "house", Pool: house, Import: anyEnergy(2e7).Draw(t, "binding import"), Export: anyEnergy(2e7).Draw(t, "binding export")}}
+			break
+		}
+	}
+	return in
+}
+
+func settle(t *rapid.T, ch *charter.Charter, in settlement.Input) settlement.Result {
+	var s settlement.Settler
+	res, err := s.Settle(ch, in)
+	if err != nil {
+		t.Fatalf("every input settles: %v", err)
+	}
+	return res
+}
+
+// The laws of an interval: what came in went out, members get no more than they
+// need, producers give no more than they have, and every account closes.
+func TestIntervalConserves(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ch, in := anyCharter(t), anyInput(t)
+		res := settle(t, ch, in)
+		for _, p := range res.Pools {
+			var share, fromStorage, sold, stored, demand, supply, imported, exported energy.Energy
+			for _, m := range res.Members {
+				if m.Pool != p.Pool {
+					continue
+				}
+				share += m.Share
+				fromStorage += m.FromStorage
+				sold += m.Sold
+				stored += m.Stored
+				demand += m.Demand
+				supply += m.Supply
+				imported += m.GridImport
+				exported += m.GridExport
+				if m.Share < 0 || m.FromStorage < 0 || m.Sold < 0 || m.Stored < 0 || m.GridImport < 0 || m.GridExport < 0 {
+					t.Fatalf("a negative part: %+v", m)
+				}
+			}
+			if share != p.Shared || fromStorage != p.FromStorage || sold != p.Shared || stored != p.Charged-p.ChargedGrid {
+				t.Fatalf("pool %s: received %d+%d, given %d, stored %d: %+v", p.Pool, share, fromStorage, sold, stored, p)
+			}
+			if imported+p.ChargedGrid != p.GridImport || p.Supply+p.Discharged-p.Shared-p.FromStorage-stored != p.GridExport {
+				t.Fatalf("pool %s: the grid does not close: %+v", p.Pool, p)
+			}
+			if p.Supply+p.Discharged+p.GridImport != p.Demand+p.Charged+p.GridExport {
+				t.Fatalf("pool %s: in is not out: %+v", p.Pool, p)
+			}
+			if p.GridImport < 0 || p.GridExport < 0 || p.ChargedGrid < 0 {
+				t.Fatalf("pool %s: a negative flow: %+v", p.Pool, p)
+			}
+			efficient := ch.Sharing.ExportingSites == charter.ExportersReceive && p.Pool == roll.GridPool
+			if want := min(supply, demand); efficient && p.Shared != want {
+				t.Fatalf("pool %s: %d shared, %d could be", p.Pool, p.Shared, want)
+			}
+			if want := min(p.Discharged, demand-p.Shared); efficient && p.FromStorage != want {
+				t.Fatalf("pool %s: %d from storage, %d could be", p.Pool, p.FromStorage, want)
+			}
+		}
+		for _, c := range res.Connections {
+			for _, p := range res.Pools {
+				if p.Pool == c.Pool && p.GridImport-p.GridExport != c.Import-c.Export {
+					t.Fatalf("behind one meter %d net, the binding meter says %d", p.GridImport-p.GridExport, c.Import-c.Export)
+				}
+			}
+		}
+		for _, b := range res.Storage {
+			for name, o := range map[string][6]energy.Energy{
+				"own":     {b.Opening.Own, b.In.Own, b.Out.Own, b.Loss.Own, b.Reconciled.Own, b.Closing.Own},
+				"commons": {b.Opening.Commons, b.In.Commons, b.Out.Commons, b.Loss.Commons, b.Reconciled.Commons, b.Closing.Commons},
+				"grid":    {b.Opening.Grid, b.In.Grid, b.Out.Grid, b.Loss.Grid, b.Reconciled.Grid, b.Closing.Grid},
+			} {
+				if o[0]+o[1]-o[2]-o[3]+o[4] != o[5] || o[5] < 0 || o[3] < 0 {
+					t.Fatalf("battery %s, origin %s does not close: %v", b.Asset, name, o)
+				}
+			}
+			if b.In.Commons+b.In.Grid+b.In.Own != b.Charged || b.Out.Commons+b.Out.Grid+b.Out.Own != b.Discharged {
+				t.Fatalf("battery %s: origins don't add up: %+v", b.Asset, b)
+			}
+		}
+	})
+}
+
+// What the ledger derives from the rows by itself agrees with the totals, and
+// balances.
+func TestLedgerAgrees(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		res := settle(t, anyCharter(t), anyInput(t))
+		rows, err := res.Rows(func(roll.AssetID) roll.MemberID { return "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := ledger.Postings(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ledger.CheckBalance(entries); err != nil {
+			t.Fatal(err)
+		}
+		if err := ledger.CheckTotals(res.Pools, rows); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Rows hold all that is needed: settling them again gives the same bytes,
+// whatever the order in which the inputs stood.
+func TestRecomputeGivesTheSameBytes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ch, in := anyCharter(t), anyInput(t)
+		res := settle(t, ch, in)
+		rows, err := res.Rows(func(roll.AssetID) roll.MemberID { return "m0" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		shuffled := append([]ledger.Row{}, rows...)
+		seed := rapid.Uint64().Draw(t, "order")
+		rand.New(rand.NewPCG(seed, 2)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		pools, again, err := settlement.Recompute(*ch, ledger.IntervalSettled{Interval: in.Interval}, shuffled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, _ := canon.Marshal(res.Pools)
+		b, _ := canon.Marshal(pools)
+		if !bytes.Equal(a, b) || !reflect.DeepEqual(rows, again) {
+			t.Fatalf("recomputed differently:\n%s\n%s", a, b)
+		}
+	})
+}
+
+// A battery behind a meter is taken out as the convention says, and the site's
+// balance stays what it was.
+func TestBatteryBehindTheMeter(t *testing.T) {
+	ch := &charter.Charter{Sharing: charter.Sharing{ExportingSites: charter.ExportersReceive, Rounds: []charter.Round{{Name: "all", Method: charter.Equal}}}}
+	in := settlement.Input{
+		Interval: energy.Interval{Length: energy.QuarterHour},
+		Members: []ledger.MemberRow{
+			{Member: "anna", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "roof", Import: 0, Export: 1_000_000, Production: 1_000_000, Metered: true}}},
+			{Member: "ben", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "flat", Import: 700_000}}},
+		},
+		// Ben's battery charged 0.4 kWh through his meter: he himself used 0.3.
+		Storage: []ledger.StorageRow{{
+			Asset: "b", Pool: roll.GridPool, Site: "flat", Placement: roll.BehindMeter, Charged: 400_000, SoC: -1,
+			Capacity: 5_000_000, ChargeEff: 950_000, DischargeEff: 950_000,
+		}},
+	}
+	var s settlement.Settler
+	res, err := s.Settle(ch, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, ben, b := res.Pools[0], res.Members[1], res.Storage[0]
+	if ben.Demand != 300_000 || ben.Share != 300_000 || p.GridImport != 0 || p.GridExport != 300_000 {
+		t.Errorf("ben %+v, pool %+v", ben, p)
+	}
+	if b.In.Commons != 400_000 || b.Closing.Commons != 380_000 || b.Loss.Commons != 20_000 {
+		t.Errorf("battery %+v", b)
+	}
+}
+
+// The owner's reserve is touched by nobody, and what leaves carries the mix.
+func TestDischargeCarriesTheMix(t *testing.T) {
+	ch := &charter.Charter{Sharing: charter.Sharing{ExportingSites: charter.ExportersReceive, Rounds: []charter.Round{{Name: "all", Method: charter.Equal}}}}
+	in := settlement.Input{
+		Interval: energy.Interval{Length: energy.QuarterHour},
+		Members:  []ledger.MemberRow{{Member: "ben", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "flat", Import: 900_000}}}},
+		Storage: []ledger.StorageRow{{
+			Asset: "b", Pool: roll.GridPool, Placement: roll.OwnMeter, Discharged: 900_000, SoC: -1,
+			Capacity: 5_000_000, ChargeEff: 1_000_000, DischargeEff: 900_000,
+			Opening: ledger.Stock{Own: 500_000, Commons: 3_000_000, Grid: 1_000_000},
+		}},
+	}
+	var s settlement.Settler
+	res, err := s.Settle(ch, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := res.Storage[0]
+	want := ledger.Stock{Own: 500_000, Commons: 2_250_000, Grid: 750_000}
+	if b.Closing != want || b.Out.Commons != 675_000 || b.Loss.Commons != 75_000 {
+		t.Errorf("closing %+v, out %+v, loss %+v", b.Closing, b.Out, b.Loss)
+	}
+	if res.Members[0].FromStorage != 900_000 || res.Pools[0].GridImport != 0 {
+		t.Errorf("%+v", res.Members[0])
+	}
+}
