@@ -142,10 +142,9 @@ func (r *Round) validate(p *Problems, path string) {
 	seen := make(map[roll.Group]bool, len(r.Groups))
 	for j, g := range r.Groups {
 		at := fmt.Sprintf("%s.groups[%d]", path, j)
-		switch {
-		case !isSlug(string(g)):
-			p.add(at, "%s; %s", got(string(g)), slugRule)
-		case seen[g]:
+		if err := roll.CheckID(string(g)); err != nil {
+			p.add(at, "%.300s", err)
+		} else if seen[g] {
 			p.add(at, "%q is named twice; remove one", g)
 		}
 		seen[g] = true
@@ -157,13 +156,16 @@ func (r *Round) validate(p *Problems, path string) {
 
 func (r *Residual) validate(p *Problems) {
 	oneOf(p, "residual.by", r.By, ResidualEqual, ResidualProportional, ResidualMember)
-	switch {
-	case r.By == ResidualMember && r.Member == "":
+	if r.By != ResidualMember {
+		if r.Member != "" {
+			p.add("residual.member", "has no use here; remove it, or write by: member")
+		}
+		return
+	}
+	if r.Member == "" {
 		p.add("residual.member", "is missing; write the id of the member who bears the residual")
-	case r.By == ResidualMember && !isSlug(string(r.Member)):
-		p.add("residual.member", "%s; %s", got(string(r.Member)), slugRule)
-	case r.By != ResidualMember && r.Member != "":
-		p.add("residual.member", "has no use here; remove it, or write by: member")
+	} else if err := roll.CheckID(string(r.Member)); err != nil {
+		p.add("residual.member", "%.300s", err)
 	}
 }
 
@@ -192,23 +194,6 @@ func validateLine(p *Problems, path, s string) {
 	case s != strings.TrimSpace(s) || strings.ContainsFunc(s, unicode.IsControl):
 		p.add(path, "has space around it, a line break or a control character; write it on one line")
 	}
-}
-
-const slugRule = "write lower-case letters, digits, '-' or '_', beginning with a letter or digit, at most 40"
-
-// isSlug says whether s has the form of an id, see package roll.
-func isSlug(s string) bool {
-	if s == "" || len(s) > 40 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		alnum := (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')
-		if !alnum && (i == 0 || (c != '-' && c != '_')) {
-			return false
-		}
-	}
-	return true
 }
 
 // got begins a problem with what stands there now.
