@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/allmende-energy/allmende/charters"
+	"github.com/allmende-energy/allmende/commons/charter"
+)
+
+// charterCmd holds what one does with a charter before deciding on it. None of
+// it changes anything: a charter comes into force by a decision, not by a file.
+type charterCmd struct {
+	Check    charterCheckCmd    `cmd:"" help:"Find mistakes in a charter and say how to mend them."`
+	Hash     charterHashCmd     `cmd:"" help:"Print the fingerprint that members decide on."`
+	Explain  charterExplainCmd  `cmd:"" help:"Tell a charter's rules in plain words."`
+	Template charterTemplateCmd `cmd:"" help:"Print a template to begin from."`
+}
+
+// charterFile is a charter to read, as all subcommands take it.
+type charterFile struct {
+	File string `arg:"" help:"The charter, a YAML file, or - for standard input."`
+	JSON bool   `help:"Print as JSON, for programs."`
+}
+
+// errCharter is how a refused charter ends a command; its problems are beside it.
+var errCharter = errors.New("the charter is not valid")
+
+// read gives the charter, or the problems that keep it from being one. Its error
+// is about the file itself.
+func (f *charterFile) read(out *output) (charter.Charter, charters.Problems, error) {
+	var src io.Reader = out.In
+	if f.File != "-" {
+		file, err := os.Open(f.File)
+		if err != nil {
+			return charter.Charter{}, nil, fmt.Errorf("%w; name a charter file, or get one to begin from: allmende charter template > charter.yaml", err)
+		}
+		defer file.Close()
+		src = file
+	}
+	text, err := io.ReadAll(io.LimitReader(src, charters.MaxSize+1)) // Decode refuses the byte too many
+	if err != nil {
+		return charter.Charter{}, nil, fmt.Errorf("reading the charter: %w", err)
+	}
+	c, err := charters.Decode(text)
+	var problems charters.Problems
+	if errors.As(err, &problems) {
+		return c, problems, nil
+	}
+	return c, nil, err
+}
+
+// valid reads the charter and its hash; problems become the error.
+func (f *charterFile) valid(out *output) (c charter.Charter, hash string, err error) {
+	c, problems, err := f.read(out)
+	if err != nil {
+		return c, "", err
+	}
+	if len(problems) > 0 {
+		f.list(out, problems)
+		return c, "", errReported
+	}
+	hash, err = c.Hash()
+	return c, hash, err
+}
+
+// list writes problems as compilers do, so that editors can jump to them.
+func (f *charterFile) list(out *output, problems charters.Problems) {
+	for _, p := range problems {
+		place := f.File
+		if p.Line > 0 {
+			place += fmt.Sprintf(":%d", p.Line)
+		}
+		if p.Field != "" {
+			place += ": " + p.Field
+		}
+		out.Remark("%s: %s\n", place, p.Message)
+	}
+	mistakes := "1 mistake"
+	if n := len(problems); n != 1 {
+		mistakes = fmt.Sprintf("%d mistakes", n)
+	}
+	out.Remark("%s: %s, %s; mend the lines above and check it again\n", f.File, errCharter, mistakes)
+}
+
+type charterCheckCmd struct {
+	charterFile `embed:""`
+}
+
+// Help is what "allmende charter check --help" adds.
+func (*charterCheckCmd) Help() string {
+	return `Reads the file strictly: a field that no charter has, a value that means nothing,
+or a name that comes twice is a mistake and not a guess. Each mistake is shown as
+
+  FILE:LINE: field: what is wrong; what to write instead
+
+all of them at once. The exit code is 0 for a valid charter and 1 otherwise.
+
+Example:
+  allmende charter template > charter.yaml
+  allmende charter check charter.yaml`
+}
+
+// checkResult is the JSON of "charter check".
+type checkResult struct {
+	File     string            `json:"file"`
+	Valid    bool              `json:"valid"`
+	Name     string            `json:"name,omitempty"`
+	Hash     string            `json:"hash,omitempty"`
+	Problems charters.Problems `json:"problems"`
+}
+
+// Run checks the file.
+func (c *charterCheckCmd) Run(_ context.Context, out *output) error {
+	if c.JSON {
+		return c.runJSON(out)
+	}
+	ch, hash, err := c.valid(out)
+	if err != nil {
+		return err
+	}
+	out.Printf("%s: valid. “%s”, rules version %d\nhash %s\n", c.File, ch.Name, ch.RulesVersion, hash)
+	return nil
+}
+
+func (c *charterCheckCmd) runJSON(out *output) error {
+	ch, problems, err := c.read(out)
+	if err != nil {
+		return err
+	}
+	res := checkResult{File: c.File, Valid: len(problems) == 0, Name: ch.Name, Problems: problems}
+	if !res.Valid {
+		if err := out.JSON(res); err != nil {
+			return err
+		}
+		return errReported
+	}
+	res.Problems = charters.Problems{} // an empty list, not null
+	if res.Hash, err = ch.Hash(); err != nil {
+		return err
+	}
+	return out.JSON(res)
+}
+
+type charterHashCmd struct {
+	charterFile `embed:""`
+}
+
+// Help is what "allmende charter hash --help" adds.
+func (*charterHashCmd) Help() string {
+	return `The hash is the SHA-256 of the charter's canonical form (JSON by RFC 8785). Notes,
+blank lines, quotes and the order of fields don't change it; any change of a rule
+does, and so does a change of name or summary. Every settled interval in the ledger
+names the hash of the charter that it was settled by.
+
+  allmende charter hash charter.yaml
+  allmende charter hash --json charter.yaml     with the canonical form beside it`
+}
+
+// hashResult is the JSON of "charter hash".
+type hashResult struct {
+	File      string `json:"file"`
+	Hash      string `json:"hash"`
+	Canonical string `json:"canonical"` // the very bytes that are hashed
+}
+
+// Run prints the hash.
+func (c *charterHashCmd) Run(_ context.Context, out *output) error {
+	ch, hash, err := c.valid(out)
+	if err != nil {
+		return err
+	}
+	if !c.JSON {
+		out.Printf("%s\n", hash)
+		return nil
+	}
+	canonical, err := ch.Canonical()
+	if err != nil {
+		return err
+	}
+	return out.JSON(hashResult{File: c.File, Hash: hash, Canonical: string(canonical)})
+}
+
+type charterExplainCmd struct {
+	charterFile `embed:""`
+}
+
+// Help is what "allmende charter explain --help" adds.
+func (*charterExplainCmd) Help() string {
+	return `Tells who gets what, by which arithmetic, who goes first, what batteries do, what
+shared energy costs and when an interval is settled. Read it aloud at the assembly:
+it is made from the rules themselves, so it says what the program will do.
+
+  allmende charter explain charter.yaml`
+}
+
+// explainResult is the JSON of "charter explain".
+type explainResult struct {
+	File       string   `json:"file"`
+	Name       string   `json:"name"`
+	Hash       string   `json:"hash"`
+	Paragraphs []string `json:"paragraphs"` // the name is not among them
+}
+
+// Run tells the rules.
+func (c *charterExplainCmd) Run(_ context.Context, out *output) error {
+	ch, hash, err := c.valid(out)
+	if err != nil {
+		return err
+	}
+	text := ch.Explain()
+	if c.JSON {
+		return out.JSON(explainResult{File: c.File, Name: text[0], Hash: hash, Paragraphs: text[1:]})
+	}
+	out.Printf("%s\n%s\n", text[0], strings.Repeat("=", utf8.RuneCountInString(text[0])))
+	for _, paragraph := range text[1:] {
+		out.Printf("\n%s\n", wrap(paragraph, 80))
+	}
+	out.Printf("\nhash %s\n", hash)
+	return nil
+}
+
+type charterTemplateCmd struct {
+	Name string `arg:"" optional:"" help:"Which template; the first one if none is named."`
+	JSON bool   `help:"List the templates with their hashes as JSON."`
+}
+
+// templateResult is one line of the JSON of "charter template".
+type templateResult struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Hash  string `json:"hash"`
+}
+
+// Help is what "allmende charter template --help" adds.
+func (*charterTemplateCmd) Help() string {
+	var names strings.Builder
+	for _, t := range charters.Templates() {
+		fmt.Fprintf(&names, "  allmende charter template %s > charter.yaml\n", t.Name)
+	}
+	return "Templates are charters with notes for the people who change them:\n\n" + names.String()
+}
+
+// Run prints the template.
+func (c *charterTemplateCmd) Run(_ context.Context, out *output) error {
+	all := charters.Templates()
+	if c.JSON {
+		return listTemplates(all, out)
+	}
+	names := make([]string, len(all))
+	for i, t := range all {
+		if c.Name == t.Name || c.Name == "" {
+			out.Printf("%s", t.YAML)
+			return nil
+		}
+		names[i] = t.Name
+	}
+	return fmt.Errorf("there is no template %q; there are %s", c.Name, strings.Join(names, " and "))
+}
+
+func listTemplates(all []charters.Template, out *output) error {
+	list := make([]templateResult, len(all))
+	for i, t := range all {
+		ch, err := charters.Decode(t.YAML)
+		if err != nil {
+			return fmt.Errorf("template %s: %w", t.Name, err)
+		}
+		hash, err := ch.Hash()
+		if err != nil {
+			return fmt.Errorf("template %s: %w", t.Name, err)
+		}
+		list[i] = templateResult{Name: t.Name, Title: ch.Name, Hash: hash}
+	}
+	return out.JSON(list)
+}
+
+// wrap breaks text into lines of at most width characters, at spaces.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case column+1+n > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
+}
