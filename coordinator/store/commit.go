@@ -14,6 +14,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
 )
 
 // MaxLeaves bounds the leaves of one Commit call.
@@ -56,6 +57,9 @@ func (s *Store) Commit(ctx context.Context, epoch int64, leaves []NewLeaf) (firs
 			}
 		}
 		size = c.index
+		if err := c.checkReversed(ctx, firstIndex); err != nil {
+			return err
+		}
 		return c.checkpoint(ctx)
 	})
 	if err != nil {
@@ -228,7 +232,7 @@ func (c *committer) checkSettled(ctx context.Context, settled ledger.IntervalSet
 	var other sql.NullInt64
 	err := c.tx.QueryRowContext(ctx, `SELECT MIN(leaf) FROM settled
 		WHERE reversed_by IS NULL AND start_ms < ? AND start_ms + length_ms > ? AND start_ms > ?`,
-		end, start, start-86_400_000).Scan(&other)
+		end, start, start-int64(energy.Day)).Scan(&other)
 	if err != nil {
 		return err
 	}
@@ -301,6 +305,17 @@ func (c *committer) reverse(ctx context.Context, r ledger.Reversal) error {
 	}
 	_, err = c.tx.ExecContext(ctx, `INSERT INTO entry (leaf, idx, subject, pool, account, amount_mwh)
 		SELECT CAST(? AS BIGINT), idx, subject, pool, account, -amount_mwh FROM entry WHERE leaf = ?`, c.index, r.Leaf)
+	return err
+}
+
+// checkReversed refuses a commit that takes an interval back and leaves it unsettled.
+func (c *committer) checkReversed(ctx context.Context, firstIndex int64) error {
+	var start sql.NullInt64
+	err := c.tx.QueryRowContext(ctx, `SELECT MIN(r.start_ms) FROM settled r WHERE r.reversed_by >= ? AND NOT EXISTS
+		(SELECT 1 FROM settled s WHERE s.start_ms = r.start_ms AND s.reversed_by IS NULL)`, firstIndex).Scan(&start)
+	if err == nil && start.Valid {
+		err = fmt.Errorf("%w: the interval at %s is taken back and not settled again in the same commit", ErrChain, energy.Instant(start.Int64))
+	}
 	return err
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
 )
 
 func TestCommitAndReadBack(t *testing.T) {
@@ -38,5 +40,26 @@ func TestCommitAndReadBack(t *testing.T) {
 	c, err := ledger.OpenCheckpoint(note, verifiers)
 	if err != nil || c.Size != 2 || !c.Simulated {
 		t.Fatalf("%+v %v", c, err)
+	}
+}
+
+func TestVerifyHolds(t *testing.T) {
+	ctx := context.Background()
+	s, path := fresh(t)
+	epoch := raise(t, s)
+	v := newVillage(t, 5)
+	commit(t, s, epoch, v.founding())
+	for n := range 20 {
+		commit(t, s, epoch, v.interval(t, n, 0))
+	}
+	r, err := store.OpenReader(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_, verifiers := keys(t)
+	report, err := ledger.Verify(ctx, r, verifiers, settlement.Recompute, nil)
+	if err != nil || !report.Holds() || report.Leaves != 21 || report.Rows != 20*8 {
+		t.Fatalf("%+v %v", report, err)
 	}
 }

@@ -113,6 +113,16 @@ func (r reads) Checkpoint(ctx context.Context) ([]byte, error) {
 	return note, nil
 }
 
+// CheckpointAt is the checkpoint that was signed at a size; nil where none was.
+func (r reads) CheckpointAt(ctx context.Context, size int64) ([]byte, error) {
+	var note []byte
+	err := r.q.QueryRowContext(ctx, `SELECT note FROM checkpoint WHERE size = ?`, size).Scan(&note)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("checkpoint of %d leaves: %w", size, classify(err))
+	}
+	return note, nil
+}
+
 // TreeHashes reads stored hashes of the tree, at indexes as package tlog counts them.
 func (r reads) TreeHashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, 0, len(indexes))
@@ -148,7 +158,7 @@ func (r reads) treeHashes(ctx context.Context, indexes []int64) ([]tlog.Hash, er
 	for i, x := range indexes {
 		h, ok := by[x]
 		if !ok {
-			return nil, fmt.Errorf("%w: tree hash %d is missing or damaged", ErrDisk, x)
+			return nil, fmt.Errorf("tree hash %d: %w", x, ledger.ErrDamaged)
 		}
 		out[i] = h
 	}
@@ -278,7 +288,7 @@ func (r reads) ActiveCharter(ctx context.Context) (a Activation, ok bool, err er
 	}
 	leaf, err := ledger.DecodeLeaf(l.body)
 	if err != nil || leaf.Charter == nil {
-		return Activation{}, false, fmt.Errorf("charter in force, leaf %d: %w", l.index, errors.Join(ErrDisk, err))
+		return Activation{}, false, fmt.Errorf("charter in force, leaf %d: %w", l.index, errors.Join(ledger.ErrDamaged, err))
 	}
 	return Activation{l.index, *leaf.Charter}, true, nil
 }
@@ -294,7 +304,7 @@ func collect[T any](ctx context.Context, q querier, scan func(*sql.Rows, *T) err
 	for rows.Next() {
 		var v T
 		if err := scan(rows, &v); err != nil {
-			return nil, classify(err)
+			return nil, fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
 		}
 		out = append(out, v)
 	}

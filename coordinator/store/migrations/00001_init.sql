@@ -86,6 +86,7 @@ CREATE TABLE settled (
     reversed_by INTEGER REFERENCES leaf (idx)
 );
 CREATE UNIQUE INDEX settled_once ON settled (start_ms) WHERE reversed_by IS NULL;
+CREATE INDEX settled_reversed ON settled (reversed_by);
 CREATE INDEX settled_start ON settled (start_ms, revision);
 
 -- The annex: erasable.
