@@ -39,6 +39,7 @@ type Device struct {
 	unit     uint8
 	kind     roll.AssetKind
 	identity Identity
+	tables   map[uint16]*Model     // read only
 	chain    atomic.Pointer[Chain] // replaced when models have moved
 }
 
@@ -65,7 +66,10 @@ func Open(ctx context.Context, rw ReadWriter, unit uint8) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{rw: rw, unit: unit}
+	d := &Device{rw: rw, unit: unit, tables: make(map[uint16]*Model)}
+	for _, id := range Known() {
+		d.tables[id], _ = Lookup(id)
+	}
 	d.chain.Store(&chain)
 	switch {
 	case has(chain, StorageControl, BatteryBase, StorageCapacity):
@@ -169,7 +173,7 @@ func (d *Device) block(ctx context.Context, upTo string, models ...uint16) (Bloc
 	if !ok {
 		return Block{}, errAbsent
 	}
-	model, ok := Lookup(entry.ID)
+	model, ok := d.tables[entry.ID]
 	if !ok {
 		return Block{}, errAbsent
 	}
@@ -205,7 +209,7 @@ type PointValue struct {
 func (d *Device) Points(ctx context.Context) ([]PointValue, error) {
 	var all []PointValue
 	for _, e := range d.Chain().Models {
-		if _, known := Lookup(e.ID); !known {
+		if d.tables[e.ID] == nil {
 			continue
 		}
 		b, err := d.block(ctx, whole, e.ID)

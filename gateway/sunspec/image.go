@@ -8,9 +8,10 @@ import "fmt"
 // models in order, the end marker. The simulator and tests serve it. All points
 // start as "not implemented".
 type Image struct {
-	base  uint16
-	regs  []uint16
-	chain Chain
+	base   uint16
+	regs   []uint16
+	chain  Chain
+	models []*Model // of the chain's entries
 }
 
 // NewImage lays out the models from base on. groups is how many repeated groups
@@ -25,6 +26,7 @@ func NewImage(base uint16, groups int, models ...uint16) (*Image, error) {
 		length := int(m.Size()) - headerLen + groups*int(m.GroupSize())
 		at := len(img.regs)
 		img.chain.Models = append(img.chain.Models, Entry{ID: id, Address: base + uint16(at), Length: uint16(length)})
+		img.models = append(img.models, m)
 		img.regs = append(img.regs, make([]uint16, headerLen+length)...)
 		img.regs[at], img.regs[at+1] = id, uint16(length)
 		for _, p := range m.Points {
@@ -62,11 +64,20 @@ func blank(regs []uint16, p Point, base int) {
 // Chain is the layout.
 func (img *Image) Chain() Chain { return img.chain }
 
+// entry is a model's place in the image.
+func (img *Image) entry(model uint16) (Entry, *Model, bool) {
+	for i, e := range img.chain.Models {
+		if e.ID == model {
+			return e, img.models[i], true
+		}
+	}
+	return Entry{}, nil, false
+}
+
 // find is the index of a point's first register, and the point.
 func (img *Image) find(model uint16, name string) (int, Point, error) {
-	e, ok := img.chain.Find(model)
-	m, known := Lookup(model)
-	if !ok || !known {
+	e, m, ok := img.entry(model)
+	if !ok {
 		return 0, Point{}, fmt.Errorf("the image has no model %d", model)
 	}
 	p, ok := m.Point(name)
@@ -105,9 +116,8 @@ func (img *Image) SetText(model uint16, name, s string) error {
 
 // Get reads a point back, with its scale factor.
 func (img *Image) Get(model uint16, name string) Value {
-	e, ok := img.chain.Find(model)
-	m, known := Lookup(model)
-	if !ok || !known {
+	e, m, ok := img.entry(model)
+	if !ok {
 		return Value{}
 	}
 	from := int(e.Address - img.base)
@@ -126,15 +136,11 @@ func (img *Image) Read(addr, n uint16) ([]uint16, bool) {
 // PointAt names the model and point whose first register is addr; false if
 // there is none.
 func (img *Image) PointAt(addr uint16) (uint16, Point, bool) {
-	for _, e := range img.chain.Models {
+	for i, e := range img.chain.Models {
 		if addr < e.Address || int(addr) >= int(e.Address)+headerLen+int(e.Length) {
 			continue
 		}
-		m, ok := Lookup(e.ID)
-		if !ok {
-			return 0, Point{}, false
-		}
-		for _, p := range m.Points {
+		for _, p := range img.models[i].Points {
 			if p.Offset == addr-e.Address {
 				return e.ID, p, true
 			}
