@@ -71,6 +71,11 @@ web: $(WEB)/node_modules ## rebuild the embedded page in dashboards/dist
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	$(LINT) run
 
+.PHONY: fmt
+fmt: $(LINT) ## format the Go code, and mend what the linters can mend
+	$(LINT) fmt
+	$(LINT) run --fix
+
 .PHONY: check
 check: lint generate web ## lint, generate, rebuild the page, then assert a clean tree (commit first)
 	go mod tidy -diff
