@@ -61,6 +61,16 @@ func loadState(path, site string) (*state, error) {
 	return &s, nil
 }
 
+// SavedAt is the world time at which a state file was saved; false if there is
+// no such file. A world that goes on with it must not begin before.
+func SavedAt(path, site string) (energy.Instant, bool, error) {
+	s, err := loadState(path, site)
+	if err != nil || s == nil {
+		return 0, false, err
+	}
+	return s.At, true, nil
+}
+
 // restore takes up a state. What is new in the site begins anew, what is no
 // longer there is forgotten.
 func (w *World) restore(s *state) error {

@@ -97,12 +97,11 @@ func New(site *Site, clock worldtime.Clock, opts Options) (*World, error) {
 
 // build makes houses, batteries and binding meters.
 func (w *World) build() error {
-	recordings := recordings{}
 	for i := range w.site.Houses {
 		spec := &w.site.Houses[i]
 		h := &house{id: spec.ID}
 		if spec.Profile != nil {
-			src, err := recordings.open(*spec.Profile, w.start)
+			src, err := openRecording(*spec.Profile, w.start)
 			if err != nil {
 				return fmt.Errorf("house %s: %w", spec.ID, err)
 			}

@@ -15,7 +15,6 @@ import (
 	"github.com/allmende-energy/allmende/gateway/modbus"
 	"github.com/allmende-energy/allmende/gateway/sunspec"
 	"github.com/allmende-energy/allmende/internal/worldtime"
-	"github.com/allmende-energy/allmende/meters"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -146,7 +145,7 @@ func TestSiteOverModbus(t *testing.T) {
 		t.Errorf("after its reversion the battery gives %s", after.Power)
 	}
 	// 90 s of 2 kW, to the milliwatt-hour, though the step was not asked for.
-	if got, want := after.Registers[meters.Discharged], (2000 * energy.Watt).Over(90*energy.Second); got != want {
+	if got, want := after.Registers["discharged"], (2000 * energy.Watt).Over(90*energy.Second); got != want {
 		t.Errorf("discharged %s, want %s", got, want)
 	}
 	if got := read(t, meter).Power - atOnce; got < 1000*energy.Watt {

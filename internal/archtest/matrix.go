@@ -57,7 +57,7 @@ func Matrix() []Rule {
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters"}},
 		{
 			Path:  "gateway/sim",
-			Ours:  []string{"energy", "commons/roll", "meters", "internal/worldtime", "gateway/modbus", "gateway/sunspec"},
+			Ours:  []string{"energy", "commons/roll", "meters/citylearn", "internal/worldtime", "gateway/modbus", "gateway/sunspec"},
 			Third: []string{"github.com/goccy/go-yaml/..."},
 		},
 		{Path: "gateway/spool", Ours: []string{"energy", "commons/roll", "meters"}},
