@@ -67,10 +67,16 @@ type Authority struct {
 	server *tls.Certificate
 }
 
+// Exists says whether dir holds an authority.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, caKeyFile))
+	return err == nil
+}
+
 // Create makes a new authority in dir. It refuses where one is already, because
 // every gateway trusts that one.
 func Create(dir string, community roll.CommunityID, now time.Time) error {
-	if _, err := os.Stat(filepath.Join(dir, caKeyFile)); err == nil {
+	if Exists(dir) {
 		return fmt.Errorf("authority: %s holds one already, and gateways trust it: keep it, or move the folder away and enrol every gateway again", dir)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {

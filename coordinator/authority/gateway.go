@@ -39,7 +39,7 @@ type Issued struct {
 // gateway by its URI or carry no name; any other name, and any wish to be an
 // authority, is refused. The errors wrap [ErrRequest].
 func (a *Authority) SignGateway(id roll.GatewayID, requestDER []byte) (Issued, error) {
-	pub, err := CheckRequest(a.community, id, requestDER)
+	pub, err := checkRequest(a.community, id, requestDER)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -53,25 +53,40 @@ func (a *Authority) SignGateway(id roll.GatewayID, requestDER []byte) (Issued, e
 	return Issued{cert.Raw, Serial(cert), cert.NotAfter}, nil
 }
 
-// CheckRequest says whether a request could be signed for a gateway, and
-// returns its public key: ECDSA on P-256, proven by the request's signature.
-func CheckRequest(community roll.CommunityID, id roll.GatewayID, requestDER []byte) (*ecdsa.PublicKey, error) {
-	refuse := func(format string, args ...any) (*ecdsa.PublicKey, error) {
-		return nil, fmt.Errorf("%w: %s", ErrRequest, fmt.Sprintf(format, args...))
-	}
+// Parse says whether a request is one that could be signed for some gateway:
+// small, well formed, with a key on P-256 that its signature proves.
+func Parse(requestDER []byte) error {
+	_, _, err := parse(requestDER)
+	return err
+}
+
+func parse(requestDER []byte) (*x509.CertificateRequest, *ecdsa.PublicKey, error) {
 	if len(requestDER) > maxRequest {
-		return refuse("larger than %d bytes", maxRequest)
+		return nil, nil, fmt.Errorf("%w: larger than %d bytes", ErrRequest, maxRequest)
 	}
 	req, err := x509.ParseCertificateRequest(requestDER)
 	if err != nil {
-		return refuse("not a PKCS #10 request: %v", err)
+		return nil, nil, fmt.Errorf("%w: not a PKCS #10 request: %w", ErrRequest, err)
 	}
 	if err := req.CheckSignature(); err != nil {
-		return refuse("it does not prove its key: %v", err)
+		return nil, nil, fmt.Errorf("%w: it does not prove its key: %w", ErrRequest, err)
 	}
 	pub, ok := req.PublicKey.(*ecdsa.PublicKey)
 	if !ok || pub.Curve != elliptic.P256() {
-		return refuse("the key is not ECDSA on P-256")
+		return nil, nil, fmt.Errorf("%w: the key is not ECDSA on P-256", ErrRequest)
+	}
+	return req, pub, nil
+}
+
+// checkRequest says whether a request could be signed for this gateway, and
+// returns its public key.
+func checkRequest(community roll.CommunityID, id roll.GatewayID, requestDER []byte) (*ecdsa.PublicKey, error) {
+	req, pub, err := parse(requestDER)
+	if err != nil {
+		return nil, err
+	}
+	refuse := func(format string, args ...any) (*ecdsa.PublicKey, error) {
+		return nil, fmt.Errorf("%w: %s", ErrRequest, fmt.Sprintf(format, args...))
 	}
 	if len(req.DNSNames)+len(req.IPAddresses)+len(req.EmailAddresses) > 0 {
 		return refuse("it asks for names of the web: a gateway has only its URI")

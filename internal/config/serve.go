@@ -96,18 +96,28 @@ func LoadServe(dir string) (Serve, error) {
 // DecodeServe reads a configuration; relative paths in it start at the file's
 // folder. The error is a [Problems] that holds everything that is wrong.
 func DecodeServe(file string, src []byte) (Serve, error) {
-	f := serveFile{
-		Community: "community.yaml", Charter: "charter.yaml", Data: "data", Authority: "authority", LedgerKey: "ledger.key",
-		HTTP: listenFile{Listen: DefaultHTTP}, GRPC: listenFile{Listen: DefaultGRPC},
-		Gateways: gatewaysFile{Listen: DefaultGateways},
-		Live:     liveFile{span(defaultTick), span(defaultStaleAfter), span(defaultSetpointTTL)},
-	}
+	f := defaultServe()
 	lines, found := decode(file, src, &f)
 	found = append(found, f.check(file, lines)...)
 	if err := found.orNil(); err != nil {
 		return Serve{}, err
 	}
 	return f.serve(file), nil
+}
+
+// DefaultServe is the configuration of a folder whose allmende.yaml says nothing.
+func DefaultServe(dir string) Serve {
+	f := defaultServe()
+	return f.serve(filepath.Join(dir, ServeFile))
+}
+
+func defaultServe() serveFile {
+	return serveFile{
+		Community: "community.yaml", Charter: "charter.yaml", Data: "data", Authority: "authority", LedgerKey: "ledger.key",
+		HTTP: listenFile{Listen: DefaultHTTP}, GRPC: listenFile{Listen: DefaultGRPC},
+		Gateways: gatewaysFile{Listen: DefaultGateways},
+		Live:     liveFile{span(defaultTick), span(defaultStaleAfter), span(defaultSetpointTTL)},
+	}
 }
 
 func (f *serveFile) serve(file string) Serve {
@@ -160,6 +170,9 @@ func (f *serveFile) check(file string, lines map[string]int) Problems {
 			}
 		}
 	}
+	if f.Gateways.Address == "" && anywhere(string(f.Gateways.Listen)) {
+		addf("gateways.address", "missing: the listener takes gateways on every network of this computer, so write the host and port that they dial, such as 192.168.1.10:9443")
+	}
 	f.Live.check(addf)
 	return found
 }
@@ -178,6 +191,16 @@ func (f *liveFile) check(addf func(field, format string, args ...any)) {
 	if s := energy.Span(f.SetpointTTL); s < 2*tick || s > energy.Hour {
 		addf("live.setpoint_ttl", "%s: write at least two ticks (%s) and at most 1h, so that a battery neither drops a command between two ticks nor follows an old one for long", s, 2*tick)
 	}
+}
+
+// anywhere says whether an address listens on every network.
+func anywhere(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // hostName says whether s is a DNS name or an IP address.

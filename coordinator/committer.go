@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/scheduler"
+)
+
+// retryCommit is how often a commit is tried again while the disk is full, on
+// the wall clock.
+const retryCommit = 5 * time.Second
+
+// commits is the part of the store that the committer writes to.
+type commits interface {
+	Commit(ctx context.Context, epoch int64, leaves []store.NewLeaf) (first, size int64, err error)
+}
+
+// committer stores for the one community, one job after the other.
+type committer struct {
+	store    commits
+	epoch    int64
+	problems *problems
+	retry    time.Duration
+	grown    func(size int64) // the ledger has so many leaves now
+}
+
+// run commits what comes in until ctx ends, and says so. A full disk is waited
+// out, with the job unchanged; every other failure is final.
+func (c *committer) run(ctx context.Context, jobs <-chan scheduler.Store, committed chan<- scheduler.Committed) error {
+	for {
+		select {
+		case job := <-jobs:
+			first, err := c.commit(ctx, job)
+			if err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
+			}
+			committed <- scheduler.Committed{FirstIndex: first}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c *committer) commit(ctx context.Context, job scheduler.Store) (first int64, err error) {
+	leaves := make([]store.NewLeaf, len(job.Leaves))
+	for i, l := range job.Leaves {
+		leaves[i] = store.NewLeaf{Leaf: l.Leaf, Rows: l.Rows}
+	}
+	for {
+		first, size, err := c.store.Commit(ctx, c.epoch, leaves)
+		if err == nil {
+			c.problems.clear(problemLedger)
+			c.grown(size)
+			return first, nil
+		}
+		if !passing(err) {
+			return 0, fmt.Errorf("storing the ledger: %w", err)
+		}
+		c.problems.set(problemLedger, err)
+		timer := time.NewTimer(c.retry)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// passing says whether a failure to store ends by itself or by somebody's
+// freeing space; the others, such as a failed fsync, are final.
+func passing(err error) bool {
+	return errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrBusy)
+}

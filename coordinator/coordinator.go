@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/api"
+	"github.com/allmende-energy/allmende/coordinator/authority"
+	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/worldtime"
+	"github.com/allmende-energy/allmende/scheduler"
+)
+
+// Addresses are what the listeners are bound to.
+type Addresses struct{ HTTP, GRPC, Gateways string }
+
+// Coordinator is one that runs.
+type Coordinator struct {
+	cfg       Config
+	clock     worldtime.Clock
+	part      worldtime.Participant
+	log       *slog.Logger
+	problems  *problems
+	addresses Addresses
+
+	unlock  func() error
+	store   *store.Store
+	epoch   int64
+	owner   *owner
+	fleet   *fleet
+	commons *commons
+	hub     *api.Hub
+	size    atomic.Int64 // of the ledger
+	saver   *worldSaver
+	servers []server
+
+	serving sync.WaitGroup // the servers
+	working sync.WaitGroup // owner, committer, ticks
+	cancel  context.CancelFunc
+	fail    context.CancelCauseFunc
+	failed  context.Context
+	stop    sync.Once
+	stopErr error
+}
+
+// Run is a coordinator from its start until ctx ends or it fails.
+func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logger) error {
+	c, err := Start(ctx, cfg, clock, log)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-c.Done():
+	}
+	return c.Stop()
+}
+
+// Start checks everything, binds the listeners, recovers and begins to serve.
+// When it returns an error, nothing runs. The coordinator runs until Stop; ctx
+// is for the start alone.
+func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logger) (_ *Coordinator, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Coordinator{cfg: cfg, clock: clock, log: log, problems: newProblems(log), hub: api.NewHub()}
+	c.failed, c.fail = context.WithCancelCause(context.Background())
+	var undo []func()
+	defer func() {
+		if err != nil {
+			for i := len(undo) - 1; i >= 0; i-- {
+				undo[i]()
+			}
+		}
+	}()
+	listeners, err := c.bind(ctx, &undo)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := c.open(ctx, &undo)
+	if err != nil {
+		return nil, err
+	}
+	c.part = clock.Join("coordinator")
+	undo = append(undo, c.part.Leave)
+	now, effects, err := c.recover(ctx, ca)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.prepareServers(ctx, listeners, ca); err != nil {
+		return nil, err
+	}
+	c.launch(now, effects)
+	return c, nil
+}
+
+// bind opens the listeners. Callers wait in the kernel until there is an answer.
+func (c *Coordinator) bind(ctx context.Context, undo *[]func()) (out [3]net.Listener, err error) {
+	for i, l := range []struct {
+		name string
+		what *string
+	}{{"http", &c.addresses.HTTP}, {"grpc", &c.addresses.GRPC}, {"gateways", &c.addresses.Gateways}} {
+		cfg := c.cfg.HTTP
+		switch i {
+		case 1:
+			cfg = c.cfg.GRPC
+		case 2:
+			cfg = c.cfg.Gateways
+		}
+		if out[i], err = listen(ctx, l.name, cfg); err != nil {
+			return out, err
+		}
+		*undo = append(*undo, func() { out[i].Close() }) //nolint:errcheck,gosec // the start's error is what matters
+		*l.what = out[i].Addr().String()
+	}
+	return out, nil
+}
+
+// open takes the data folder, the authority, the ledger's key and the database.
+func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Authority, error) {
+	ca, err := authority.Open(c.cfg.Authority, c.cfg.Roll.ID, c.serverNames(), time.Now)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := store.LoadSigner(c.cfg.LedgerKey)
+	if err != nil {
+		return nil, err
+	}
+	verifier, verifiers, err := store.LoadVerifier(c.cfg.LedgerKey)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(c.cfg.Database)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if c.unlock, err = lock(dir); err != nil {
+		return nil, err
+	}
+	*undo = append(*undo, func() { c.unlock() }) //nolint:errcheck,gosec // as above
+	c.store, err = store.Open(ctx, c.cfg.Database, store.Options{Community: c.cfg.Roll.ID, Signer: signer, Simulated: c.cfg.Simulated})
+	if err != nil {
+		return nil, err
+	}
+	*undo = append(*undo, func() { c.store.Close() }) //nolint:errcheck,gosec // as above
+	c.fleet = newFleet(c.cfg.Roll)
+	c.commons = &commons{store: c.store, verifier: verifier, verifiers: verifiers, fleet: c.fleet}
+	return ca, nil
+}
+
+// serverNames are what gateways may call this coordinator besides loopback.
+func (c *Coordinator) serverNames() []string {
+	names := append([]string(nil), c.cfg.Gateways.Names...)
+	for _, address := range []string{c.cfg.GatewayAddress, c.addresses.Gateways} {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil || host == "" {
+			continue
+		}
+		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+			continue
+		}
+		names = append(names, host)
+	}
+	return names
+}
+
+// recover brings the state machine to where ledger and inbox are.
+func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (energy.Instant, []scheduler.Effect, error) {
+	zone, err := time.LoadLocation(c.cfg.Roll.Timezone)
+	if err != nil {
+		return 0, nil, fmt.Errorf("community: timezone: %w", err)
+	}
+	now, err := awaitWorldTime(ctx, c.store, c.part, c.clock)
+	if err != nil {
+		return 0, nil, err
+	}
+	inForce, founding, err := charterInForce(ctx, c.store, c.cfg, now)
+	if err != nil {
+		return 0, nil, err
+	}
+	c.commons.inForce = inForce
+	if c.epoch, err = c.store.RaiseEpoch(ctx); err != nil {
+		return 0, nil, err
+	}
+	size, err := c.store.Size(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	c.size.Store(size)
+	state, err := scheduler.New(scheduler.Config{
+		Community: c.cfg.Roll, Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
+		Epoch: c.epoch, SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	state, effects, err := restore(ctx, c.store, state, now, founding, inForce.Effective)
+	if err != nil {
+		return 0, nil, fmt.Errorf("reading back the ledger: %w", err)
+	}
+	c.owner = newOwner(state, zone)
+	if err := c.outfit(ctx, ca); err != nil {
+		return 0, nil, err
+	}
+	c.log.Info("recovered", "community", c.cfg.Roll.ID, "epoch", c.epoch, "leaves", size, "charter", inForce.Hash, "founding", founding, "world_time", now)
+	return now, effects, nil
+}
+
+// outfit ties owner, fleet and hub together.
+func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error {
+	address := c.cfg.GatewayAddress
+	if address == "" {
+		address = c.addresses.Gateways
+	}
+	f := c.fleet
+	f.inbox, f.owner, f.epoch, f.clock, f.problems, f.log = c.store, c.owner, c.epoch, c.clock, c.problems, c.log
+	f.fatal = func(err error) { c.fail(err) }
+	f.enrolment = &enrolment{community: c.cfg.Roll, authority: ca, tokens: c.store, address: address}
+	for id, g := range f.gateways {
+		var err error
+		if g.enrolled, err = c.store.GatewayEnrolled(ctx, id, time.Now()); err != nil {
+			return err
+		}
+	}
+	c.owner.command = f.command
+	c.owner.publish = c.publish
+	const saveEvery = time.Minute
+	c.saver = &worldSaver{store: c.store, problems: c.problems, every: saveEvery}
+	if c.cfg.Simulated {
+		c.saver.every = 0
+	}
+	return nil
+}
+
+func (c *Coordinator) publish(l scheduler.Live) {
+	around := api.Around{Speed: c.clock.Speed(), LedgerSize: c.size.Load()}
+	for _, g := range c.fleet.list() {
+		around.Gateways = append(around.Gateways, g.Health)
+	}
+	c.hub.Publish(api.EncodeLive(l, around))
+}
+
+func (c *Coordinator) prepareServers(ctx context.Context, l [3]net.Listener, ca *authority.Authority) error {
+	community := api.NewCommunity(c.cfg.Roll, c.cfg.Simulated, c.commons, c.hub)
+	handler, err := api.HTTP{
+		Community: community, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
+	}.Handler(ctx)
+	if err != nil {
+		return err
+	}
+	c.servers = []server{
+		web(l[0], handler, c.log),
+		integrators(l[1], community),
+		gatewayServer(l[2], ca, api.NewGateways(c.cfg.Roll, c.fleet, c.clock.Now)),
+	}
+	return nil
+}
+
+// webNames are the hosts that browsers may address: those configured, and the
+// address itself where it is one of this computer's.
+func (c *Coordinator) webNames() []string {
+	names := append([]string(nil), c.cfg.HTTP.Names...)
+	if host, _, err := net.SplitHostPort(c.addresses.HTTP); err == nil {
+		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
+			names = append(names, host)
+		}
+	}
+	return names
+}
+
+// launch starts the goroutines. The first tick passes before anybody is answered.
+func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	guard := func(fn func() error) func() {
+		return func() {
+			if err := fn(); err != nil {
+				c.fail(err)
+			}
+		}
+	}
+	com := &committer{store: c.store, epoch: c.epoch, problems: c.problems, retry: retryCommit, grown: c.size.Store}
+	c.owner.do(effects)
+	c.working.Go(guard(func() error { return com.run(ctx, c.owner.jobs, c.owner.committed) }))
+	c.working.Go(guard(func() error { return c.owner.run(ctx) }))
+	first := make(chan struct{})
+	passed := sync.OnceFunc(func() { close(first) })
+	c.working.Go(guard(func() error {
+		defer c.part.Leave()
+		defer passed()
+		return c.owner.pace(ctx, c.part, now, c.cfg.Tick,
+			func(at energy.Instant) { c.saver.save(ctx, at) },
+			func(energy.Instant) { passed() })
+	}))
+	for _, s := range c.servers {
+		c.serving.Go(guard(func() error {
+			<-first
+			return s.serve(s.listener)
+		}))
+	}
+}
+
+// Addresses are what the listeners are bound to.
+func (c *Coordinator) Addresses() Addresses { return c.addresses }
+
+// Done is closed when the coordinator has failed or was stopped; Stop says why.
+func (c *Coordinator) Done() <-chan struct{} { return c.failed.Done() }
+
+// CreateToken makes a one-time enrolment token for a gateway of the register.
+func (c *Coordinator) CreateToken(ctx context.Context, gateway roll.GatewayID) (string, error) {
+	text, _, err := c.commons.CreateToken(ctx, gateway)
+	return text, err
+}
+
+// Stop ends the coordinator in order: callers first, then the community, then
+// the database. It returns the failure that ended it, if one did. It may be
+// called twice.
+func (c *Coordinator) Stop() error {
+	c.stop.Do(func() {
+		c.hub.Close()
+		c.fleet.close()
+		var stopping sync.WaitGroup
+		for _, s := range c.servers {
+			stopping.Go(s.stop)
+		}
+		stopping.Wait()
+		c.cancel()
+		c.working.Wait()
+		c.serving.Wait()
+		cause := context.Cause(c.failed)
+		c.saver.every = 0
+		c.saver.save(context.Background(), c.clock.Now())
+		c.stopErr = errors.Join(cause, c.store.Close(), c.unlock())
+		c.fail(nil) // frees the context; a cause given before stays
+	})
+	return c.stopErr
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package coordinator
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/api"
+	"github.com/allmende-energy/allmende/coordinator/authority"
+	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/worldtime"
+	"github.com/allmende-energy/allmende/meters"
+	"github.com/allmende-energy/allmende/scheduler"
+)
+
+// inbox is the part of the store that the metering lane ends in.
+type inbox interface {
+	AppendInbox(ctx context.Context, gateway roll.GatewayID, spoolID string, first uint64, samples []meters.Sample) (durable uint64, err error)
+	Acknowledged(ctx context.Context, gateway roll.GatewayID, spoolID string) (uint64, error)
+}
+
+// fleet is the community's gateways and their streams. It implements [api.Fleet].
+type fleet struct {
+	community roll.CommunityID
+	inbox     inbox
+	enrolment *enrolment
+	owner     *owner
+	epoch     int64
+	clock     worldtime.Clock
+	problems  *problems
+	fatal     func(error)
+	log       *slog.Logger
+
+	mu       sync.Mutex
+	closing  bool
+	gateways map[roll.GatewayID]*gateway
+	order    []roll.GatewayID
+}
+
+// gateway is what is known of one gateway. The fleet's mutex guards it.
+type gateway struct {
+	name     string
+	devices  int // assets that the register gives it
+	session  *api.Session
+	enrolled bool
+	lastSeen energy.Instant
+	status   api.Status
+	software string
+	refused  string // why its latest message was refused
+	full     bool   // what it sent could not be stored
+}
+
+func newFleet(c roll.Community) *fleet {
+	f := &fleet{community: c.ID, gateways: map[roll.GatewayID]*gateway{}}
+	for _, g := range c.Gateways {
+		f.gateways[g.ID] = &gateway{name: g.Name}
+		f.order = append(f.order, g.ID)
+	}
+	for _, a := range c.Assets {
+		f.gateways[a.Gateway].devices++
+	}
+	return f
+}
+
+// Identify implements [api.Fleet].
+func (f *fleet) Identify(_ context.Context, cert *x509.Certificate) (roll.GatewayID, error) {
+	id, err := authority.Identify(f.community, cert)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", api.ErrDenied, err)
+	}
+	if _, known := f.gateways[id]; !known {
+		return "", fmt.Errorf("%w: gateway %s is not in the community's register: add it to community.yaml, or enrol this computer as another", api.ErrDenied, id)
+	}
+	return id, nil
+}
+
+// Enrol implements [api.Fleet].
+func (f *fleet) Enrol(ctx context.Context, secret string, requestDER []byte) (api.Enrolled, error) {
+	e, err := f.enrolment.enrol(ctx, secret, requestDER)
+	if err != nil {
+		return api.Enrolled{}, f.internal("enrolling a gateway", err)
+	}
+	f.mu.Lock()
+	if g := f.gateways[e.Gateway]; g != nil {
+		g.enrolled = true
+	}
+	f.mu.Unlock()
+	f.log.Info("gateway enrolled", "gateway", e.Gateway)
+	return e, nil
+}
+
+// Attach implements [api.Fleet].
+func (f *fleet) Attach(ctx context.Context, s *api.Session) (api.Welcome, error) {
+	acknowledged, err := f.inbox.Acknowledged(ctx, s.Gateway, s.Hello.SpoolID)
+	if err != nil {
+		return api.Welcome{}, f.internal("looking up a spool", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closing {
+		return api.Welcome{}, api.ErrClosing
+	}
+	g := f.gateways[s.Gateway]
+	if g.session != nil {
+		g.session.End(api.ErrReplaced)
+	}
+	g.session, g.software, g.enrolled, g.full = s, s.Hello.Software, true, false
+	g.lastSeen = f.clock.Now()
+	f.log.Info("gateway connected", "gateway", s.Gateway, "software", s.Hello.Software, "acknowledged", acknowledged, "spooled", s.Hello.LastSequence)
+	return api.Welcome{Acknowledged: acknowledged, Epoch: uint64(f.epoch)}, nil
+}
+
+// Detach implements [api.Fleet].
+func (f *fleet) Detach(s *api.Session, cause error) {
+	f.mu.Lock()
+	g := f.gateways[s.Gateway]
+	if errors.Is(cause, api.ErrInvalid) {
+		g.refused = cause.Error()
+	}
+	if g.session == s {
+		g.session = nil
+	}
+	f.mu.Unlock()
+	f.log.Info("gateway disconnected", "gateway", s.Gateway, "cause", cause)
+}
+
+// Live implements [api.Fleet].
+func (f *fleet) Live(_ context.Context, s *api.Session, b api.LiveBatch) error {
+	f.seen(s)
+	f.owner.live(scheduler.Readings{Gateway: s.Gateway, StampMS: b.StampMS, Readings: b.Readings})
+	return nil
+}
+
+// Meter implements [api.Fleet]: first the inbox, then the owner.
+func (f *fleet) Meter(ctx context.Context, s *api.Session, b api.MeterBatch) (uint64, error) {
+	f.seen(s)
+	durable, err := f.inbox.AppendInbox(ctx, s.Gateway, b.SpoolID, b.First, b.Samples)
+	if passing(err) {
+		f.problems.set(problemInbox, err)
+		f.stored(s, false)
+		return 0, fmt.Errorf("%w: %w", api.ErrStorage, err)
+	}
+	if errors.Is(err, store.ErrGap) {
+		return 0, fmt.Errorf("%w: connect anew and go on behind %d: %w", api.ErrReplaced, durable, err)
+	}
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+			f.fatal(fmt.Errorf("storing samples: %w", err))
+		}
+		return 0, f.internal("storing samples", err)
+	}
+	f.problems.clear(problemInbox)
+	f.stored(s, true)
+	// What lies behind the durable sequence was not stored and will come again.
+	samples := b.Samples
+	if last := b.First + uint64(len(samples)) - 1; len(samples) > 0 && durable < last {
+		samples = samples[:max(int64(durable)-int64(b.First)+1, 0)]
+	}
+	if len(samples) == 0 {
+		return durable, nil
+	}
+	return durable, f.owner.samples(ctx, s.Gateway, samples)
+}
+
+// Status implements [api.Fleet].
+func (f *fleet) Status(s *api.Session, st api.Status) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g := f.gateways[s.Gateway]; g.session == s {
+		g.status = st
+	}
+}
+
+func (f *fleet) seen(s *api.Session) {
+	now := f.clock.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gateways[s.Gateway].lastSeen = now
+}
+
+func (f *fleet) stored(s *api.Session, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g := f.gateways[s.Gateway]
+	g.full = !ok
+	if ok {
+		g.refused = ""
+	}
+}
+
+// command sends setpoints to a gateway if it is connected. Where it is not,
+// its setpoints end by themselves.
+func (f *fleet) command(id roll.GatewayID, setpoints []scheduler.Setpoint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g := f.gateways[id]; g != nil && g.session != nil {
+		g.session.Command(setpoints)
+	}
+}
+
+// close ends all streams and refuses new ones.
+func (f *fleet) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closing = true
+	for _, g := range f.gateways {
+		if g.session != nil {
+			g.session.End(api.ErrClosing)
+		}
+	}
+}
+
+// internal logs what the caller is not told, and passes on what she is.
+func (f *fleet) internal(doing string, err error) error {
+	for _, known := range []error{api.ErrDenied, api.ErrInvalid, api.ErrNotFound, api.ErrStorage, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	if passing(err) {
+		return fmt.Errorf("%w: %w", api.ErrStorage, err)
+	}
+	err = fmt.Errorf("%s: %w", doing, err)
+	f.log.Error("answering a gateway failed", "error", err)
+	return err
+}
+
+// list is every gateway and how it does, in the register's order.
+func (f *fleet) list() []api.GatewayDetail {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	wall := time.Now()
+	out := make([]api.GatewayDetail, 0, len(f.order))
+	for _, id := range f.order {
+		g := f.gateways[id]
+		out = append(out, api.GatewayDetail{Health: g.health(id, wall), Devices: g.status.Devices, Software: g.software})
+	}
+	return out
+}

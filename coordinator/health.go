@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package coordinator
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/api"
+	"github.com/allmende-energy/allmende/energy"
+)
+
+// Bounds beyond which a gateway's page entry says that something is wrong.
+const (
+	maxOffset    = 2 * energy.Second
+	certificates = 30 * 24 * time.Hour // before a certificate's end
+)
+
+func (g *gateway) health(id roll.GatewayID, wall time.Time) api.GatewayHealth {
+	h := api.GatewayHealth{
+		Gateway: id, Name: g.name, Connected: g.session != nil, Enrolled: g.enrolled, LastSeen: g.lastSeen,
+		ClockOffset: g.status.ClockOffset, ClockKnown: g.status.ClockKnown, SpoolPending: g.status.SpoolPending,
+		DevicesTotal: g.devices,
+	}
+	if g.session != nil {
+		for _, d := range g.status.Devices {
+			if d.Online {
+				h.DevicesOnline++
+			}
+		}
+	}
+	h.Problem = g.problem(id, h, wall)
+	return h
+}
+
+// problem is the worst that is wrong with a gateway, and what to do about it.
+func (g *gateway) problem(id roll.GatewayID, h api.GatewayHealth, wall time.Time) string {
+	switch {
+	case !g.enrolled:
+		return fmt.Sprintf("not enrolled: make a token for %s here, and run `allmende gateway enrol TOKEN` on the gateway", id)
+	case g.refused != "":
+		return g.refused
+	case g.session == nil:
+		return "not connected: check that the gateway has power and network and that `allmende gateway run` runs there; it keeps its samples meanwhile"
+	case g.full:
+		return "its samples cannot be stored here: free space under the coordinator's data folder; the gateway keeps them meanwhile"
+	case g.status.SpoolError != "":
+		return g.status.SpoolError
+	case h.ClockKnown && (h.ClockOffset > maxOffset || h.ClockOffset < -maxOffset):
+		return fmt.Sprintf("its clock is off by %s: set it (timedatectl set-ntp true)", h.ClockOffset)
+	case h.DevicesOnline < len(g.status.Devices):
+		return g.offline()
+	case g.session.Ends.Sub(wall) < certificates:
+		return fmt.Sprintf("its certificate ends on %s: make a token and enrol it again before", g.session.Ends.Format(time.DateOnly))
+	}
+	return ""
+}
+
+// offline names the first device that does not answer.
+func (g *gateway) offline() string {
+	missing, first := 0, api.Device{}
+	for _, d := range g.status.Devices {
+		if !d.Online {
+			if missing == 0 {
+				first = d
+			}
+			missing++
+		}
+	}
+	more := ""
+	if missing > 1 {
+		more = fmt.Sprintf(" and %d more", missing-1)
+	}
+	why := first.Error
+	if why == "" {
+		why = "no answer"
+	}
+	return fmt.Sprintf("%s%s: %s: check the device's power, cable and address", first.Asset, more, why)
+}

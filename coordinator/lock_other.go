@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+//go:build !unix
+
+package coordinator
+
+// lock does nothing where the system has no advisory locks.
+func lock(string) (unlock func() error, err error) {
+	return func() error { return nil }, nil
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/allmende-energy/allmende/coordinator/api"
+	"github.com/allmende-energy/allmende/coordinator/authority"
+	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
+)
+
+// Bounds of the listeners, on the wall clock where they are times.
+const (
+	maxMessage      = 4 << 20
+	maxStreams      = 100 // at a time, on one connection
+	maxHeader       = 16 << 10
+	handshakeWithin = 10 * time.Second
+	readWithin      = 15 * time.Second
+	answerWithin    = 30 * time.Second
+	idleFor         = 2 * time.Minute
+	stopWithin      = 3 * time.Second
+)
+
+// server is one listener at work.
+type server struct {
+	listener net.Listener
+	serve    func(net.Listener) error
+	stop     func()
+}
+
+func grpcOptions(more ...grpc.ServerOption) []grpc.ServerOption {
+	return append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(maxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeader),
+		grpc.ConnectionTimeout(handshakeWithin),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	}, more...)
+}
+
+// integrators serves the CommunityService with reflection and health.
+func integrators(l net.Listener, community *api.Community) server {
+	s := grpc.NewServer(grpcOptions()...)
+	allmendev1.RegisterCommunityServiceServer(s, community)
+	state := health.NewServer()
+	healthv1.RegisterHealthServer(s, state)
+	for _, name := range []string{"", allmendev1.CommunityService_ServiceDesc.ServiceName} {
+		state.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
+	}
+	reflection.Register(s)
+	return server{l, serveGRPC(s), func() {
+		state.Shutdown()
+		stopGRPC(s)
+	}}
+}
+
+// gatewayServer serves the GatewayService over mutual TLS.
+func gatewayServer(l net.Listener, a *authority.Authority, gateways *api.Gateways) server {
+	s := grpc.NewServer(grpcOptions(grpc.Creds(credentials.NewTLS(a.Config())))...)
+	allmendev1.RegisterGatewayServiceServer(s, gateways)
+	return server{l, serveGRPC(s), func() {
+		stopGRPC(s)
+		gateways.Wait()
+	}}
+}
+
+// serveGRPC serves until the server is stopped, which is no error.
+func serveGRPC(s *grpc.Server) func(net.Listener) error {
+	return func(l net.Listener) error {
+		if err := s.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+			return err
+		}
+		return nil
+	}
+}
+
+// stopGRPC lets answers under way end, but not for long.
+func stopGRPC(s *grpc.Server) {
+	timer := time.AfterFunc(stopWithin, s.Stop)
+	defer timer.Stop()
+	s.GracefulStop()
+}
+
+// web serves page, REST and events.
+func web(l net.Listener, handler http.Handler, log *slog.Logger) server {
+	s := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: handshakeWithin,
+		ReadTimeout:       readWithin,
+		WriteTimeout:      answerWithin, // event streams set their own
+		IdleTimeout:       idleFor,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	serve := func(l net.Listener) error {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}
+	return server{l, serve, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+		defer cancel()
+		if s.Shutdown(ctx) != nil {
+			s.Close() //nolint:errcheck,gosec // it is the end either way
+		}
+	}}
+}
