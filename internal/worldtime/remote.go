@@ -110,8 +110,12 @@ func serveParticipant(ctx context.Context, clock Clock, conn net.Conn) {
 // Remote is a stepped world that another process keeps.
 type Remote struct {
 	addr  string
-	now   atomic.Int64
+	now   atomic.Int64  // the newest that was told
 	speed atomic.Uint64 // millionths
+
+	mu   sync.Mutex // for questions of Now
+	conn net.Conn   // nil once the world is gone
+	in   *bufio.Reader
 }
 
 // ErrWorldGone is wrapped when the process that keeps the world has ended.
@@ -119,21 +123,46 @@ var ErrWorldGone = errors.New("the world clock is gone")
 
 // Dial reaches a world that is kept by [Serve] at addr.
 func Dial(ctx context.Context, addr string) (*Remote, error) {
-	r := &Remote{addr: addr}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("world clock at %s: %w", addr, err)
 	}
-	defer conn.Close()
-	if _, err := r.exchange(conn, bufio.NewReaderSize(conn, maxLine), request{}); err != nil {
+	r := &Remote{addr: addr, conn: conn, in: bufio.NewReaderSize(conn, maxLine)}
+	if _, err := r.exchange(conn, r.in, request{}); err != nil {
+		conn.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
-// Now is the newest world time that this process was told. While a participant
-// of this process works, the world stands there.
-func (r *Remote) Now() energy.Instant { return energy.Instant(r.now.Load()) }
+// Now asks the world: another process may have been woken to a new instant
+// before this one, and what it asks of us must be answered in its present. Once
+// the world is gone, Now is the newest instant that was told.
+func (r *Remote) Now() energy.Instant {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn != nil {
+		if _, err := r.exchange(r.conn, r.in, request{}); err != nil {
+			r.conn.Close()
+			r.conn = nil
+		}
+	}
+	return r.told()
+}
+
+// Close ends the questions; participants leave by themselves.
+func (r *Remote) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn == nil {
+		return nil
+	}
+	err := r.conn.Close()
+	r.conn = nil
+	return err
+}
+
+func (r *Remote) told() energy.Instant { return energy.Instant(r.now.Load()) }
 
 // Speed is what the world reported last.
 func (r *Remote) Speed() float64 { return float64(r.speed.Load()) / 1e6 }
@@ -184,7 +213,7 @@ type remoteParticipant struct {
 
 func (p *remoteParticipant) WaitUntil(ctx context.Context, at energy.Instant) (energy.Instant, error) {
 	if p.err != nil {
-		return p.clock.Now(), p.err
+		return p.clock.told(), p.err
 	}
 	stop := context.AfterFunc(ctx, func() { p.conn.Close() })
 	defer stop()
@@ -194,7 +223,7 @@ func (p *remoteParticipant) WaitUntil(ctx context.Context, at energy.Instant) (e
 			err = ctx.Err()
 		}
 		p.err = err
-		return p.clock.Now(), err
+		return p.clock.told(), err
 	}
 	return now, ctx.Err()
 }

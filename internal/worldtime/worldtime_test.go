@@ -67,6 +67,7 @@ func TestRemoteParticipantsStepAndDie(t *testing.T) {
 	if remote.Now() != 5_000 {
 		t.Fatalf("the remote world stands at %v", remote.Now())
 	}
+	defer remote.Close()
 	a, b := remote.Join("a"), world.Join("b")
 	go func() {
 		if _, err := a.WaitUntil(ctx, 6_000); err != nil {
@@ -76,6 +77,9 @@ func TestRemoteParticipantsStepAndDie(t *testing.T) {
 	}()
 	if now, err := b.WaitUntil(ctx, 90_000); err != nil || now != 90_000 {
 		t.Fatalf("the world stopped at %v for somebody who left: %v", now, err)
+	}
+	if remote.Now() != 90_000 { // though no participant of it was woken
+		t.Fatalf("the remote world stands at %v", remote.Now())
 	}
 	b.Leave()
 	cancel()
