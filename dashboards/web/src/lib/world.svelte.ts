@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// What the page knows, as one object that its parts read from. It listens to
+// the link, and asks again for what changes seldom when there is a reason to.
+import * as decode from './decode'
+import { Clock } from './format'
+import { History } from './history'
+import { Link, type Events, type LinkState } from './link'
+
+/** Questions about what changes seldom are at least this far apart. */
+export const refreshGap = 5_000
+
+/** A part of the page that is asked for once in a while: what came, or why nothing did. */
+export interface Part<T> {
+  value: T | null
+  fault: string
+}
+
+const nothing = { value: null, fault: '' }
+
+export interface WorldOptions {
+  open: (url: string) => Events
+  get: (path: string) => Promise<unknown>
+}
+
+export class World {
+  link = $state<LinkState>('connecting')
+  fault = $state('')
+  /** The newest state of the community, or the one at which the page was paused. */
+  live = $state.raw<decode.Live | null>(null)
+  paused = $state(false)
+  community = $state.raw<Part<decode.Community>>(nothing)
+  charter = $state.raw<Part<decode.Charter>>(nothing)
+  gateways = $state.raw<Part<decode.Gateway[]>>(nothing)
+  settled = $state.raw<Part<decode.Settled[]>>(nothing)
+  checkpoint = $state.raw<Part<decode.Checkpoint>>(nothing)
+  clock = $state.raw(new Clock('UTC'))
+  /** Rises with each change of the history. */
+  version = $state(0)
+  readonly history = new History()
+
+  #options: WorldOptions
+  #link: Link
+  #newest: decode.Live | null = null
+  #ledgerSeen = ''
+  #healthSeen = ''
+  #timers = new Map<string, { last: number; timer?: ReturnType<typeof setTimeout> }>()
+  #stopped = false
+
+  constructor(options: WorldOptions) {
+    this.#options = options
+    this.#link = new Link({
+      ...options,
+      onLive: (live, fresh) => this.#accept(live, fresh),
+      onState: (state) => (this.link = state),
+      onOpen: () => this.#refreshAll(),
+      onFault: (text) => (this.fault = text),
+    })
+  }
+
+  start(): void {
+    this.#refreshAll()
+    this.#link.start()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#link.stop()
+    for (const { timer } of this.#timers.values()) clearTimeout(timer)
+  }
+
+  /** Holds the figures still, or lets them run again. The history goes on meanwhile. */
+  pause(on: boolean): void {
+    this.paused = on
+    if (on || !this.#newest) return
+    this.live = this.#newest
+    this.version = this.history.version
+  }
+
+  memberName(id: string): string {
+    return this.community.value?.members.get(id) ?? id
+  }
+
+  #accept(live: decode.Live, fresh: boolean): void {
+    const last = this.#newest
+    if (last && live.sequence <= last.sequence && !fresh) return // a replay, or an answer that came late
+    if (last && live.at < last.at) this.history.clear() // another world answers: its time is its own
+    this.#newest = live
+    this.fault = ''
+    this.history.push(live)
+    if (!this.paused || !this.live) {
+      this.live = live
+      this.version = this.history.version
+    }
+    this.#follow(live)
+  }
+
+  /** Asks again for what a change in the live state points to. */
+  #follow(live: decode.Live): void {
+    const ledger = `${live.ledgerSize}/${live.settledUntil}`
+    if (ledger !== this.#ledgerSeen) {
+      this.#ledgerSeen = ledger
+      this.#soon('settled', () => this.#refreshLedger())
+    }
+    const health = live.gateways.map((g) => `${g.id}${g.connected}${g.enrolled}${g.devicesOnline}/${g.devicesTotal}${g.problem}`).join()
+    if (health !== this.#healthSeen) {
+      this.#healthSeen = health
+      this.#soon('gateways', () => this.#refreshGateways())
+    }
+  }
+
+  #refreshAll(): void {
+    this.#soon('all', async () => {
+      await Promise.all([this.#refreshCommunity(), this.#refreshLedger(), this.#refreshGateways()])
+    })
+  }
+
+  async #refreshCommunity(): Promise<void> {
+    this.community = await this.#ask('/v1/community', decode.decodeCommunity, this.community)
+    if (this.community.value) this.clock = new Clock(this.community.value.timezone)
+  }
+
+  async #refreshLedger(): Promise<void> {
+    const [charter, settled, checkpoint] = await Promise.all([
+      this.#ask('/v1/charter', decode.decodeCharter, this.charter),
+      this.#ask('/v1/intervals?pageSize=96', decode.decodeIntervals, this.settled),
+      this.#ask('/v1/ledger/checkpoint', decode.decodeCheckpoint, this.checkpoint),
+    ])
+    this.charter = charter
+    this.settled = settled
+    this.checkpoint = checkpoint
+  }
+
+  async #refreshGateways(): Promise<void> {
+    this.gateways = await this.#ask('/v1/gateways', decode.decodeGateways, this.gateways)
+  }
+
+  /** What came, or what was there before with the reason why nothing newer is. */
+  async #ask<T>(path: string, read: (value: unknown) => T, before: Part<T>): Promise<Part<T>> {
+    try {
+      return { value: read(await this.#options.get(path)), fault: '' }
+    } catch (fault) {
+      return { value: before.value, fault: fault instanceof Error ? fault.message : String(fault) }
+    }
+  }
+
+  /** Runs now, or as soon as the gap since the last run of that name has passed; many calls become one. */
+  #soon(name: string, run: () => Promise<void>): void {
+    if (this.#stopped) return
+    const slot = this.#timers.get(name) ?? { last: -Infinity }
+    this.#timers.set(name, slot)
+    if (slot.timer !== undefined) return
+    const wait = Math.max(0, slot.last + refreshGap - Date.now())
+    slot.timer = setTimeout(() => {
+      slot.timer = undefined
+      slot.last = Date.now()
+      void run()
+    }, wait)
+  }
+}
+
+/** Asks the coordinator, and turns its refusal into a sentence. */
+export async function getJSON(path: string): Promise<unknown> {
+  const answer = await fetch(path, { headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(10_000) })
+  if (answer.ok) return answer.json()
+  const body: unknown = await answer.json().catch(() => null)
+  const said = typeof body === 'object' && body !== null && 'message' in body ? String(body.message) : answer.statusText
+  throw new Error(said || `the coordinator answers with status ${answer.status}`)
+}
