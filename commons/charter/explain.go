@@ -17,8 +17,8 @@ import (
 func (c Charter) Explain() []string {
 	slot := slotName(c.Interval)
 	text := []string{c.Name}
-	if c.Summary != "" {
-		text = append(text, strings.TrimSpace(c.Summary))
+	if s := strings.TrimSpace(c.Summary); s != "" {
+		text = append(text, s)
 	}
 	text = append(text, fmt.Sprintf("Every %s stands by itself: what members feed in during it is shared among the members who draw energy in the same %s.", slot, slot))
 	text = append(text, c.Sharing.explain(slot)...)
