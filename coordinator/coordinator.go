@@ -138,6 +138,9 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 	if err != nil {
 		return nil, err
 	}
+	if signer.Name() != string(c.cfg.Roll.ID) {
+		return nil, fmt.Errorf("%s is the key of community %q, but %s says id: %s: put back the id that the keys were made for, or run `allmende init` in a new folder", c.cfg.LedgerKey, signer.Name(), c.cfg.Community, c.cfg.Roll.ID)
+	}
 	verifier, verifiers, err := store.LoadVerifier(c.cfg.LedgerKey)
 	if err != nil {
 		return nil, err
