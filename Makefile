@@ -22,7 +22,7 @@ build: ## build bin/allmende (needs Go alone)
 	CGO_ENABLED=0 go build -trimpath -o bin/allmende ./cmd/allmende
 
 .PHONY: demo
-demo: build ## run a simulated community, page on http://127.0.0.1:8080 (needs Go alone; ARGS="--speed 60")
+demo: build ## run a simulated community, page on http://127.0.0.1:8080 (needs Go alone; ARGS="--speed 1 --dir village")
 	@bin/allmende demo $(ARGS)
 
 .PHONY: test

@@ -26,7 +26,7 @@ trap finish EXIT
 
 port=$(node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})')
 url=http://127.0.0.1:$port
-bin/allmende demo --dir "$folder/village" --speed 60 --http "127.0.0.1:$port" >"$log" 2>&1 &
+bin/allmende demo --dir "$folder/village" --http "127.0.0.1:$port" --grpc 127.0.0.1:0 --gateways 127.0.0.1:0 >"$log" 2>&1 &
 demo=$!
 
 answers() { # the program runs and its page answers

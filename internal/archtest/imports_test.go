@@ -34,19 +34,23 @@ func TestImportsFollowTheMatrix(t *testing.T) {
 	}
 }
 
-// A rule that nothing needs is a door left open.
+// A rule that nothing needs is a door left open. Tests count as need for the
+// packages of others only: of ours they may import any.
 func TestMatrixIsNotStale(t *testing.T) {
 	all := sources(t)
 	for _, r := range Matrix() {
 		used := map[string]bool{}
 		exists := false
 		for _, s := range all {
-			if rule, _ := Find(Matrix(), s.pkg); rule.Path != r.Path || s.test {
+			if rule, _ := Find(Matrix(), s.pkg); rule.Path != r.Path {
 				continue
 			}
 			exists = true
 			for _, path := range s.imports() {
-				own := strings.TrimPrefix(path, Module+"/")
+				own, isOurs := strings.CutPrefix(path, Module+"/")
+				if isOurs && s.test {
+					continue
+				}
 				for _, p := range append(r.Ours, r.Third...) {
 					used[p] = used[p] || match(p, own)
 				}
