@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/allmende-energy/allmende/charters"
 )
 
 func TestDocumentsLinkToWhatIsThere(t *testing.T) {
@@ -30,21 +28,5 @@ func TestDocumentsLinkToWhatIsThere(t *testing.T) {
 	}
 	if links == 0 {
 		t.Fatal("no link was looked at")
-	}
-}
-
-// Whoever copies the README's charter gets one that works.
-func TestReadmeCharterIsValid(t *testing.T) {
-	_, rest, _ := strings.Cut(string(read(t, "README.md")), "```yaml\n")
-	yaml, _, ok := strings.Cut(rest, "```")
-	if !ok {
-		t.Fatal("README.md shows no charter")
-	}
-	c, err := charters.Decode([]byte(yaml))
-	if err == nil {
-		err = c.Validate()
-	}
-	if err != nil {
-		t.Error(err)
 	}
 }
