@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/meters"
+)
+
+// sampleOf is the sample with a sequence in a gateway's spool.
+func sampleOf(seq uint64) meters.Sample {
+	return meters.Sample{
+		Key:   meters.Key{Asset: roll.AssetID(fmt.Sprintf("meter-%d", seq%7)), Register: meters.Import},
+		At:    day0.Add(energy.Span(seq) * energy.Minute),
+		Value: energy.Energy(seq) * energy.WattHour, Quality: energy.Quality(seq % 3), Reset: seq%11 == 0, SoC: int64(seq%1001) - 1,
+	}
+}
+
+func batchOf(first uint64, n int) []meters.Sample {
+	out := make([]meters.Sample, n)
+	for i := range out {
+		out[i] = sampleOf(first + uint64(i))
+	}
+	return out
+}
+
+// Whatever batches come, in whatever order and however often: the inbox holds
+// each sample once, in sequence, up to the last that nothing before is missing of.
+func TestInboxIsIdempotent(t *testing.T) {
+	ctx := context.Background()
+	dir, n := t.TempDir(), 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		path := filepath.Join(dir, fmt.Sprintf("%d.db", n))
+		s, err := store.Open(ctx, path, options(t))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		type spool struct {
+			gateway roll.GatewayID
+			name    string
+		}
+		durable := map[spool]uint64{}
+		for range rapid.IntRange(1, 12).Draw(rt, "batches") {
+			k := spool{rapid.SampledFrom([]roll.GatewayID{"gw-1", "gw-2"}).Draw(rt, "gateway"), rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "spool")}
+			first := uint64(rapid.IntRange(1, 160).Draw(rt, "first"))
+			batch := batchOf(first, rapid.IntRange(0, 120).Draw(rt, "length"))
+			got, err := s.AppendInbox(ctx, k.gateway, k.name, first, batch)
+			if gap := first > durable[k]+1; gap != errors.Is(err, store.ErrGap) || (!gap && err != nil) {
+				rt.Fatalf("from %d after %d: %v", first, durable[k], err)
+			} else if !gap {
+				durable[k] = max(durable[k], first+uint64(len(batch))-1)
+			}
+			if got != durable[k] {
+				rt.Fatalf("durable %d, expected %d", got, durable[k])
+			}
+			if rapid.IntRange(0, 5).Draw(rt, "reopen") == 0 {
+				if err := s.Close(); err != nil {
+					rt.Fatal(err)
+				}
+				if s, err = store.Open(ctx, path, options(t)); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			if ack, err := s.Acknowledged(ctx, k.gateway, k.name); err != nil || ack != durable[k] {
+				rt.Fatalf("acknowledged %d, %v", ack, err)
+			}
+		}
+		total := uint64(0)
+		for _, d := range durable {
+			total += d
+		}
+		since := day0.Add(energy.Span(rapid.IntRange(0, 200).Draw(rt, "since")) * energy.Minute)
+		byGateway := map[roll.GatewayID]int{}
+		for k, d := range durable {
+			for seq := uint64(1); seq <= d; seq++ {
+				if sampleOf(seq).At >= since {
+					byGateway[k.gateway]++
+				}
+			}
+		}
+		err = s.InboxSince(ctx, since, func(gw roll.GatewayID, m meters.Sample) error {
+			byGateway[gw]--
+			seq := uint64(m.At.Sub(day0) / energy.Minute)
+			if m.At < since || m != sampleOf(seq) {
+				return fmt.Errorf("sample %+v is not %+v", m, sampleOf(seq))
+			}
+			return nil
+		})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for gw, left := range byGateway {
+			if left != 0 {
+				rt.Fatalf("gateway %s: %d samples too few or too many of %d", gw, left, total)
+			}
+		}
+	})
+}
+
+func TestInboxKeepsTheOrderOfArrival(t *testing.T) {
+	ctx := context.Background()
+	s, _ := fresh(t)
+	const pages = 5000 // more than InboxSince holds at a time
+	late := sampleOf(1)
+	late.At = day0.Add(-energy.Day)
+	for first := uint64(1); first <= pages; first += 500 {
+		if _, err := s.AppendInbox(ctx, "gw-1", "a", first, batchOf(first, 500)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.AppendInbox(ctx, "gw-2", "b", 1, []meters.Sample{late}); err != nil {
+		t.Fatal(err)
+	}
+	var seen []meters.Sample
+	collect := func(_ roll.GatewayID, m meters.Sample) error {
+		seen = append(seen, m)
+		return nil
+	}
+	if err := s.InboxSince(ctx, late.At, collect); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != pages+1 || seen[pages] != late || !slices.Equal(seen[:pages], batchOf(1, pages)) {
+		t.Fatalf("%d samples, last %+v", len(seen), seen[len(seen)-1])
+	}
+	stop := errors.New("enough")
+	if err := s.InboxSince(ctx, late.At, func(roll.GatewayID, meters.Sample) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAdmitGap(t *testing.T) {
+	ctx := context.Background()
+	s, _ := fresh(t)
+	if err := s.AdmitGap(ctx, "gw-1", "a", 40); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.AppendInbox(ctx, "gw-1", "a", 40, batchOf(40, 3)); err != nil || got != 42 {
+		t.Fatalf("%d, %v", got, err)
+	}
+	if err := s.AdmitGap(ctx, "gw-1", "a", 10); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Acknowledged(ctx, "gw-1", "a"); err != nil || got != 42 {
+		t.Fatalf("it moved back to %d, %v", got, err)
+	}
+}
+
+func TestInboxRefuses(t *testing.T) {
+	s, _ := fresh(t)
+	long := string(make([]byte, 65))
+	nameless, odd := sampleOf(1), sampleOf(1)
+	nameless.Asset = ""
+	odd.Quality = 99
+	for name, err := range map[string]error{
+		"sequence 0":      second(s.AppendInbox(context.Background(), "gw-1", "a", 0, batchOf(1, 1))),
+		"sequence huge":   second(s.AppendInbox(context.Background(), "gw-1", "a", 1<<63, batchOf(1, 1))),
+		"no gateway":      second(s.AppendInbox(context.Background(), "", "a", 1, batchOf(1, 1))),
+		"a long spool":    second(s.AppendInbox(context.Background(), "gw-1", long, 1, batchOf(1, 1))),
+		"too many":        second(s.AppendInbox(context.Background(), "gw-1", "a", 1, batchOf(1, store.MaxBatch+1))),
+		"no asset":        second(s.AppendInbox(context.Background(), "gw-1", "a", 1, []meters.Sample{nameless})),
+		"unknown quality": second(s.AppendInbox(context.Background(), "gw-1", "a", 1, []meters.Sample{odd})),
+	} {
+		if err == nil {
+			t.Errorf("%s: it was taken", name)
+		}
+	}
+	if got, err := s.Acknowledged(context.Background(), "gw-1", "a"); err != nil || got != 0 {
+		t.Errorf("acknowledged %d, %v", got, err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Gateways, the committer and pages come at once.
+func TestConcurrentUse(t *testing.T) {
+	ctx := context.Background()
+	s, path := fresh(t)
+	epoch := raise(t, s)
+	v := newVillage(t, 3)
+	commit(t, s, epoch, v.founding())
+	leaves := make([]store.NewLeaf, 20)
+	for n := range leaves {
+		leaves[n] = v.interval(t, n, 0)
+	}
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			gw := roll.GatewayID(fmt.Sprint("gw-", g))
+			for first := uint64(1); first < 200; first += 10 {
+				if _, err := s.AppendInbox(ctx, gw, "a", first, batchOf(first, 10)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for _, l := range leaves {
+			if _, _, err := s.Commit(ctx, epoch, []store.NewLeaf{l}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for range 20 {
+			holds(t, path) // a snapshot verifies whatever is being written
+			if _, err := s.MemberSums(ctx, day0, day0.Add(energy.Day)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	if r := holds(t, path); r.Leaves != 21 {
+		t.Errorf("%d leaves", r.Leaves)
+	}
+}

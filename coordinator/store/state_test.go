@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/energy"
+)
+
+func TestTokenIsUsedOnce(t *testing.T) {
+	ctx := context.Background()
+	s, _ := fresh(t)
+	now := day0.Time()
+	hash := sha256.Sum256([]byte("secret"))
+	if err := s.CreateToken(ctx, "gw-1", hash, now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UseToken(ctx, hash, now.Add(time.Hour)); !errors.Is(err, store.ErrToken) {
+		t.Errorf("an expired token: %v", err)
+	}
+	var used atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			switch gw, err := s.UseToken(ctx, hash, now); {
+			case err == nil && gw == "gw-1":
+				used.Add(1)
+			case !errors.Is(err, store.ErrToken):
+				t.Errorf("%q, %v", gw, err)
+			}
+		})
+	}
+	wg.Wait()
+	if used.Load() != 1 {
+		t.Errorf("used %d times", used.Load())
+	}
+	if _, err := s.UseToken(ctx, sha256.Sum256(nil), now); !errors.Is(err, store.ErrToken) {
+		t.Errorf("an unknown token: %v", err)
+	}
+}
+
+func TestEnrolledWhileACertificateIsGood(t *testing.T) {
+	ctx := context.Background()
+	s, _ := fresh(t)
+	now := day0.Time()
+	enrolled := func(at time.Time) bool {
+		ok, err := s.GatewayEnrolled(ctx, "gw-1", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if enrolled(now) {
+		t.Error("enrolled before it was")
+	}
+	for range 2 {
+		if err := s.SaveCertificate(ctx, "gw-1", "0a", now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !enrolled(now) || enrolled(now.Add(time.Hour)) {
+		t.Error("the certificate's end is not kept")
+	}
+}
+
+func TestWorldTimeNeverMovesBack(t *testing.T) {
+	ctx := context.Background()
+	s, path := fresh(t)
+	for _, at := range []energy.Instant{day0, day0 + 1000, day0 + 999} {
+		if err := s.SaveWorldTime(ctx, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if at, ok, err := open(t, path).WorldTime(ctx); err != nil || !ok || at != day0+1000 {
+		t.Errorf("%v %v %v", at, ok, err)
+	}
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	ctx := context.Background()
+	s, path := fresh(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	execSQL(t, path, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`)
+	if _, err := store.Open(ctx, path, options(t)); !errors.Is(err, store.ErrNewerSchema) {
+		t.Errorf("writing: %v", err)
+	}
+	if _, err := store.OpenReader(ctx, path); !errors.Is(err, store.ErrNewerSchema) {
+		t.Errorf("reading: %v", err)
+	}
+}
+
+func TestReaderNeedsASchema(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	if _, err := store.OpenReader(ctx, path); err == nil {
+		t.Error("a database that is not there was opened")
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("reading made a database: %v", err)
+	}
+	if err := os.WriteFile(path, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.OpenReader(ctx, path); !errors.Is(err, store.ErrDisk) {
+		t.Errorf("reading garbage: %v", err)
+	}
+	if _, err := store.Open(ctx, path, options(t)); !errors.Is(err, store.ErrDisk) {
+		t.Errorf("opening garbage: %v", err)
+	}
+}
+
+// The pragmas that the promise "returned means durable" stands on.
+func TestPragmas(t *testing.T) {
+	s, path := fresh(t)
+	got := s.Pragmas(t, "journal_mode", "synchronous", "foreign_keys", "secure_delete")
+	if want := [4]string{"wal", "2", "1", "1"}; [4]string(got) != want {
+		t.Errorf("%v, expected %v", got, want)
+	}
+	if _, err := os.Stat(path + "-wal"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.key")
+	if _, err := store.LoadSigner(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+	key, err := store.CreateKey(path, community, chacha(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.CreateKey(path, community, chacha(4)); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a key was replaced: %v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	signer, err := store.LoadSigner(path)
+	if err != nil || signer.Name() != string(community) {
+		t.Fatal(err)
+	}
+	text, verifiers, err := store.LoadVerifier(path)
+	if err != nil || text != key.Verifier {
+		t.Fatalf("%q, %v", text, err)
+	}
+	if _, err := verifiers.Verifier(signer.Name(), signer.KeyHash()); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(path, []byte("PRIVATE+KEY+x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.LoadSigner(path); err == nil {
+		t.Error("a damaged key was taken")
+	}
+}
+
+// execSQL changes a database behind the store's back.
+func execSQL(tb testing.TB, path, query string, args ...any) int64 {
+	tb.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	res, err := db.Exec(query, args...)
+	if err != nil {
+		tb.Fatalf("%s: %v", query, err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
