@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/guard"
+	"github.com/allmende-energy/allmende/gateway/modbus"
+	"github.com/allmende-energy/allmende/gateway/uplink"
+)
+
+// Config is all that a gateway needs to know. Zero values mean the defaults.
+type Config struct {
+	Coordinator string       // host:port of its listener for gateways
+	Identity    uplink.Paths // who this gateway is
+	Spool       SpoolConfig
+	Poll        energy.Span // world time between two rounds of a bus; divides Interval
+	Interval    energy.Span // the settlement slot; a quarter-hour
+	StaleAfter  energy.Span // a value this old is no longer the present
+	Modbus      ModbusConfig
+	Devices     []Device
+	Software    string        // what it calls itself
+	Uplink      uplink.Bounds // for tests; the defaults are meant for service
+}
+
+// SpoolConfig bounds the disk that the metering lane may take.
+type SpoolConfig struct {
+	Dir      string
+	Keep     energy.Span // acknowledged samples stay so long
+	MaxBytes int64
+}
+
+// ModbusConfig holds for every bus. All of it is wall time.
+type ModbusConfig struct {
+	Timeout      time.Duration // of one exchange
+	ConnectDelay time.Duration // quiet after connecting
+	RequestGap   time.Duration // quiet between requests
+}
+
+// Device is one unit behind a bus. Devices with the same URL share the bus.
+type Device struct {
+	Asset    roll.AssetID
+	URL      string // tcp://host:port
+	Unit     uint8
+	ReadOnly bool // never command it
+	// Limits are the gateway's own, on top of the device's rating; nil: the
+	// device's rating alone.
+	Limits *guard.Limits
+}
+
+// Defaults.
+const (
+	DefaultCoordinator = "127.0.0.1:9443"
+	DefaultPoll        = energy.Second
+	DefaultStaleAfter  = 10 * energy.Second
+	DefaultTimeout     = time.Second
+
+	// maxDevices bounds what one gateway polls and what a live batch holds.
+	maxDevices = 500
+)
+
+func (c Config) withDefaults() Config {
+	if c.Coordinator == "" {
+		c.Coordinator = DefaultCoordinator
+	}
+	if c.Poll == 0 {
+		c.Poll = DefaultPoll
+	}
+	if c.Interval == 0 {
+		c.Interval = energy.QuarterHour
+	}
+	if c.StaleAfter == 0 {
+		c.StaleAfter = max(DefaultStaleAfter, 3*c.Poll)
+	}
+	if c.Modbus.Timeout == 0 {
+		c.Modbus.Timeout = DefaultTimeout
+	}
+	if c.Software == "" {
+		c.Software = "allmende gateway"
+	}
+	return c
+}
+
+// problem is something wrong with a field of a configuration.
+type problem struct {
+	field  string
+	other  string // a second field that it contradicts
+	reason string
+}
+
+// Validate says everything that is wrong with c, nil if nothing is.
+func (c Config) Validate() error {
+	var all Problems
+	for _, p := range c.withDefaults().check() {
+		reason := p.reason
+		if p.other != "" {
+			reason = fmt.Sprintf("%s (%s)", reason, p.other)
+		}
+		all = append(all, Problem{Field: p.field, Reason: reason})
+	}
+	return all.orNil()
+}
+
+// check expects the defaults to be filled in.
+func (c Config) check() []problem {
+	var found []problem
+	addf := func(field, format string, args ...any) {
+		found = append(found, problem{field: field, reason: fmt.Sprintf(format, args...)})
+	}
+	if !isAddress(c.Coordinator) {
+		addf("coordinator", "%.80q is no address: write host:port, such as %s", c.Coordinator, DefaultCoordinator)
+	}
+	if c.Identity.Key == "" || c.Identity.Certificate == "" || c.Identity.Authority == "" {
+		addf("identity", "a path is missing: leave identity out, and the files of `allmende gateway enrol` are taken")
+	}
+	if c.Spool.Dir == "" {
+		addf("spool.dir", "no folder for the samples: leave it out for the default, spool")
+	}
+	if c.Spool.Keep < 0 || c.Spool.Keep > 3650*energy.Day {
+		addf("spool.keep_days", "write 1 to 3650 days")
+	}
+	const least = 2 << 20
+	if c.Spool.MaxBytes != 0 && (c.Spool.MaxBytes < least || c.Spool.MaxBytes > 1<<42) {
+		addf("spool.max_mb", "write 2 to 4194304 MiB; a device takes about 20 KiB a day")
+	}
+	if c.Interval <= 0 || energy.Day%c.Interval != 0 {
+		addf("interval", "%s does not divide a day", c.Interval)
+		return found
+	}
+	if c.Poll < 100*energy.Millisecond || c.Poll > c.Interval || c.Interval%c.Poll != 0 {
+		addf("poll", "%s: polls must hit the interval's end, so write a time from 100ms that divides %s, such as 1s, 5s or 1m", c.Poll, c.Interval)
+	}
+	if c.StaleAfter < c.Poll || c.StaleAfter > energy.Day {
+		addf("stale_after", "%s: write at least one poll (%s) and at most 24h", c.StaleAfter, c.Poll)
+	}
+	found = append(found, c.Modbus.check()...)
+	return append(found, c.checkDevices()...)
+}
+
+func (m ModbusConfig) check() []problem {
+	var found []problem
+	for _, d := range []struct {
+		field       string
+		value       time.Duration
+		least, most time.Duration
+	}{
+		{"modbus.timeout", m.Timeout, 10 * time.Millisecond, time.Minute},
+		{"modbus.connect_delay", m.ConnectDelay, 0, time.Minute},
+		{"modbus.request_gap", m.RequestGap, 0, 10 * time.Second},
+	} {
+		if d.value < d.least || d.value > d.most {
+			found = append(found, problem{field: d.field, reason: fmt.Sprintf("%s: write %s to %s", d.value, d.least, d.most)})
+		}
+	}
+	return found
+}
+
+func (c Config) checkDevices() []problem {
+	var found []problem
+	if n := len(c.Devices); n == 0 || n > maxDevices {
+		found = append(found, problem{field: "devices", reason: fmt.Sprintf("%d devices: a gateway speaks to 1 to %d", n, maxDevices)})
+	}
+	type place struct {
+		url  string
+		unit uint8
+	}
+	assets, places := map[roll.AssetID]int{}, map[place]int{}
+	for i, d := range c.Devices {
+		field := fmt.Sprintf("devices[%d]", i)
+		if err := roll.CheckID(string(d.Asset)); err != nil {
+			found = append(found, problem{field: field + ".asset", reason: err.Error()})
+		} else if j, twice := assets[d.Asset]; twice {
+			found = append(found, problem{
+				field: field + ".asset", other: fmt.Sprintf("devices[%d].asset", j),
+				reason: fmt.Sprintf("asset %s is there twice: an asset is one device", d.Asset),
+			})
+		}
+		assets[d.Asset] = i
+		if err := (modbus.Config{URL: d.URL}).Validate(); err != nil {
+			found = append(found, problem{field: field + ".url", reason: err.Error()})
+		}
+		if j, twice := places[place{d.URL, d.Unit}]; twice {
+			found = append(found, problem{
+				field: field + ".unit", other: fmt.Sprintf("devices[%d].unit", j),
+				reason: fmt.Sprintf("two devices at %s answer as unit %d: give each its own unit id (set it at the device, then here)", d.URL, d.Unit),
+			})
+		}
+		places[place{d.URL, d.Unit}] = i
+		found = append(found, checkLimits(field+".limits", d.Limits)...)
+	}
+	return found
+}
+
+func checkLimits(field string, l *guard.Limits) []problem {
+	var found []problem
+	if l == nil {
+		return nil
+	}
+	if l.MaxCharge < 0 || l.MaxDischarge < 0 {
+		found = append(found, problem{field: field, reason: "a power limit is negative: write what the battery may take and give as positive watts"})
+	}
+	if l.MinSoC < 0 || l.MaxSoC > 1000 || l.MinSoC >= l.MaxSoC {
+		found = append(found, problem{field: field, reason: "write min_soc_percent below max_soc_percent, both from 0 to 100"})
+	}
+	return found
+}
+
+func isAddress(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}

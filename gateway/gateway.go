@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package gateway listens to the devices of one or more sites and acts on them:
+// the edge computer of a community.
+//
+// One loop a Modbus bus polls its devices at multiples of the poll period of
+// world time, so that interval boundaries are hit. What it reads goes two ways:
+// the live lane carries the latest value of everything to the coordinator and
+// may lose; the metering lane picks the register samples around each boundary,
+// and takes them through a spool on disk, where nothing that was read is lost.
+// Setpoints come back down and are watched over by a guard a battery.
+//
+// A gateway is useful alone: without its coordinator it goes on measuring, and
+// commands end by themselves.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/gateway/guard"
+	"github.com/allmende-energy/allmende/gateway/modbus"
+	"github.com/allmende-energy/allmende/gateway/spool"
+	"github.com/allmende-energy/allmende/gateway/sunspec"
+	"github.com/allmende-energy/allmende/gateway/uplink"
+	"github.com/allmende-energy/allmende/internal/worldtime"
+)
+
+const (
+	// settleWithin bounds how long a stepped world waits for one round to reach
+	// the coordinator, on the wall clock.
+	settleWithin = 2 * time.Second
+	// partWithin bounds what stopping waits for the last samples to arrive.
+	partWithin = time.Second
+	// renewBefore: from then on an ending certificate is warned of.
+	renewBefore = 30 * 24 * time.Hour
+)
+
+// machine is a gateway that is put together and not yet running.
+type machine struct {
+	cfg   Config
+	log   *slog.Logger
+	spool *spool.Spool
+	lane  *lane
+	link  *uplink.Link
+	buses []*modbus.Bus
+	loops []*loop
+	mail  map[roll.AssetID]*mailbox
+}
+
+// Run is a gateway from its first to its last sample: it returns nil when ctx
+// has ended and everything is in order, or an error with the next step if it
+// can't begin.
+//
+// In service clock is [worldtime.Real], and commands end on the time since the
+// process started. Any other clock is a stepped world: commands then end in its
+// time and each round waits, within bounds, for its values to reach the
+// coordinator before the world moves on.
+func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logger) error {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return fmt.Errorf("gateway configuration: %w", err)
+	}
+	identity, err := uplink.LoadIdentity(cfg.Identity, time.Now())
+	if err != nil {
+		return err
+	}
+	log = log.With("gateway", identity.Gateway)
+	if left := time.Until(identity.NotAfter); left < renewBefore {
+		log.Warn("this gateway's certificate ends soon; enrol it anew", "not_after", identity.NotAfter, "days", int(left.Hours()/24))
+	}
+	store, err := spool.Open(cfg.Spool.Dir, spool.Options{Keep: cfg.Spool.Keep, MaxBytes: cfg.Spool.MaxBytes, Log: log})
+	if err != nil {
+		return err
+	}
+	m := &machine{cfg: cfg, log: log, spool: store, lane: newLane(store, log), mail: map[roll.AssetID]*mailbox{}}
+	m.build(identity, clock)
+	return errors.Join(m.run(ctx), store.Close())
+}
+
+// build makes a loop for each bus, in the order of the configuration.
+func (m *machine) build(identity uplink.Identity, clock worldtime.Clock) {
+	_, real := clock.(*worldtime.Real)
+	env := &environment{cfg: m.cfg, now: clock.Now, stamp: stamps(clock, real)}
+	m.link = uplink.New(uplink.Config{
+		Address: m.cfg.Coordinator, TLS: identity.TLS(), Software: m.cfg.Software, Source: m.spool,
+		Commands: m, Status: m.status, Now: clock.Now, Log: m.log, Bounds: m.linkBounds(real),
+	})
+	byURL := map[string]*loop{}
+	for _, d := range m.cfg.Devices {
+		l := byURL[d.URL]
+		if l == nil {
+			l = &loop{
+				name: string(identity.Gateway) + " " + d.URL, env: env, clock: clock, stepped: !real,
+				mail: newMailbox(), keep: m.lane.take, show: m.link.Live, settle: m.settle,
+			}
+			byURL[d.URL] = l
+			m.loops = append(m.loops, l)
+			m.buses = append(m.buses, modbus.NewBus(modbus.Config{
+				URL: d.URL, Timeout: m.cfg.Modbus.Timeout, ConnectDelay: m.cfg.Modbus.ConnectDelay, RequestGap: m.cfg.Modbus.RequestGap,
+			}))
+		}
+		bus := m.buses[slices.Index(m.loops, l)]
+		l.pollers = append(l.pollers, newPoller(d, env, func(ctx context.Context, unit uint8) (device, error) {
+			return openSunSpec(ctx, bus, unit)
+		}, m.log))
+		m.mail[d.Asset] = l.mail
+	}
+}
+
+func openSunSpec(ctx context.Context, bus *modbus.Bus, unit uint8) (device, error) {
+	dev, err := sunspec.Open(ctx, bus, unit)
+	if err != nil {
+		return nil, err // not dev: a nil *Device in an interface is not nil
+	}
+	return dev, nil
+}
+
+// stamps is the monotonic clock that commands end on.
+func stamps(clock worldtime.Clock, real bool) func() guard.Stamp {
+	if real {
+		start := time.Now()
+		return func() guard.Stamp { return guard.Stamp(time.Since(start).Milliseconds()) }
+	}
+	return func() guard.Stamp { return guard.Stamp(clock.Now()) }
+}
+
+// linkBounds makes a gateway of a stepped world come back fast: the world does
+// not wait for it meanwhile.
+func (m *machine) linkBounds(real bool) uplink.Bounds {
+	b := m.cfg.Uplink
+	if !real && b.MaxBackoff == 0 {
+		b.MinBackoff, b.MaxBackoff = 20*time.Millisecond, 250*time.Millisecond
+	}
+	return b
+}
+
+// run starts everything, waits, and stops it in the order in which things need
+// each other: loops, then buses and the lane, then the link.
+func (m *machine) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	after := context.WithoutCancel(ctx)
+	busCtx, stopBuses := context.WithCancel(after)
+	linkCtx, stopLink := context.WithCancel(after)
+	defer stopBuses()
+	defer stopLink()
+
+	var loops, below, link sync.WaitGroup
+	below.Go(func() { m.lane.run(busCtx) })
+	for _, b := range m.buses {
+		below.Go(func() {
+			if err := b.Run(busCtx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	link.Go(func() {
+		if err := m.link.Run(linkCtx); err != nil {
+			cancel(err)
+		}
+	})
+	for _, l := range m.loops {
+		loops.Go(func() {
+			if err := l.run(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	m.log.Info("gateway runs", "devices", len(m.cfg.Devices), "buses", len(m.buses), "coordinator", m.cfg.Coordinator, "poll", m.cfg.Poll)
+	<-ctx.Done()
+	cause := context.Cause(ctx)
+
+	loops.Wait()
+	stopBuses()
+	below.Wait()
+	last, done := context.WithTimeout(after, partWithin)
+	m.link.Barrier(last)
+	done()
+	stopLink()
+	link.Wait()
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+		return nil
+	}
+	return cause
+}
+
+// settle lets a stepped world wait until a round is durable here and known there.
+func (m *machine) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	m.lane.flush(ctx)
+	m.link.Barrier(ctx)
+}
+
+// Fence takes the coordinator's epoch.
+func (m *machine) Fence(epoch uint64) {
+	for _, l := range m.loops {
+		l.mail.fence(epoch)
+	}
+}
+
+// Setpoints hands commands to the loops of their devices.
+func (m *machine) Setpoints(setpoints []guard.Setpoint) {
+	for _, sp := range setpoints {
+		mail, ok := m.mail[sp.Asset]
+		if !ok {
+			m.log.Debug("a setpoint for an asset that is not in gateway.yaml", "asset", sp.Asset)
+			continue
+		}
+		mail.post(sp)
+	}
+}
+
+func (m *machine) status() uplink.Status {
+	s := uplink.Status{SpoolError: m.lane.problem()}
+	for _, l := range m.loops {
+		for _, p := range l.pollers {
+			s.Devices = append(s.Devices, p.status())
+		}
+	}
+	return s
+}
+
+var (
+	_ uplink.Source   = (*spool.Spool)(nil)
+	_ uplink.Commands = (*machine)(nil)
+	_ device          = (*sunspec.Device)(nil)
+)

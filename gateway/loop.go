@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/guard"
+	"github.com/allmende-energy/allmende/internal/worldtime"
+	"github.com/allmende-energy/allmende/meters"
+)
+
+// mailbox holds the setpoints of one bus that were not yet looked at: the
+// newest of each asset.
+type mailbox struct {
+	mu      sync.Mutex
+	waiting map[roll.AssetID]guard.Setpoint
+	epoch   uint64
+	wake    chan struct{} // one place
+}
+
+func newMailbox() *mailbox {
+	return &mailbox{waiting: map[roll.AssetID]guard.Setpoint{}, wake: make(chan struct{}, 1)}
+}
+
+// post is called with assets of this bus only, which bounds the map.
+func (m *mailbox) post(sp guard.Setpoint) {
+	m.mu.Lock()
+	old, there := m.waiting[sp.Asset]
+	if !there || sp.Epoch > old.Epoch || sp.Epoch == old.Epoch && sp.Sequence > old.Sequence {
+		m.waiting[sp.Asset] = sp
+	}
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mailbox) fence(epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch = max(m.epoch, epoch)
+}
+
+func (m *mailbox) take() (epoch uint64, setpoints map[roll.AssetID]guard.Setpoint) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	setpoints = m.waiting
+	m.waiting = map[roll.AssetID]guard.Setpoint{}
+	return m.epoch, setpoints
+}
+
+// loop polls the devices behind one bus, writes before reads.
+type loop struct {
+	name    string
+	env     *environment
+	clock   worldtime.Clock
+	stepped bool
+	pollers []*poller
+	mail    *mailbox
+	// keep and show take what a round found: the metering and the live lane.
+	keep func([]meters.Sample)
+	show func(guard.Stamp, []meters.Reading)
+	// settle is called after each round of a stepped world, before it may move on.
+	settle func(context.Context)
+
+	previous energy.Instant // of the round before
+	begun    bool
+}
+
+// run polls until ctx ends; it returns an error only if the world itself ends.
+func (l *loop) run(ctx context.Context) error {
+	part := l.clock.Join(l.name)
+	defer part.Leave()
+	// Stopping takes a few last requests, each with a deadline of its own.
+	defer l.end(context.WithoutCancel(ctx))
+	poll := l.env.cfg.Poll
+	now := l.clock.Now()
+	for {
+		l.round(ctx, now)
+		next := alignUp(l.clock.Now(), poll)
+		var err error
+		if now, err = l.wait(ctx, part, next); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("bus %s: waiting for world time: %w", l.name, err)
+		}
+	}
+}
+
+// alignUp is the first multiple of the period after t.
+func alignUp(t energy.Instant, period energy.Span) energy.Instant {
+	r := energy.Span(t) % period
+	if r < 0 {
+		r += period
+	}
+	return t.Add(period - r)
+}
+
+// wait blocks until the next round and carries out commands meanwhile. In a
+// stepped world commands wait for the round, so that a run can be repeated.
+func (l *loop) wait(ctx context.Context, part worldtime.Participant, next energy.Instant) (energy.Instant, error) {
+	if l.stepped {
+		return part.WaitUntil(ctx, next)
+	}
+	// Cut into pieces, because the computer may sleep or its clock be set.
+	const piece = 2 * time.Second
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := l.clock.Now()
+		if now >= next {
+			return now, ctx.Err()
+		}
+		timer.Reset(min(next.Sub(now).Duration(), piece))
+		select {
+		case <-ctx.Done():
+			return now, ctx.Err()
+		case <-l.mail.wake:
+			l.commands(ctx)
+		case <-timer.C:
+		}
+	}
+}
+
+// commands hands out what came and lets every guard act.
+func (l *loop) commands(ctx context.Context) {
+	epoch, setpoints := l.mail.take()
+	for _, p := range l.pollers {
+		if p.guard != nil {
+			p.guard.Fence(epoch)
+		}
+		if sp, ok := setpoints[p.cfg.Asset]; ok {
+			p.offer(sp)
+		}
+		p.act(ctx)
+	}
+}
+
+func (l *loop) round(ctx context.Context, now energy.Instant) {
+	l.commands(ctx)
+	interval := l.env.cfg.Interval
+	boundary := !l.begun || boundaries(l.previous, now, interval) > 0
+	l.previous, l.begun = now, true
+	var samples []meters.Sample
+	var readings []meters.Reading
+	for _, p := range l.pollers {
+		s, r, ok := p.read(ctx, boundary)
+		samples = append(samples, s...)
+		if ok {
+			readings = append(readings, r)
+		}
+	}
+	// Registers of one device come in no order; sequences shall not depend on it.
+	slices.SortStableFunc(samples, compareSamples)
+	l.keep(samples)
+	l.show(l.env.stamp(), readings)
+	if l.stepped {
+		l.settle(ctx)
+	}
+}
+
+func compareSamples(a, b meters.Sample) int {
+	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Asset, b.Asset), cmp.Compare(a.Register, b.Register))
+}
+
+// end gives batteries back and keeps the last samples.
+func (l *loop) end(ctx context.Context) {
+	var samples []meters.Sample
+	for _, p := range l.pollers {
+		samples = append(samples, p.end(ctx)...)
+	}
+	slices.SortStableFunc(samples, compareSamples)
+	l.keep(samples)
+}

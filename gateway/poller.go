@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/guard"
+	"github.com/allmende-energy/allmende/gateway/sunspec"
+	"github.com/allmende-energy/allmende/gateway/uplink"
+	"github.com/allmende-energy/allmende/meters"
+)
+
+// device is what a poller needs of one; *sunspec.Device is one.
+type device interface {
+	Identity() sunspec.Identity
+	Kind() roll.AssetKind
+	Read(ctx context.Context) (sunspec.Snapshot, error)
+	SetBattery(ctx context.Context, p energy.Power, reversion time.Duration) error
+	ReleaseBattery(ctx context.Context) error
+}
+
+// opener finds out what answers as a unit.
+type opener func(ctx context.Context, unit uint8) (device, error)
+
+// poller reads and commands one device. One goroutine, its bus's loop, does
+// everything but report.
+type poller struct {
+	cfg      Device
+	open     opener
+	env      *environment
+	log      *slog.Logger
+	dev      device // nil: not opened
+	identity sunspec.Identity
+	guard    *guard.Guard // nil: no battery, or read only
+	counters map[meters.Register]*counter
+
+	last     meters.Reading // the latest good one
+	lastSoC  int64
+	have     bool
+	failures int // in a row
+	skips    int // rounds to leave out
+
+	mu     sync.Mutex
+	report uplink.Device
+}
+
+// environment is what all pollers of a gateway share.
+type environment struct {
+	cfg   Config
+	now   func() energy.Instant // world time
+	stamp func() guard.Stamp    // the monotonic clock that commands end on
+}
+
+const (
+	// failuresToReopen: after so many failed reads in a row the device is asked
+	// anew what it is; it may have been replaced.
+	failuresToReopen = 2
+	// maxSkips bounds how many rounds a device that does not answer is left
+	// out, so that it does not starve the others on its line.
+	maxSkips = 7
+	// exchanges that one read, one command and one discovery may take.
+	exchangesOfRead     = 4
+	exchangesOfCommand  = 6
+	exchangesOfDiscover = 12
+)
+
+func newPoller(cfg Device, env *environment, open opener, log *slog.Logger) *poller {
+	p := &poller{cfg: cfg, open: open, env: env, lastSoC: -1, counters: map[meters.Register]*counter{}}
+	p.log = log.With("asset", cfg.Asset, "url", cfg.URL, "unit", cfg.Unit)
+	p.report = uplink.Device{Asset: cfg.Asset, URL: cfg.URL, Unit: cfg.Unit}
+	return p
+}
+
+func (p *poller) deadline(ctx context.Context, exchanges int) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, time.Duration(exchanges)*p.env.cfg.Modbus.Timeout)
+}
+
+// read takes one snapshot. It returns the samples to keep and the reading for
+// the live lane; ok is false where there is nothing to say. boundary says that
+// settlement needs this round.
+func (p *poller) read(ctx context.Context, boundary bool) (samples []meters.Sample, reading meters.Reading, ok bool) {
+	if p.skips > 0 && !boundary {
+		p.skips--
+		return p.missed()
+	}
+	snapshot, at, err := p.snapshot(ctx)
+	if err != nil {
+		if ctx.Err() == nil { // not when the gateway stops
+			p.failed(err)
+		}
+		return p.missed()
+	}
+	p.succeeded()
+	for register, value := range snapshot.Registers {
+		samples = append(samples, p.sample(register, value, at, snapshot)...)
+	}
+	p.last = meters.Reading{
+		Asset: p.cfg.Asset, At: at, Power: snapshot.Power, SoC: snapshot.SoC, Quality: snapshot.Quality, Reason: snapshot.Reason,
+	}
+	p.lastSoC, p.have = snapshot.SoC, true
+	return samples, p.last, true
+}
+
+// snapshot reads the device, opening it first where needed. The instant is the
+// middle of the read: the device took its values somewhere in it.
+func (p *poller) snapshot(ctx context.Context) (sunspec.Snapshot, energy.Instant, error) {
+	if p.dev == nil {
+		if err := p.discover(ctx); err != nil {
+			return sunspec.Snapshot{}, 0, err
+		}
+	}
+	ctx, cancel := p.deadline(ctx, exchangesOfRead)
+	defer cancel()
+	before := p.env.now()
+	s, err := p.dev.Read(ctx)
+	after := p.env.now()
+	return s, before.Add(after.Sub(before) / 2), err
+}
+
+func (p *poller) discover(ctx context.Context) error {
+	ctx, cancel := p.deadline(ctx, exchangesOfDiscover)
+	defer cancel()
+	dev, err := p.open(ctx, p.cfg.Unit)
+	if err != nil {
+		return err
+	}
+	id := dev.Identity()
+	if p.identity != (sunspec.Identity{}) && id.Serial != p.identity.Serial {
+		p.log.Warn("another device answers; its counters begin anew", "was", p.identity.Serial, "is", id.Serial)
+		for _, c := range p.counters {
+			c.restart = true
+		}
+	}
+	if p.identity == (sunspec.Identity{}) {
+		p.log.Info("device found", "kind", dev.Kind(), "manufacturer", id.Manufacturer, "model", id.Model, "serial", id.Serial)
+	}
+	p.dev, p.identity = dev, id
+	if p.guard == nil && dev.Kind() == roll.Battery && !p.cfg.ReadOnly {
+		limits := guard.DeviceLimits()
+		if p.cfg.Limits != nil {
+			limits = *p.cfg.Limits
+		}
+		p.guard = guard.New(limits, p.env.cfg.Poll)
+	}
+	return nil
+}
+
+func (p *poller) sample(register meters.Register, value energy.Energy, at energy.Instant, s sunspec.Snapshot) []meters.Sample {
+	c := p.counters[register]
+	if c == nil {
+		c = &counter{interval: p.env.cfg.Interval}
+		p.counters[register] = c
+	}
+	if s.Quality == energy.Sleeping && c.known && value < c.last.Value {
+		return nil // some inverters show 0 at night; that is no new counter
+	}
+	return c.take(meters.Sample{
+		Key: meters.Key{Asset: p.cfg.Asset, Register: register}, At: at, Value: value, SoC: s.SoC,
+	})
+}
+
+func (p *poller) succeeded() {
+	if p.failures > 0 {
+		p.log.Info("device answers again")
+		if p.guard != nil {
+			p.guard.Forget() // it may have been restarted
+		}
+	}
+	p.failures, p.skips = 0, 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.report.Online, p.report.Error = true, ""
+	p.report.Manufacturer, p.report.Model = p.identity.Manufacturer, p.identity.Model
+}
+
+func (p *poller) failed(err error) {
+	if p.failures == 0 {
+		p.log.Warn("device does not answer", "error", err)
+	}
+	p.failures++
+	if p.failures >= failuresToReopen {
+		p.dev = nil
+	}
+	// 0, 0, 1, 3, 7, 7, … rounds.
+	if p.failures > 2 {
+		p.skips = min(1<<(min(p.failures, 10)-2)-1, maxSkips)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.report.Online, p.report.Error = false, err.Error()
+}
+
+// missed is the live lane's answer without a new value: the latest one while it
+// is fresh, then that it is stale and why.
+func (p *poller) missed() ([]meters.Sample, meters.Reading, bool) {
+	if !p.have {
+		return nil, meters.Reading{}, false
+	}
+	r := p.last
+	if p.env.now().Sub(r.At) > p.env.cfg.StaleAfter {
+		p.mu.Lock()
+		r.Reason = p.report.Error
+		p.mu.Unlock()
+		r.Quality = energy.Stale
+		p.lastSoC = -1
+	}
+	return nil, r, true
+}
+
+// offer hands a setpoint to the guard.
+func (p *poller) offer(sp guard.Setpoint) {
+	if p.guard == nil {
+		note := "refused: not a battery that was found yet"
+		switch {
+		case p.cfg.ReadOnly:
+			note = "refused: read_only in gateway.yaml"
+		case p.dev != nil:
+			note = "refused: this device is no battery"
+		}
+		p.mu.Lock()
+		p.report.Setpoint = &uplink.SetpointState{Epoch: sp.Epoch, Sequence: sp.Sequence, Note: note}
+		p.mu.Unlock()
+		return
+	}
+	if err := p.guard.Offer(sp, p.env.stamp()); err != nil {
+		p.log.Debug("setpoint refused", "error", err)
+	}
+}
+
+// act carries out what the guard decides.
+func (p *poller) act(ctx context.Context) {
+	if p.guard == nil {
+		return
+	}
+	now := p.env.stamp()
+	action := p.guard.Decide(now, p.lastSoC)
+	defer p.tellSetpoint()
+	if action.Kind == guard.Nothing {
+		return
+	}
+	if p.skips > 0 && action.Kind != guard.Release {
+		return // it does not answer; a release is tried all the same
+	}
+	err := p.command(ctx, action)
+	p.guard.Done(action, now, err)
+	if err != nil {
+		p.log.Warn("battery can't be commanded", "error", err)
+	}
+}
+
+func (p *poller) command(ctx context.Context, a guard.Action) error {
+	if p.dev == nil {
+		return fmt.Errorf("the device is not reachable")
+	}
+	ctx, cancel := p.deadline(ctx, exchangesOfCommand)
+	defer cancel()
+	if a.Kind == guard.Release {
+		return p.dev.ReleaseBattery(ctx)
+	}
+	return p.dev.SetBattery(ctx, a.Power, a.Reversion.Duration())
+}
+
+func (p *poller) tellSetpoint() {
+	s := p.guard.State()
+	state := &uplink.SetpointState{
+		Epoch: s.Setpoint.Epoch, Sequence: s.Setpoint.Sequence, Note: s.Note,
+		Expires: p.env.now().Add(energy.Span(s.Expires - p.env.stamp())),
+	}
+	if s.InForce {
+		state.Power = s.Power
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.Setpoint.Sequence > 0 || s.Note != "" {
+		p.report.Setpoint = state
+	}
+}
+
+// end gives the battery back and returns the last samples.
+func (p *poller) end(ctx context.Context) []meters.Sample {
+	if p.guard != nil {
+		p.guard.Drop("the gateway was stopped")
+		p.act(ctx)
+	}
+	var out []meters.Sample
+	for _, c := range p.counters {
+		out = append(out, c.rest()...)
+	}
+	return out
+}
+
+// status is what is said about the device.
+func (p *poller) status() uplink.Device {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.report
+}
