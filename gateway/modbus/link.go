@@ -136,15 +136,22 @@ func dial(cfg Config) chan dialed {
 // failed notes a failure; after too many in a row it sets the pause.
 func (l *link) failed(err error) {
 	l.failures++
-	if l.failures < patience {
-		return
+	if d := longestPause(l.failures); d > 0 {
+		l.cause = err
+		l.resume = time.Now().Add(d/2 + rand.N(d/2)) // jitter: gateways must not knock in step
 	}
-	d := mostPause
-	if n := l.failures - patience; n < 7 { // 100 ms · 2⁷ is past the most
-		d = min(firstPause<<n, mostPause)
+}
+
+// longestPause is the pause after so many failures in a row, before its jitter.
+func longestPause(failures int) time.Duration {
+	n := failures - patience
+	switch {
+	case n < 0:
+		return 0
+	case n > 6: // 100 ms · 2⁷ is past the most
+		return mostPause
 	}
-	l.cause = err
-	l.resume = time.Now().Add(d/2 + rand.N(d/2)) // jitter: gateways must not knock in step
+	return firstPause << n
 }
 
 func (l *link) close() {
