@@ -170,11 +170,15 @@ func TestMistakes(t *testing.T) {
 
 func TestWholeFiles(t *testing.T) {
 	for name, text := range map[string]string{
-		"empty":            "",
-		"notes only":       "# nothing yet\n",
-		"a list":           "- a\n- b\n",
-		"text":             "hello",
-		"too large":        house + strings.Repeat("#", MaxSize),
+		"empty":      "",
+		"notes only": "# nothing yet\n",
+		"a list":     "- a\n- b\n",
+		"text":       "hello",
+		"too large":  house + strings.Repeat("#", MaxSize),
+		// These took the parser a minute and two before lines were counted.
+		"endless lines":    "name: |\n " + strings.Repeat("\n", MaxSize-20),
+		"endless returns":  "name: |\n " + strings.Repeat("\r", MaxSize-20),
+		"endless fields":   strings.Repeat("a:\n", MaxSize/3),
 		"binary":           "\x00\x01\x02\xff",
 		"deep brackets":    "name: " + strings.Repeat("[", 5000),
 		"deep braces":      strings.Repeat("{a: ", 5000),

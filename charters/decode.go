@@ -3,6 +3,7 @@
 package charters
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -21,6 +22,7 @@ import (
 // Bounds of a file, so that a broken or hostile one costs little.
 const (
 	MaxSize     = 64 << 10 // bytes
+	maxLines    = 1000     // the parser's time rises with their square and worse
 	maxDepth    = 16       // of nesting; a charter needs four
 	maxProblems = 50       // listed at once
 )
@@ -135,6 +137,10 @@ func (d *decoder) parse(src []byte) (root ast.Node) {
 		d.add(0, "", "is larger than %d KiB; a charter is a page or two, so check that this is the right file", MaxSize>>10)
 		return nil
 	}
+	if max(bytes.Count(src, []byte("\n")), bytes.Count(src, []byte("\r"))) > maxLines {
+		d.add(maxLines, "", "goes on after %d lines; a charter is a page or two, so check that this is the right file", maxLines)
+		return nil
+	}
 	tokens := lexer.Tokenize(string(src))
 	if line, deep := tooDeep(tokens); deep {
 		d.add(line, "", "is nested too deep; write one field on each line, as the templates do")
@@ -175,7 +181,9 @@ func (d *decoder) syntax(err error) {
 	d.add(line, "", "is not YAML: %.200s; check indentation, colons and quotes on this line and the one before", e.GetMessage())
 }
 
-// tooDeep looks for nesting that no charter needs, before a recursive parser sees it.
+// tooDeep looks for nesting that no charter needs, before a recursive parser sees
+// it: brackets, and marks that nest within one line ("- - - -"). Nesting by
+// indentation is bounded by the file's size.
 func tooDeep(tokens token.Tokens) (line int, deep bool) {
 	flow, nested, last := 0, 0, 0
 	for _, t := range tokens {
@@ -193,15 +201,12 @@ func tooDeep(tokens token.Tokens) (line int, deep bool) {
 		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType, token.TagType, token.AnchorType:
 			nested++
 		}
-		if flow > maxDepth || nested > maxProblems || t.Position.Column > 2*charterWidth && flow == 0 && nested > 0 && t.Type == token.SequenceEntryType {
+		if flow > maxDepth || nested > maxDepth {
 			return last, true
 		}
 	}
 	return 0, false
 }
-
-// charterWidth is far beyond the column that an entry of a charter begins in.
-const charterWidth = 100
 
 func lineOf(n ast.Node) int {
 	if n == nil {
