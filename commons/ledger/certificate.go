@@ -15,7 +15,7 @@ import (
 // shares she got min(need, level), in a proportional one need · level, cut to
 // the milliwatt-hour below, plus at most one. It stays possible when the
 // neighbours' rows are erased.
-func checkCertificates(ch charter.Charter, set *IntervalSettled, rows []Row) error {
+func checkCertificates(ch charter.Charter, set *IntervalSettled, sheet *Sheet) error {
 	rounds := make(map[roll.PoolID][]Round, len(set.Pools))
 	for _, p := range set.Pools {
 		rounds[p.Pool] = p.Rounds
@@ -24,15 +24,9 @@ func checkCertificates(ch charter.Charter, set *IntervalSettled, rows []Row) err
 	for i := range ch.Sharing.Rounds {
 		byName[ch.Sharing.Rounds[i].Name] = &ch.Sharing.Rounds[i]
 	}
-	for _, r := range rows {
-		if r.Kind != RowMember {
-			continue
-		}
-		m, err := r.Member()
-		if err != nil {
-			return finding{err}
-		}
-		c := certificate{rules: &ch.Sharing, byName: byName, member: &m}
+	for i := range sheet.Members {
+		m := &sheet.Members[i]
+		c := certificate{rules: &ch.Sharing, byName: byName, member: m}
 		sun, err := c.bounds(rounds[m.Pool], FromSun, m.Demand)
 		if err != nil {
 			return err

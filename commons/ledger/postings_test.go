@@ -122,7 +122,11 @@ func TestPostingsBalance(t *testing.T) {
 				t.Fatalf("pool %s: grid %s in, %s out; the totals say %s and %s", id, in, out, p.GridImport, p.GridExport)
 			}
 		}
-		if err := ledger.CheckTotals(pools, rows); err != nil {
+		sheet, err := ledger.ReadRows(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sheet.CheckTotals(pools); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -145,7 +149,11 @@ func TestTotalsOffByOne(t *testing.T) {
 			&p.ChargedGrid, &p.Discharged, &p.StorageLoss, &p.Residual, &p.GridImport, &p.GridExport,
 		}
 		*fields[rapid.IntRange(0, len(fields)-1).Draw(t, "field")] += energy.Energy(rapid.SampledFrom([]int{-1, 1}).Draw(t, "by"))
-		if err := ledger.CheckTotals(pools, rows); !errors.Is(err, ledger.ErrBalance) {
+		sheet, err := ledger.ReadRows(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sheet.CheckTotals(pools); !errors.Is(err, ledger.ErrBalance) {
 			t.Fatalf("error %v", err)
 		}
 	})
@@ -185,7 +193,11 @@ func TestPostingsRefuse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := ledger.CheckTotals(nil, []ledger.Row{fine}); !errors.Is(err, ledger.ErrBalance) {
+	sheet, err := ledger.ReadRows([]ledger.Row{fine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sheet.CheckTotals(nil); !errors.Is(err, ledger.ErrBalance) {
 		t.Errorf("a pool without totals: %v", err)
 	}
 }

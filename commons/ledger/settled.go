@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/allmende-energy/allmende/commons/canon"
@@ -30,23 +31,27 @@ func (v *verification) settled(ctx context.Context, index int64, l Leaf) error {
 	})
 	v.report.Rows += int64(len(rows))
 	v.report.Erased += int64(erased)
+	sheet, err := ReadRows(rows)
+	if err != nil {
+		return finding{err}
+	}
 	ch, _ := v.chain.inForce(set.Interval.Start)
-	if err := checkCertificates(ch.Charter, set, rows); err != nil {
+	if err := checkCertificates(ch.Charter, set, sheet); err != nil {
 		return err
 	}
 	if erased > 0 {
 		v.report.States[len(v.report.States)-1].State = StateErased
-		err = checkRemains(set.Pools, rows)
+		err = checkRemains(set.Pools, sheet)
 	} else {
-		err = v.recomputed(ch, l, rows)
+		err = v.recomputed(ch, l, rows, sheet)
 	}
 	if err != nil {
 		return err
 	}
-	if err := v.entries(ctx, index, set.Pools, rows); err != nil {
+	if err := v.entries(ctx, index, set.Pools, sheet); err != nil {
 		return err
 	}
-	return v.openings(ctx, set.Interval, rows)
+	return v.openings(ctx, index, set.Interval, sheet)
 }
 
 // rows reads the annex of a leaf and opens its commitments.
@@ -76,8 +81,8 @@ func (v *verification) rows(ctx context.Context, index int64, set *IntervalSettl
 
 // recomputed checks sums and, by settling again, shares of an interval whose
 // rows are all there.
-func (v *verification) recomputed(ch CharterActivated, l Leaf, rows []Row) error {
-	if err := CheckTotals(l.Settled.Pools, rows); err != nil {
+func (v *verification) recomputed(ch CharterActivated, l Leaf, rows []Row, sheet *Sheet) error {
+	if err := sheet.CheckTotals(l.Settled.Pools); err != nil {
 		return finding{err}
 	}
 	if v.re == nil {
@@ -98,16 +103,9 @@ func sameRows(have, again []Row) error {
 		return findingf("settled again it has %d rows, not %d", len(again), len(have))
 	}
 	for i := range have {
-		a, err := canon.Marshal(have[i])
-		if err != nil {
-			return finding{err}
-		}
-		b, err := canon.Marshal(again[i])
-		if err != nil {
-			return finding{err}
-		}
-		if !bytes.Equal(a, b) {
-			return findingf("settled again, %s %q comes out differently", have[i].Kind, have[i].Key)
+		a, b := have[i], again[i]
+		if a.Kind != b.Kind || a.Key != b.Key || a.Subject != b.Subject || !bytes.Equal(a.Body, b.Body) {
+			return findingf("settled again, %s %q comes out differently", a.Kind, a.Key)
 		}
 	}
 	return nil
@@ -135,11 +133,8 @@ func samePools(have, again []PoolTotals) error {
 
 // checkRemains checks what erased rows leave: sums that need no rows, and that
 // the rows which are still there fit into them.
-func checkRemains(pools []PoolTotals, rows []Row) error {
-	sums, _, err := foldRows(rows)
-	if err != nil {
-		return finding{err}
-	}
+func checkRemains(pools []PoolTotals, sheet *Sheet) error {
+	sums := maps.Clone(sheet.totals)
 	for _, p := range pools {
 		var sun, storage energy.Energy
 		for _, r := range p.Rounds {
@@ -170,11 +165,8 @@ func checkRemains(pools []PoolTotals, rows []Row) error {
 
 // entries checks a settled leaf's postings: those of the rows that are there,
 // and the pools' own.
-func (v *verification) entries(ctx context.Context, index int64, pools []PoolTotals, rows []Row) error {
-	_, bookings, err := foldRows(rows)
-	if err != nil {
-		return finding{err}
-	}
+func (v *verification) entries(ctx context.Context, index int64, pools []PoolTotals, sheet *Sheet) error {
+	bookings := slices.Clone(sheet.bookings)
 	totals := make(map[roll.PoolID]*PoolTotals, len(pools))
 	for i := range pools {
 		totals[pools[i].Pool] = &pools[i]
@@ -219,20 +211,18 @@ func (v *verification) reversal(ctx context.Context, index int64, r Reversal) er
 
 // openings checks that every battery's account goes on where the interval
 // before, as it stands now, closed it.
-func (v *verification) openings(ctx context.Context, i energy.Interval, rows []Row) error {
-	before := v.chain.live(previous(i))
-	if before == nil {
-		return nil
+func (v *verification) openings(ctx context.Context, index int64, i energy.Interval, sheet *Sheet) error {
+	if before := v.chain.live(previous(i)); before != nil {
+		closing, err := v.closings(ctx, before.leaf)
+		if err != nil {
+			return err
+		}
+		if b, was := brokenAccount(closing, sheet.Storage); b != nil {
+			return findingf("storage %q opens with %v, but closed with %v in leaf %d", b.Asset, b.Opening, was, before.leaf)
+		}
 	}
-	closing, err := v.closings(ctx, before.leaf)
-	if err != nil {
-		return err
-	}
-	asset, is, was, err := brokenAccount(closing, rows)
-	if err != nil || asset == "" {
-		return err
-	}
-	return findingf("storage %q opens with %v, but closed with %v in leaf %d", asset, is, was, before.leaf)
+	v.last = closingsOf(index, sheet)
+	return nil
 }
 
 // pending marks intervals whose batteries were corrected in the interval before
@@ -251,19 +241,11 @@ func (v *verification) pending(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		stored, err := v.log.Rows(ctx, next.leaf)
+		sheet, err := v.sheet(ctx, next.leaf)
 		if err != nil {
 			return err
 		}
-		rows := make([]Row, len(stored))
-		for i := range stored {
-			rows[i] = stored[i].Row
-		}
-		asset, _, _, err := brokenAccount(closing, rows)
-		if err != nil {
-			return err
-		}
-		if asset != "" {
+		if b, _ := brokenAccount(closing, sheet.Storage); b != nil {
 			v.report.States[next.state].State = StatePending
 		}
 	}
@@ -276,46 +258,51 @@ type closings struct {
 	of   map[roll.AssetID]Stock
 }
 
-// closings reads the stocks at the end of a settled leaf and keeps them: most
-// often the next leaf asks for the same.
+func closingsOf(leaf int64, sheet *Sheet) closings {
+	c := closings{leaf, make(map[roll.AssetID]Stock, len(sheet.Storage))}
+	for _, s := range sheet.Storage {
+		c.of[s.Asset] = s.Closing
+	}
+	return c
+}
+
+// closings are those of the last leaf most often, and read again otherwise.
 func (v *verification) closings(ctx context.Context, leaf int64) (map[roll.AssetID]Stock, error) {
 	if v.last.leaf == leaf {
 		return v.last.of, nil
 	}
+	sheet, err := v.sheet(ctx, leaf)
+	if err != nil {
+		return nil, err
+	}
+	return closingsOf(leaf, sheet).of, nil
+}
+
+// sheet reads the rows of a leaf that was checked before.
+func (v *verification) sheet(ctx context.Context, leaf int64) (*Sheet, error) {
 	stored, err := v.log.Rows(ctx, leaf)
 	if err != nil {
 		return nil, fmt.Errorf("annex of leaf %d: %w", leaf, err)
 	}
-	out := make(map[roll.AssetID]Stock)
-	for _, r := range stored {
-		if r.Row.Kind != RowStorage {
-			continue
-		}
-		s, err := r.Row.Storage()
-		if err != nil {
-			return nil, finding{err}
-		}
-		out[s.Asset] = s.Closing
+	rows := make([]Row, len(stored))
+	for i := range stored {
+		rows[i] = stored[i].Row
 	}
-	v.last = closings{leaf, out}
-	return out, nil
+	sheet, err := ReadRows(rows)
+	if err != nil {
+		return nil, finding{err}
+	}
+	return sheet, nil
 }
 
-// brokenAccount names the first battery that does not open as it closed.
-func brokenAccount(closing map[roll.AssetID]Stock, rows []Row) (asset roll.AssetID, opens, closed Stock, err error) {
-	for _, r := range rows {
-		if r.Kind != RowStorage {
-			continue
-		}
-		s, err := r.Storage()
-		if err != nil {
-			return "", Stock{}, Stock{}, finding{err}
-		}
-		if was, ok := closing[s.Asset]; ok && was != s.Opening {
-			return s.Asset, s.Opening, was, nil
+// brokenAccount is the first battery that does not open as it closed.
+func brokenAccount(closing map[roll.AssetID]Stock, storage []StorageRow) (b *StorageRow, was Stock) {
+	for i := range storage {
+		if was, ok := closing[storage[i].Asset]; ok && was != storage[i].Opening {
+			return &storage[i], was
 		}
 	}
-	return "", Stock{}, Stock{}, nil
+	return nil, Stock{}
 }
 
 func previous(i energy.Interval) energy.Interval {

@@ -92,13 +92,13 @@ func (c *committer) append(ctx context.Context, l NewLeaf) error {
 	if l.Leaf.Settled == nil && len(l.Rows) > 0 {
 		return fmt.Errorf("%w: only a settled interval has rows", ErrChain)
 	}
-	var annex []annexRow
+	var private annex
 	if l.Leaf.Settled != nil {
 		settled := *l.Leaf.Settled // the caller's stays as it is
 		l.Leaf.Settled = &settled
 		l.Rows = slices.Clone(l.Rows)
 		var err error
-		if annex, err = c.commitments(ctx, &settled, l.Rows); err != nil {
+		if private, err = c.commitments(ctx, &settled, l.Rows); err != nil {
 			return err
 		}
 	}
@@ -113,7 +113,7 @@ func (c *committer) append(ctx context.Context, l NewLeaf) error {
 	case ledger.KindCharterActivated:
 		err = c.activate(ctx, *l.Leaf.Charter)
 	case ledger.KindIntervalSettled:
-		err = c.settle(ctx, *l.Leaf.Settled, annex)
+		err = c.settle(ctx, *l.Leaf.Settled, private)
 	case ledger.KindReversal:
 		err = c.reverse(ctx, *l.Leaf.Reversal)
 	}
@@ -121,30 +121,36 @@ func (c *committer) append(ctx context.Context, l NewLeaf) error {
 	return err
 }
 
-type annexRow struct {
-	ledger.Row
-	salt [32]byte
+// annex is what an interval's leaf only commits to, ready to be stored.
+type annex struct {
+	rows  []ledger.Row
+	salts [][32]byte
+	sheet *ledger.Sheet
 }
 
 // commitments sorts the rows, salts them and fills the leaf's commitments.
-func (c *committer) commitments(ctx context.Context, settled *ledger.IntervalSettled, rows []ledger.Row) ([]annexRow, error) {
+func (c *committer) commitments(ctx context.Context, settled *ledger.IntervalSettled, rows []ledger.Row) (annex, error) {
 	ledger.SortRows(rows)
-	if err := ledger.CheckTotals(settled.Pools, rows); err != nil {
-		return nil, err
+	sheet, err := ledger.ReadRows(rows)
+	if err != nil {
+		return annex{}, err
 	}
-	annex := make([]annexRow, len(rows))
+	if err := sheet.CheckTotals(settled.Pools); err != nil {
+		return annex{}, err
+	}
+	a := annex{rows, make([][32]byte, len(rows)), sheet}
 	settled.Commitments = make([]string, len(rows))
 	for i, r := range rows {
 		secret, err := c.secret(ctx, r.Subject)
 		if err != nil {
-			return nil, err
+			return annex{}, err
 		}
-		annex[i] = annexRow{r, ledger.Salt(secret, ledger.SaltKey(*settled, r))}
-		if settled.Commitments[i], err = ledger.Commit(annex[i].salt, r); err != nil {
-			return nil, err
+		a.salts[i] = ledger.Salt(secret, ledger.SaltKey(*settled, r))
+		if settled.Commitments[i], err = ledger.Commit(a.salts[i], r); err != nil {
+			return annex{}, err
 		}
 	}
-	return annex, nil
+	return a, nil
 }
 
 // secret finds a subject's secret, or makes it at first use.
@@ -201,7 +207,7 @@ func (c *committer) activate(ctx context.Context, a ledger.CharterActivated) err
 	return err
 }
 
-func (c *committer) settle(ctx context.Context, settled ledger.IntervalSettled, annex []annexRow) error {
+func (c *committer) settle(ctx context.Context, settled ledger.IntervalSettled, a annex) error {
 	if err := c.checkSettled(ctx, settled); err != nil {
 		return err
 	}
@@ -210,19 +216,17 @@ func (c *committer) settle(ctx context.Context, settled ledger.IntervalSettled, 
 	if err != nil {
 		return err
 	}
-	rows := make([]ledger.Row, len(annex))
-	args := make([]any, 0, 7*len(annex))
-	for i, r := range annex {
-		rows[i] = r.Row
-		args = append(args, c.index, i, string(r.Kind), r.Key, string(r.Subject), []byte(r.Body), r.salt[:])
+	args := make([]any, 0, 7*len(a.rows))
+	for i, r := range a.rows {
+		args = append(args, c.index, i, string(r.Kind), r.Key, string(r.Subject), []byte(r.Body), a.salts[i][:])
 	}
 	if err := c.insert(ctx, `INSERT INTO annex_row (leaf, idx, kind, row_key, subject, body, salt) VALUES `, 7, args); err != nil {
 		return err
 	}
-	if err := c.book(ctx, rows); err != nil {
+	if err := c.book(ctx, a); err != nil {
 		return err
 	}
-	return c.sums(ctx, rows)
+	return c.sums(ctx, a.sheet.Members)
 }
 
 // checkSettled refuses an interval that is settled already, a revision that
@@ -261,8 +265,8 @@ func (c *committer) checkSettled(ctx context.Context, settled ledger.IntervalSet
 	return nil
 }
 
-func (c *committer) book(ctx context.Context, rows []ledger.Row) error {
-	bookings, err := ledger.Book(rows)
+func (c *committer) book(ctx context.Context, a annex) error {
+	bookings, err := a.sheet.Book()
 	if err != nil {
 		return err
 	}
@@ -270,7 +274,7 @@ func (c *committer) book(ctx context.Context, rows []ledger.Row) error {
 	for i, b := range bookings {
 		subject := ""
 		if b.Row >= 0 {
-			subject = string(rows[b.Row].Subject)
+			subject = string(a.rows[b.Row].Subject)
 		}
 		args = append(args, c.index, i, subject, string(b.Pool), b.Account, int64(b.Amount))
 	}
@@ -278,16 +282,9 @@ func (c *committer) book(ctx context.Context, rows []ledger.Row) error {
 }
 
 // sums keeps what pages ask for often in columns.
-func (c *committer) sums(ctx context.Context, rows []ledger.Row) error {
-	var args []any
-	for _, r := range rows {
-		if r.Kind != ledger.RowMember {
-			continue
-		}
-		m, err := r.Member()
-		if err != nil {
-			return err
-		}
+func (c *committer) sums(ctx context.Context, members []ledger.MemberRow) error {
+	args := make([]any, 0, 6*len(members))
+	for _, m := range members {
 		args = append(args, c.index, string(m.Member), string(m.Pool), int64(m.Share), int64(m.FromStorage), int64(m.OwnUse+m.Demand))
 	}
 	return c.insert(ctx, `INSERT INTO member_interval (leaf, member, pool, share_mwh, from_storage_mwh, consumption_mwh) VALUES `, 6, args)
