@@ -22,7 +22,7 @@ type simCmd struct {
 	Site        string  `type:"existingfile" placeholder:"FILE" help:"The site file. Without: --example prints one to start from."`
 	Speed       float64 `default:"1" help:"World seconds for each second, 1 to 3600."`
 	State       string  `placeholder:"FILE" help:"Keep counters and batteries here, so that registers go on after a restart."`
-	WorldClock  string  `placeholder:"HOST:PORT" help:"Take part in a world that another allmende process keeps, instead of --speed."`
+	World       string  `hidden:"" placeholder:"HOST:PORT" help:"Take part in a simulated world that another process keeps, instead of --speed."`
 	PrintPoints bool    `help:"Read every device over Modbus once and print all its points."`
 	Example     bool    `help:"Print a site file with every field and stop."`
 }
@@ -69,8 +69,8 @@ func (c *simCmd) Run(ctx context.Context, out *output) error {
 // clock is real time, or a world of its own that runs faster. That one begins
 // no earlier than the state was saved: a fast world is ahead of the wall clock.
 func (c *simCmd) clock(ctx context.Context, site string) (worldtime.Clock, error) {
-	if c.WorldClock != "" {
-		return worldtime.Dial(ctx, c.WorldClock)
+	if c.World != "" {
+		return worldtime.Dial(ctx, c.World)
 	}
 	if c.Speed == 1 {
 		return worldtime.NewReal(), nil

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// charterRun starts the program as main does and gives what it said.
+func charterRun(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), append([]string{"charter"}, args...), &output{In: strings.NewReader(stdin), Out: &out, Err: &errs})
+	return code, out.String(), errs.String()
+}
+
+func TestCharterCommands(t *testing.T) {
+	code, text, _ := charterRun(t, "", "template")
+	if code != 0 || !strings.Contains(text, "charter: allmende/1") {
+		t.Fatalf("template: %d\n%s", code, text)
+	}
+	file := filepath.Join(t.TempDir(), "charter.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	_, hash, _ := charterRun(t, "", "hash", file)
+	hash = strings.TrimSpace(hash)
+	if len(hash) != 64 {
+		t.Fatalf("hash %q", hash)
+	}
+	if code, said, errs := charterRun(t, "", "check", file); code != 0 || !strings.Contains(said, "valid") || !strings.Contains(said, hash) {
+		t.Errorf("check: %d\n%s%s", code, said, errs)
+	}
+	code, said, errs := charterRun(t, "", "explain", file)
+	if code != 0 || !strings.Contains(said, "nobody is always last") || !strings.Contains(said, hash) {
+		t.Errorf("explain: %d\n%s%s", code, said, errs)
+	}
+	for _, line := range strings.Split(said, "\n") {
+		if len([]rune(line)) > 80 {
+			t.Errorf("a line of %d characters: %s", len([]rune(line)), line)
+		}
+	}
+	for _, command := range []string{"check", "hash", "explain"} {
+		_, said, _ := charterRun(t, text, command, "--json", "-")
+		var v struct {
+			Hash string `json:"hash"`
+		}
+		if err := json.Unmarshal([]byte(said), &v); err != nil || v.Hash != hash {
+			t.Errorf("%s --json: %v\n%s", command, err, said)
+		}
+	}
+}
+
+func TestCharterMistakes(t *testing.T) {
+	_, text, _ := charterRun(t, "", "template", "proportional")
+	broken := strings.NewReplacer("residual:", "residuals:", "use: shared", "use: always").Replace(text)
+
+	code, said, errs := charterRun(t, broken, "check", "-")
+	if code != 1 || said != "" {
+		t.Errorf("check of a broken charter: %d, %q", code, said)
+	}
+	for _, want := range []string{"residuals: unknown field (did you mean residual?)", "storage.use:", "write none or shared", "2 mistakes"} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("%q is not said in\n%s", want, errs)
+		}
+	}
+	code, said, errs = charterRun(t, broken, "check", "--json", "-")
+	var v checkResult
+	if err := json.Unmarshal([]byte(said), &v); err != nil || code != 1 || v.Valid || len(v.Problems) != 2 || v.Problems[0].Line == 0 || errs != "" {
+		t.Errorf("check --json: %d %v\n%s%s", code, err, said, errs)
+	}
+	for _, args := range [][]string{{"check", "no/such/file.yaml"}, {"template", "lottery"}, {"hash", t.TempDir()}} {
+		if code, said, errs := charterRun(t, "", args...); code != 1 || said != "" || !strings.Contains(errs, "allmende charter") {
+			t.Errorf("%q: %d\n%s%s", args, code, said, errs)
+		}
+	}
+}
