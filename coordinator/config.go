@@ -30,6 +30,8 @@ type Config struct {
 	Simulated bool
 	// Page serves what is not the API; nil: nothing is there.
 	Page http.Handler
+
+	maxPages int64 // bounds the database, for tests of a full one
 }
 
 // Load reads and checks the files of a community's folder. The error lists

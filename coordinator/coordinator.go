@@ -153,7 +153,9 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 		return nil, err
 	}
 	*undo = append(*undo, func() { c.unlock() }) //nolint:errcheck,gosec // as above
-	c.store, err = store.Open(ctx, c.cfg.Database, store.Options{Community: c.cfg.Roll.ID, Signer: signer, Simulated: c.cfg.Simulated})
+	c.store, err = store.Open(ctx, c.cfg.Database, store.Options{
+		Community: c.cfg.Roll.ID, Signer: signer, Simulated: c.cfg.Simulated, MaxPages: c.cfg.maxPages,
+	})
 	if err != nil {
 		return nil, err
 	}
