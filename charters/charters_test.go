@@ -95,6 +95,7 @@ func TestLayoutDoesNotMatter(t *testing.T) {
 		"Windows line ends":     strings.ReplaceAll(house, "\n", "\r\n"),
 		"a document mark":       "---\n" + house,
 		"another order":         strings.Replace(house, "charter: allmende/1\nname: Elm Road\n", "name: Elm Road\ncharter: allmende/1\n", 1),
+		"its canonical form":    canonical(t, house),
 		"flow style":            strings.Replace(house, "    - name: everybody\n      method: proportional\n", "    - {name: everybody, method: proportional}\n", 1),
 	} {
 		if got := hash(t, other); got != want {
@@ -104,6 +105,18 @@ func TestLayoutDoesNotMatter(t *testing.T) {
 	if hash(t, strings.Replace(house, "0.50", "0.51", 1)) == want {
 		t.Error("another cap has the same hash")
 	}
+}
+
+func canonical(t *testing.T, text string) string {
+	c, err := Decode([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := c.Canonical()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func hash(t *testing.T, text string) string {

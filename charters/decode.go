@@ -198,7 +198,7 @@ func tooDeep(tokens token.Tokens) (line int, deep bool) {
 			flow++
 		case token.SequenceEndType, token.MappingEndType:
 			flow--
-		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType, token.TagType, token.AnchorType:
+		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
 			nested++
 		}
 		if flow > maxDepth || nested > maxDepth {
