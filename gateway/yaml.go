@@ -109,14 +109,13 @@ func lineOf(n ast.Node) int {
 	return n.GetToken().Position.Line
 }
 
-// mapping hands each field to its reader.
+// mapping hands each field to its reader. (The parser refuses fields that are written twice.)
 func (d *document) mapping(n ast.Node, path string, known fields) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
 		d.addf(lineOf(n), path, "write fields here: %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		return
 	}
-	seen := map[string]int{}
 	for _, v := range m.Values {
 		key, isName := v.Key.(*ast.StringNode)
 		if !isName {
@@ -129,17 +128,12 @@ func (d *document) mapping(n ast.Node, path string, known fields) {
 			field = path + "." + name
 		}
 		read, isKnown := known[name]
-		first, twice := seen[name]
-		seen[name] = line
-		switch {
-		case !isKnown:
+		if !isKnown {
 			d.addf(line, field, "unknown field: remove it, or write one of %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
-		case twice:
-			d.addf(line, field, "written twice, first on line %d: keep one", first)
-		default:
-			d.lines[field] = line
-			read(v.Value, field)
+			continue
 		}
+		d.lines[field] = line
+		read(v.Value, field)
 	}
 }
 
