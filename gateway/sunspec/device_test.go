@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package sunspec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/meters"
+)
+
+// board is a device made of an image. It keeps what was asked and may change
+// between requests, as a device does.
+type board struct {
+	img     *Image
+	asked   [][2]uint16 // address, count
+	wrote   []write
+	between func(b *board)           // before each read
+	onWrite func(b *board, w *write) // may change what is kept
+	silent  map[uint16]bool          // addresses without an answer
+}
+
+type write struct {
+	addr   uint16
+	values []uint16
+}
+
+var errIllegal = errors.New("illegal data address")
+
+func (b *board) ReadHolding(ctx context.Context, _ uint8, addr, n uint16) ([]uint16, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b.asked = append(b.asked, [2]uint16{addr, n})
+	if b.between != nil {
+		b.between(b)
+	}
+	regs, ok := b.img.Read(addr, n)
+	if !ok || b.silent[addr] {
+		return nil, errIllegal
+	}
+	return regs, nil
+}
+
+func (b *board) WriteRegisters(_ context.Context, _ uint8, addr uint16, values []uint16) error {
+	w := write{addr, slices.Clone(values)}
+	if b.onWrite != nil {
+		b.onWrite(b, &w)
+	}
+	b.wrote = append(b.wrote, w)
+	copy(b.img.regs[addr-b.img.base:], w.values)
+	return nil
+}
+
+func newBoard(t testing.TB, base uint16, models ...uint16) *board {
+	t.Helper()
+	img, err := NewImage(base, 1, models...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &board{img: img}
+}
+
+func (b *board) set(t testing.TB, model uint16, values map[string]int64) {
+	t.Helper()
+	for name, raw := range values {
+		if err := b.img.Set(model, name, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func openBoard(t testing.TB, b *board) *Device {
+	t.Helper()
+	d, err := Open(t.Context(), b, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestKindsAndBases(t *testing.T) {
+	for _, base := range bases() {
+		for _, c := range []struct {
+			models []uint16
+			want   roll.AssetKind
+		}{
+			{[]uint16{Common, InverterOne}, roll.Inverter},
+			{[]uint16{Common, InverterSplit}, roll.Inverter},
+			{[]uint16{Common, InverterThree}, roll.Inverter},
+			{[]uint16{Common, MeasureAC}, roll.Inverter},
+			{[]uint16{Common, MeterThree}, roll.Meter},
+			{[]uint16{Common, MeasureAC, StorageCapacity}, roll.Battery},
+			{[]uint16{Common, InverterThree, StorageControl}, roll.Battery},
+			{[]uint16{BatteryBase}, roll.Battery},
+		} {
+			d := openBoard(t, newBoard(t, base, c.models...))
+			if d.Kind() != c.want || d.Chain().Base != base || len(d.Chain().Models) != len(c.models) || d.Chain().Broken != "" {
+				t.Errorf("base %d models %v: %s, %+v", base, c.models, d.Kind(), d.Chain())
+			}
+		}
+	}
+	if _, err := Open(t.Context(), newBoard(t, 40000, Common), 1); !errors.Is(err, ErrNoUse) {
+		t.Errorf("a device with nothing but a name: %v", err)
+	}
+	if _, err := Open(t.Context(), newBoard(t, 30000, Common, MeterThree), 1); !errors.Is(err, ErrNotSunSpec) {
+		t.Errorf("a device without the marker: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ctx, newBoard(t, 40000, Common, MeterThree), 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller that left: %v", err)
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	b := newBoard(t, 40000, Common, MeterThree)
+	for point, s := range map[string]string{"Mn": "Maker", "Md": "Type \x1b[31mred", "Vr": "1.2", "SN": "0815"} {
+		if err := b.img.SetText(Common, point, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := Identity{Manufacturer: "Maker", Model: "Type ?[31mred", Version: "1.2", Serial: "0815"}
+	if got := openBoard(t, b).Identity(); got != want {
+		t.Errorf("identity %+v, want %+v", got, want)
+	}
+}
+
+func TestMeter(t *testing.T) {
+	b := newBoard(t, 40000, Common, MeterThree)
+	b.set(t, MeterThree, map[string]int64{"W": -2345, "W_SF": 0, "TotWhImp": 123456, "TotWhExp": 0, "TotWh_SF": -1})
+	d := openBoard(t, b)
+	b.asked = nil
+	s, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Power != -2345*energy.Watt || s.Quality != energy.Good || s.SoC != -1 {
+		t.Errorf("snapshot %+v", s)
+	}
+	// A mandatory counter at 0 is at 0; 12,345.6 Wh are 12,345,600 mWh.
+	if s.Registers[meters.Import] != 12_345_600 || s.Registers[meters.Export] != 0 || len(s.Registers) != 2 {
+		t.Errorf("registers %v", s.Registers)
+	}
+	if len(b.asked) != 1 {
+		t.Errorf("one snapshot took %v", b.asked)
+	}
+}
+
+// The factor moves from request to request; because both come from one request,
+// the power never does.
+func TestFactorComesFromTheSameRead(t *testing.T) {
+	b := newBoard(t, 40000, Common, InverterThree)
+	b.set(t, InverterThree, map[string]int64{"St": 4, "WH": 5, "WH_SF": 0})
+	fine := false
+	b.between = func(b *board) {
+		if fine = !fine; fine {
+			b.set(t, InverterThree, map[string]int64{"W": 32000, "W_SF": -1})
+		} else {
+			b.set(t, InverterThree, map[string]int64{"W": 320, "W_SF": 1})
+		}
+	}
+	d := openBoard(t, b)
+	for range 10 {
+		s, err := d.Read(t.Context())
+		if err != nil || s.Power != 3200*energy.Watt {
+			t.Fatalf("%+v, %v", s, err)
+		}
+	}
+}
+
+func TestInverterStates(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		values map[string]int64
+		want   Snapshot
+	}{
+		{"running", map[string]int64{"W": 500, "W_SF": 0, "St": 4}, Snapshot{Power: 500 * energy.Watt, Quality: energy.Good, State: "running"}},
+		{"asleep, last power frozen", map[string]int64{"W": 500, "W_SF": 0, "St": 2}, Snapshot{Quality: energy.Sleeping, State: "sleeping"}},
+		{"off, no power", map[string]int64{"St": 1}, Snapshot{Quality: energy.Sleeping, State: "off"}},
+		{"no power", map[string]int64{"St": 4}, Snapshot{Quality: energy.NotImplemented, State: "running"}},
+		{"no state", map[string]int64{"W": 1, "W_SF": -3}, Snapshot{Power: 1, Quality: energy.Good}},
+		{"unknown state", map[string]int64{"W": 0, "W_SF": 0, "St": 99}, Snapshot{Quality: energy.Good}},
+	} {
+		b := newBoard(t, 40000, Common, InverterOne)
+		b.set(t, InverterOne, c.values)
+		s, err := openBoard(t, b).Read(t.Context())
+		if err != nil || s.Power != c.want.Power || s.Quality != c.want.Quality || s.State != c.want.State {
+			t.Errorf("%s: %+v, %v", c.name, s, err)
+		}
+		if (s.Quality == energy.Good) != (s.Reason == "") {
+			t.Errorf("%s: reason %q with quality %s", c.name, s.Reason, s.Quality)
+		}
+		if len(s.Registers) != 0 {
+			t.Errorf("%s: registers %v without a factor", c.name, s.Registers)
+		}
+	}
+}
+
+func TestInverterOfTheNewModels(t *testing.T) {
+	b := newBoard(t, 40000, Common, MeasureAC)
+	b.set(t, MeasureAC, map[string]int64{"W": 98, "W_SF": 2, "TotWhInj": 150, "TotWhAbs": 3, "TotWh_SF": 3, "InvSt": 3})
+	s, err := openBoard(t, b).Read(t.Context())
+	if err != nil || s.Power != 9800*energy.Watt || s.State != "running" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s.Registers[meters.Production] != 150*energy.KilowattHour || len(s.Registers) != 1 {
+		t.Errorf("registers %v", s.Registers)
+	}
+}
+
+func battery(t testing.TB) *board {
+	t.Helper()
+	b := newBoard(t, 40000, Common, MeasureAC, StorageCapacity, MeasureDC, StorageControl, BatteryBase)
+	b.set(t, MeasureAC, map[string]int64{"W": -1500, "W_SF": 0, "TotWhInj": 1, "TotWhAbs": 2_000_000_000_000, "TotWh_SF": -3, "InvSt": 1})
+	b.set(t, StorageCapacity, map[string]int64{"SoC": 4567, "Pct_SF": -2})
+	b.set(t, BatteryBase, map[string]int64{"SoC": 33, "SoC_SF": 0})
+	b.set(t, StorageControl, map[string]int64{
+		"ChaState": 222, "ChaState_SF": -1, "WChaMax": 5000, "WChaMax_SF": 0, "StorCtl_Mod": 0,
+		"InOutWRte_SF": -2, "InOutWRte_RvrtTms": 0,
+	})
+	return b
+}
+
+func TestBattery(t *testing.T) {
+	b := battery(t)
+	d := openBoard(t, b)
+	b.asked = nil
+	s, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Power != -1500*energy.Watt || s.SoC != 456 || s.Quality != energy.Good {
+		t.Errorf("snapshot %+v", s)
+	}
+	if s.Registers[meters.Discharged] != 1 || s.Registers[meters.Charged] != 2_000_000_000_000 {
+		t.Errorf("registers %v", s.Registers)
+	}
+	if len(b.asked) != 2 {
+		t.Errorf("one snapshot took %v", b.asked)
+	}
+	for _, c := range []struct {
+		model uint16
+		point string
+		raw   int64
+		want  int64
+	}{
+		{StorageCapacity, "SoC", 0xFFFF, 330}, // then 802 tells
+		{BatteryBase, "SoC", 200, 222},        // 200 %: then 124 tells
+		{StorageControl, "ChaState", 0xFFFF, -1},
+	} {
+		b.set(t, c.model, map[string]int64{c.point: c.raw})
+		if s, err = d.Read(t.Context()); err != nil || s.SoC != c.want {
+			t.Errorf("without %s of %d the state of charge is %d, %v; want %d", c.point, c.model, s.SoC, err, c.want)
+		}
+	}
+}
+
+func TestBatteryWithoutPower(t *testing.T) {
+	b := newBoard(t, 40000, Common, InverterThree, StorageControl)
+	b.set(t, InverterThree, map[string]int64{"W": 4000, "W_SF": 0, "St": 4}) // of the roof and the battery together
+	s, err := openBoard(t, b).Read(t.Context())
+	if err != nil || s.Quality != energy.NotImplemented || s.Reason == "" || len(s.Registers) != 0 {
+		t.Errorf("a hybrid's power was taken for the battery's: %+v, %v", s, err)
+	}
+}
+
+// chainOf serves headers only.
+type chainOf map[uint16][2]uint16
+
+func (c chainOf) ReadHolding(_ context.Context, _ uint8, addr, n uint16) ([]uint16, error) {
+	h, ok := c[addr]
+	if !ok || n != 2 {
+		return nil, errIllegal
+	}
+	return h[:], nil
+}
+
+func TestBrokenChains(t *testing.T) {
+	marker := [2]uint16{0x5375, 0x6e53}
+	endless := chainOf{0: marker}
+	for i := range uint16(200) {
+		endless[2+2*i] = [2]uint16{1, 0}
+	}
+	for _, c := range []struct {
+		name   string
+		chain  chainOf
+		models int
+		broken string
+	}{
+		{"whole", chainOf{40000: marker, 40002: {1, 66}, 40070: {0xFFFF, 0}}, 1, ""},
+		{"empty", chainOf{40000: marker, 40002: {0xFFFF, 0}}, 0, ""},
+		{"no end marker", chainOf{40000: marker, 40002: {1, 66}}, 1, "no model header at 40070"},
+		{"zeros behind", chainOf{40000: marker, 40002: {1, 66}, 40070: {0, 0}}, 1, "id 0"},
+		{"wrong length", chainOf{40000: marker, 40002: {1, 66}, 40070: {103, 51}, 40122: {0xFFFF, 0}}, 2, "no model header at 40123"},
+		{"past the last address", chainOf{50000: marker, 50002: {1, 66}, 50070: {103, 60000}}, 2, "past the last address"},
+		{"past it by a whole turn", chainOf{50000: marker, 50002: {1, 0xFFFF}}, 1, "past the last address"},
+		{"endless", endless, mostModels, "no end marker after 64"},
+	} {
+		got, err := Discover(t.Context(), c.chain, 1)
+		if err != nil || len(got.Models) != c.models || !strings.Contains(got.Broken, c.broken) || (c.broken == "") != (got.Broken == "") {
+			t.Errorf("%s: %d models, %q, %v", c.name, len(got.Models), got.Broken, err)
+		}
+	}
+	if _, err := Discover(t.Context(), chainOf{40000: marker}, 1); !errors.Is(err, errIllegal) {
+		t.Errorf("nothing behind the marker: %v", err)
+	}
+	if _, err := Discover(t.Context(), shortReader{}, 1); !errors.Is(err, ErrNotSunSpec) {
+		t.Errorf("a reader that brings too little: %v", err)
+	}
+}
+
+type shortReader struct{}
+
+func (shortReader) ReadHolding(context.Context, uint8, uint16, uint16) ([]uint16, error) {
+	return []uint16{0x5375}, nil
+}
+
+func TestModelsThatMove(t *testing.T) {
+	b := newBoard(t, 40000, Common, MeterThree)
+	d := openBoard(t, b)
+	moved := newBoard(t, 40000, Common, StorageCapacity, MeterThree) // after an update
+	moved.set(t, MeterThree, map[string]int64{"W": 77, "W_SF": 0})
+	b.img = moved.img
+	s, err := d.Read(t.Context())
+	if err != nil || s.Power != 77*energy.Watt {
+		t.Errorf("after a move: %+v, %v", s, err)
+	}
+	// A device that tells one chain and has another is not followed for ever.
+	b.between = func(b *board) { b.img.regs[len(b.img.regs)-109] ^= 1 }
+	b.asked = nil
+	if _, err := d.Read(t.Context()); err == nil {
+		t.Error("a device whose model changes with every look was believed")
+	}
+	if len(b.asked) > 12 {
+		t.Errorf("it was asked %d times", len(b.asked))
+	}
+}
+
+func TestPoints(t *testing.T) {
+	b := battery(t)
+	b.set(t, MeasureDC, map[string]int64{"NPrt": 9, "DCW": 7, "DCW_SF": 0})
+	points, err := openBoard(t, b).Points(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, p := range points {
+		found[fmt.Sprintf("%d.%s", p.Model, p.Name)] = p.String()
+	}
+	for name, want := range map[string]string{
+		"701.W": "-1500 W", "713.SoC": "45.67 Pct", "714.DCW": "7 W", "714.DCW.1": "not implemented",
+		"124.WChaMax": "5000 W", "124.StorCtl_Mod": "0x0", "1.Mn": "not implemented",
+	} {
+		if found[name] != want {
+			t.Errorf("%s is %q, want %q", name, found[name], want)
+		}
+	}
+	if _, ok := found["714.DCW.2"]; ok {
+		t.Error("a port that is not there")
+	}
+}
+
+func TestSetBattery(t *testing.T) {
+	const control = 40002 + 68 + 155 + 9 + 45 // the id of model 124
+	for _, c := range []struct {
+		name   string
+		power  energy.Power
+		revert time.Duration
+		before map[string]int64
+		want   []write
+	}{
+		{
+			"discharge, from rest", 2000 * energy.Watt, 90 * time.Second, nil,
+			[]write{{control + 15, []uint16{90}}, {control + 12, []uint16{4000, neg(4000)}}, {control + 5, []uint16{3}}},
+		},
+		{
+			"charge, cut to the maximum", -9000 * energy.Watt, 1500 * time.Millisecond, nil,
+			[]write{{control + 15, []uint16{2}}, {control + 12, []uint16{neg(10000), 10000}}, {control + 5, []uint16{3}}},
+		},
+		{
+			"again, nothing but the limits", 0, time.Minute, map[string]int64{"StorCtl_Mod": 3, "InOutWRte_RvrtTms": 60},
+			[]write{{control + 12, []uint16{0, 0}}},
+		},
+		{
+			"rounded toward rest", -1999*energy.Watt - 999, time.Minute, map[string]int64{"StorCtl_Mod": 3, "InOutWRte_RvrtTms": 60, "InOutWRte_SF": 0},
+			[]write{{control + 12, []uint16{neg(39), 39}}},
+		},
+		{
+			"in tens of percent", 2600 * energy.Watt, time.Minute, map[string]int64{"StorCtl_Mod": 1, "InOutWRte_RvrtTms": 60, "InOutWRte_SF": 1},
+			[]write{{control + 12, []uint16{5, neg(5)}}, {control + 5, []uint16{3}}},
+		},
+	} {
+		b := battery(t)
+		b.set(t, StorageControl, c.before)
+		d := openBoard(t, b)
+		if err := d.SetBattery(t.Context(), c.power, c.revert); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if fmt.Sprint(b.wrote) != fmt.Sprint(c.want) {
+			t.Errorf("%s: wrote %v, want %v", c.name, b.wrote, c.want)
+		}
+		b.wrote = nil
+		if err := d.ReleaseBattery(t.Context()); err != nil || fmt.Sprint(b.wrote) != fmt.Sprint([]write{{control + 5, []uint16{0}}}) {
+			t.Errorf("%s: released by %v, %v", c.name, b.wrote, err)
+		}
+	}
+}
+
+func neg(v int16) uint16 { return uint16(-v) }
+
+// No setpoint leaves without a reversion timer that is known to run.
+func TestNoSetpointWithoutReversion(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		values map[string]int64
+		on     func(*board, *write)
+		want   error
+	}{
+		{"the device has none", map[string]int64{"InOutWRte_RvrtTms": 0xFFFF}, nil, ErrNoReversion},
+		{"the device forgets it", nil, func(_ *board, w *write) { w.values[0] = 0 }, ErrNoReversion},
+		{"it does not say its maximum", map[string]int64{"WChaMax": 0xFFFF}, nil, nil},
+		{"its maximum is 0", map[string]int64{"WChaMax": 0}, nil, nil},
+		{"its factor is missing", map[string]int64{"InOutWRte_SF": -0x8000}, nil, nil},
+		{"its factor is too fine", map[string]int64{"InOutWRte_SF": -3}, nil, nil},
+	} {
+		b := battery(t)
+		b.set(t, StorageControl, c.values)
+		b.onWrite = c.on
+		err := openBoard(t, b).SetBattery(t.Context(), energy.Kilowatt, time.Minute)
+		if err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		for _, w := range b.wrote {
+			if w.addr%100 != (40002+68+155+9+45+15)%100 {
+				t.Errorf("%s: wrote %v", c.name, w)
+			}
+		}
+	}
+	b := battery(t)
+	d := openBoard(t, b)
+	for _, reversion := range []time.Duration{0, -time.Second, 24 * time.Hour} {
+		if err := d.SetBattery(t.Context(), energy.Kilowatt, reversion); err == nil || len(b.wrote) > 0 {
+			t.Errorf("with a reversion of %s: %v, wrote %v", reversion, err, b.wrote)
+		}
+	}
+	meter := openBoard(t, newBoard(t, 40000, Common, MeterThree))
+	if err := meter.SetBattery(t.Context(), 0, time.Minute); !errors.Is(err, ErrNoControl) {
+		t.Errorf("a meter was commanded: %v", err)
+	}
+	if err := meter.ReleaseBattery(t.Context()); !errors.Is(err, ErrNoControl) {
+		t.Errorf("a meter was released: %v", err)
+	}
+}

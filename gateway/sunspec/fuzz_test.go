@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package sunspec
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/allmende-energy/allmende/energy"
+)
+
+// memory is an address space from 40000 on that holds anything; it counts how
+// often it was asked.
+type memory struct {
+	regs  []uint16
+	asked int
+}
+
+var errEnd = errors.New("no such address")
+
+func (m *memory) ReadHolding(_ context.Context, _ uint8, addr, n uint16) ([]uint16, error) {
+	m.asked++
+	from := int(addr) - 40000
+	if from < 0 || from+int(n) > len(m.regs) {
+		return nil, errEnd
+	}
+	return m.regs[from : from+int(n)], nil
+}
+
+func (m *memory) WriteRegisters(_ context.Context, _ uint8, addr uint16, values []uint16) error {
+	m.asked++
+	from := int(addr) - 40000
+	if from < 0 || from+len(values) > len(m.regs) {
+		return errEnd
+	}
+	copy(m.regs[from:], values)
+	return nil
+}
+
+// FuzzDevice opens, reads, prints and commands whatever the registers say. It
+// must come to an end, within a bounded number of requests, without a panic and
+// with nothing outside its range.
+func FuzzDevice(f *testing.F) {
+	for _, models := range [][]uint16{{Common, InverterThree}, {Common, MeterThree}, {Common, MeasureAC, StorageCapacity, MeasureDC, StorageControl, BatteryBase}} {
+		img, err := NewImage(40000, 1, models...)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var b []byte
+		for _, r := range img.regs {
+			b = binary.BigEndian.AppendUint16(b, r)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte("SunS\x00\x7c\x00\x18\x13\x88"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m := &memory{}
+		for i := 0; i+1 < len(b) && i < 1<<13; i += 2 {
+			m.regs = append(m.regs, binary.BigEndian.Uint16(b[i:]))
+		}
+		d, err := Open(t.Context(), m, 1)
+		if err != nil {
+			return
+		}
+		if s, err := d.Read(t.Context()); err == nil {
+			if s.SoC < -1 || s.SoC > 1000 {
+				t.Errorf("state of charge %d", s.SoC)
+			}
+			for name, e := range s.Registers {
+				if e < 0 {
+					t.Errorf("register %s is %d", name, e)
+				}
+			}
+			if (s.Quality == energy.Good) != (s.Reason == "") {
+				t.Errorf("quality %s, reason %q", s.Quality, s.Reason)
+			}
+		}
+		if points, err := d.Points(t.Context()); err == nil {
+			for _, p := range points {
+				_ = p.String()
+			}
+		}
+		_ = d.SetBattery(t.Context(), -3*energy.Kilowatt, time.Minute)
+		_ = d.ReleaseBattery(t.Context())
+		const most = 4*(mostModels+4) + 3*mostModels
+		if m.asked > most {
+			t.Errorf("%d requests", m.asked)
+		}
+	})
+}
+
+// FuzzDecode decodes any registers by any table.
+func FuzzDecode(f *testing.F) {
+	f.Add(uint16(714), []byte{2, 202, 0, 43})
+	f.Add(uint16(701), make([]byte, 310))
+	f.Fuzz(func(t *testing.T, id uint16, b []byte) {
+		m, ok := Lookup(id)
+		if !ok {
+			return
+		}
+		var regs []uint16
+		for i := 0; i+1 < len(b); i += 2 {
+			regs = append(regs, binary.BigEndian.Uint16(b[i:]))
+		}
+		for _, v := range (Block{m, regs}).Values() {
+			_ = v.String()
+			if _, ok := v.In(milli); ok && !v.Implemented {
+				t.Errorf("%+v has no value but a number", v)
+			}
+		}
+	})
+}
