@@ -111,24 +111,22 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, coord.Stop()) }()
 
-	ctx, cancel := context.WithCancelCause(ctx)
-	var work sync.WaitGroup
-	defer work.Wait()
-	defer cancel(nil)
-	run := func(what string, fn func() error) {
-		work.Go(func() {
-			if err := fn(); err != nil && ctx.Err() == nil {
-				cancel(fmt.Errorf("%s: %w", what, err))
-			}
-		})
-	}
-	if err := d.startSites(ctx, run); err != nil {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	stop := context.AfterFunc(ctx, leave) // a world that stands would hold up the end
+	defer stop()
+	// The homes outlive the gateways, which let their batteries rest at the end.
+	sites := newTroupe(context.WithoutCancel(ctx), fail)
+	defer sites.stop()
+	if err := d.startSites(sites); err != nil {
 		return err
 	}
-	if err := d.startGateways(ctx, coord, run); err != nil {
+	edge := newTroupe(ctx, fail)
+	defer edge.stop()
+	if err := d.startGateways(edge, coord); err != nil {
 		return err
 	}
-	run("coordinator", func() error {
+	edge.run("coordinator", func(ctx context.Context) error {
 		select {
 		case <-coord.Done():
 			return coord.Stop()
@@ -265,7 +263,34 @@ func (d *demo) worldStart(ctx context.Context, cfg coordinator.Config) (energy.I
 
 func (d *demo) stateFile(gw string) string { return filepath.Join(d.dir, "sites", gw+".state.json") }
 
-func (d *demo) startSites(ctx context.Context, run func(string, func() error)) error {
+// troupe is a group of goroutines that start one by one and stop together.
+type troupe struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	fail   context.CancelCauseFunc // ends the whole demo
+	work   sync.WaitGroup
+}
+
+func newTroupe(ctx context.Context, fail context.CancelCauseFunc) *troupe {
+	t := &troupe{fail: fail}
+	t.ctx, t.cancel = context.WithCancel(ctx)
+	return t
+}
+
+func (t *troupe) run(what string, fn func(context.Context) error) {
+	t.work.Go(func() {
+		if err := fn(t.ctx); err != nil && t.ctx.Err() == nil {
+			t.fail(fmt.Errorf("%s: %w", what, err))
+		}
+	})
+}
+
+func (t *troupe) stop() {
+	t.cancel()
+	t.work.Wait()
+}
+
+func (d *demo) startSites(t *troupe) error {
 	for _, gw := range demoGateways {
 		site, err := sim.LoadSite(filepath.Join(d.dir, "sites", gw+".yaml"))
 		if err != nil {
@@ -276,7 +301,7 @@ func (d *demo) startSites(ctx context.Context, run func(string, func() error)) e
 			return err
 		}
 		d.worlds = append(d.worlds, w)
-		run("simulated site "+gw, func() error { return w.Run(ctx) })
+		t.run("simulated site "+gw, w.Run)
 	}
 	return nil
 }
@@ -328,12 +353,12 @@ func (d *demo) watch(ctx context.Context) {
 
 // startGateways enrols each gateway that has no certificate yet, as an
 // installer would, and runs it.
-func (d *demo) startGateways(ctx context.Context, coord *coordinator.Coordinator, run func(string, func() error)) error {
+func (d *demo) startGateways(t *troupe, coord *coordinator.Coordinator) error {
 	for i, gw := range demoGateways {
 		dir := filepath.Join(d.dir, "gateways", gw)
 		paths := uplink.PathsIn(filepath.Join(dir, "identity"))
 		if _, err := uplink.LoadIdentity(paths, time.Now()); err != nil {
-			text, err := coord.CreateToken(ctx, roll.GatewayID(gw))
+			text, err := coord.CreateToken(t.ctx, roll.GatewayID(gw))
 			if err != nil {
 				return err
 			}
@@ -344,7 +369,7 @@ func (d *demo) startGateways(ctx context.Context, coord *coordinator.Coordinator
 			if err := os.RemoveAll(filepath.Dir(paths.Key)); err != nil {
 				return fmt.Errorf("gateway %s: %w", gw, err)
 			}
-			if _, err := uplink.Enrol(ctx, token, filepath.Dir(paths.Key)); err != nil {
+			if _, err := uplink.Enrol(t.ctx, token, filepath.Dir(paths.Key)); err != nil {
 				return fmt.Errorf("gateway %s: %w", gw, err)
 			}
 		}
@@ -356,7 +381,7 @@ func (d *demo) startGateways(ctx context.Context, coord *coordinator.Coordinator
 		for _, s := range d.worlds[i].Devices() {
 			cfg.Devices = append(cfg.Devices, gateway.Device{Asset: s.Asset, URL: "tcp://" + s.Address, Unit: s.Unit})
 		}
-		run("gateway "+gw, func() error { return gateway.Run(ctx, cfg, d.clock, d.log) })
+		t.run("gateway "+gw, func(ctx context.Context) error { return gateway.Run(ctx, cfg, d.clock, d.log) })
 	}
 	return nil
 }
