@@ -118,12 +118,13 @@ func (d *decoder) mapping(n ast.Node, v reflect.Value, path string) {
 	names := fieldNames(v.Type())
 	seen := make(map[string]bool, len(entries))
 	for _, e := range entries {
-		key, at := e.Key.GetToken().Value, ""
+		key := e.Key.GetToken().Value
 		if _, plain := e.Key.(*ast.StringNode); !plain {
 			d.add(lineOf(e.Key), path, "%.40q is no field name; known here: %s", key, strings.Join(names, ", "))
 			continue
 		}
-		if at = key; path != "" {
+		at := key
+		if path != "" {
 			at = path + "." + key
 		}
 		i := indexOf(names, key)

@@ -119,8 +119,10 @@ func (s *Storage) explain() string {
 }
 
 func (r *Residual) explain() string {
-	who := "shared by its members in proportion to what each consumed"
+	var who string
 	switch r.By {
+	case ResidualProportional:
+		who = "shared by its members in proportion to what each consumed"
 	case ResidualEqual:
 		who = "shared by its members in equal parts"
 	case ResidualMember:

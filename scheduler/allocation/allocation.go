@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -152,10 +153,9 @@ func (w *Workspace) round(rules *charter.Sharing, r *charter.Round, in []Member,
 	cert.Shared = min(pool, cert.Demand)
 	w.got = resize(w.got, len(w.who))
 	ties := ties{seed: seed, who: w.who, in: in}
-	switch {
-	case r.Method == charter.Proportional:
+	if r.Method == charter.Proportional {
 		cert.LevelNum, cert.LevelDen, cert.Remainder = w.proportional(cert.Shared, cert.Demand, &ties)
-	default:
+	} else {
 		cert.LevelNum, cert.LevelDen, cert.Remainder = w.equal(cert.Shared, cert.Demand, &ties)
 	}
 	for k, i := range w.who {
@@ -173,10 +173,8 @@ func eligible(rules *charter.Sharing, r *charter.Round, m *Member) bool {
 		return true
 	}
 	for _, g := range r.Groups {
-		for _, mine := range m.Groups {
-			if g == mine {
-				return true
-			}
+		if slices.Contains(m.Groups, g) {
+			return true
 		}
 	}
 	return false
