@@ -36,13 +36,13 @@ var errCharter = errors.New("the charter is not valid")
 // read gives the charter, or the problems that keep it from being one. Its error
 // is about the file itself.
 func (f *charterFile) read(out *output) (charter.Charter, charters.Problems, error) {
-	var src io.Reader = out.In
+	src := out.In
 	if f.File != "-" {
 		file, err := os.Open(f.File)
 		if err != nil {
 			return charter.Charter{}, nil, fmt.Errorf("%w; name a charter file, or get one to begin from: allmende charter template > charter.yaml", err)
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }() // only read: nothing can be lost
 		src = file
 	}
 	text, err := io.ReadAll(io.LimitReader(src, charters.MaxSize+1)) // Decode refuses the byte too many
@@ -50,8 +50,7 @@ func (f *charterFile) read(out *output) (charter.Charter, charters.Problems, err
 		return charter.Charter{}, nil, fmt.Errorf("reading the charter: %w", err)
 	}
 	c, err := charters.Decode(text)
-	var problems charters.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[charters.Problems](err); ok {
 		return c, problems, nil
 	}
 	return c, nil, err
