@@ -20,6 +20,8 @@ export interface Place {
 export interface Layout {
   width: number
   height: number
+  /** The width of the broadest way. */
+  broadest: number
   places: Record<'roofs' | 'common' | 'homes' | 'batteries' | 'grid', Place>
   ways: Record<Way, Curve>
 }
@@ -27,6 +29,7 @@ export interface Layout {
 export const wide: Layout = {
   width: 720,
   height: 424,
+  broadest: 38,
   places: {
     roofs: { x: 84, y: 190, r: 64 },
     common: { x: 360, y: 190, r: 64 },
@@ -47,20 +50,21 @@ export const wide: Layout = {
 export const tall: Layout = {
   width: 344,
   height: 500,
+  broadest: 26,
   places: {
     roofs: { x: 140, y: 66, r: 56 },
     common: { x: 140, y: 250, r: 56 },
     homes: { x: 140, y: 434, r: 56 },
-    batteries: { x: 292, y: 158, r: 46 },
-    grid: { x: 292, y: 342, r: 46 },
+    batteries: { x: 290, y: 146, r: 50 },
+    grid: { x: 290, y: 354, r: 50 },
   },
   ways: {
     own: [[84, 66], [4, 76], [4, 424], [84, 434]],
     supply: [[140, 122], [140, 150], [140, 170], [140, 194]],
     shared: [[140, 306], [140, 330], [140, 350], [140, 378]],
-    storage: [[192, 228], [236, 220], [292, 250], [292, 204]],
-    export: [[192, 272], [236, 280], [292, 250], [292, 296]],
-    import: [[292, 388], [292, 424], [256, 434], [196, 434]],
+    storage: [[193, 232], [240, 232], [290, 250], [290, 196]],
+    export: [[193, 268], [240, 268], [290, 250], [290, 304]],
+    import: [[290, 404], [290, 430], [256, 434], [196, 434]],
   },
 }
 
@@ -86,16 +90,16 @@ export function streams(flow: Flow): Stream[] {
 }
 
 /** The width of a stream on the drawing: in proportion to its power, and never so thin that it vanishes. */
-export function breadth(milliwatts: number, scale: number): number {
+export function breadth(milliwatts: number, scale: number, most: number): number {
   if (milliwatts <= 0) return 0
-  return 2 + 20 * Math.min(1, milliwatts / Math.max(scale, 1))
+  return 2 + (most - 2) * Math.min(1, milliwatts / Math.max(scale, 1))
 }
 
-/** The next 1, 2 or 5 times a power of ten, so that the drawing's scale moves seldom; at least 1 kW. */
+/** The next of 1, 1.5, 2, 3, 5 and 7 times a power of ten, so that the drawing's scale moves seldom; at least 1 kW. */
 export function niceScale(milliwatts: number): number {
   const floor = Math.max(1e6, milliwatts)
   const magnitude = 10 ** Math.floor(Math.log10(floor))
-  const step = [1, 2, 5].find((s) => s * magnitude >= floor) ?? 10
+  const step = [1, 1.5, 2, 3, 5, 7].find((s) => s * magnitude >= floor) ?? 10
   return step * magnitude
 }
 

@@ -33,6 +33,9 @@ export interface LinkOptions {
   onFault: (text: string) => void
 }
 
+/** The coordinator answered, and said no: it lives, and there is nothing to show yet. */
+export class Refusal extends Error {}
+
 export const pollEvery = 5_000
 export const silentAfter = 20_000
 const closed = 2 // EventSource.CLOSED
@@ -147,8 +150,8 @@ export class Link {
       this.#options.onLive(live, fresh)
     } catch (fault) {
       if (this.#stopped || (source && source !== this.#source)) return
-      if (!fresh) this.#set('offline')
-      this.#options.onFault(`The present cannot be had: ${words(fault)}`)
+      if (!fresh) this.#set(fault instanceof Refusal ? 'quiet' : 'offline')
+      this.#options.onFault(words(fault))
     }
   }
 

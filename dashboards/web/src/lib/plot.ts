@@ -70,6 +70,7 @@ export function plot(options: PlotOptions): uPlot {
       {
         ...axis,
         grid: { show: false },
+        size: 34,
         space: 70,
         values: (_u, splits) => {
           const close = splits.length > 1 && splits[1]! - splits[0]! < 60

@@ -5,7 +5,7 @@
 import * as decode from './decode'
 import { Clock } from './format'
 import { History } from './history'
-import { Link, type Events, type LinkState } from './link'
+import { Link, Refusal, type Events, type LinkState } from './link'
 
 /** Questions about what changes seldom are at least this far apart. */
 export const refreshGap = 5_000
@@ -42,6 +42,8 @@ export class World {
   #options: WorldOptions
   #link: Link
   #newest: decode.Live | null = null
+  /** The newest state when the stream was opened: an older answer after that comes from another run. */
+  #before: decode.Live | null = null
   #ledgerSeen = ''
   #healthSeen = ''
   #timers = new Map<string, { last: number; timer?: ReturnType<typeof setTimeout> }>()
@@ -53,7 +55,10 @@ export class World {
       ...options,
       onLive: (live, fresh) => this.#accept(live, fresh),
       onState: (state) => (this.link = state),
-      onOpen: () => this.#refreshAll(),
+      onOpen: () => {
+        this.#before = this.#newest
+        this.#refreshAll()
+      },
       onFault: (text) => (this.fault = text),
     })
   }
@@ -83,7 +88,8 @@ export class World {
 
   #accept(live: decode.Live, fresh: boolean): void {
     const last = this.#newest
-    if (last && live.sequence <= last.sequence && !fresh) return // a replay, or an answer that came late
+    const anew = fresh && this.#before !== null && live.sequence < this.#before.sequence // the coordinator counts anew
+    if (last && live.sequence <= last.sequence && !anew) return // a replay, or an answer that came late
     if (last && live.at < last.at) this.history.clear() // another world answers: its time is its own
     this.#newest = live
     this.fault = ''
@@ -117,7 +123,8 @@ export class World {
 
   async #refreshCommunity(): Promise<void> {
     this.community = await this.#ask('/v1/community', decode.decodeCommunity, this.community)
-    if (this.community.value) this.clock = new Clock(this.community.value.timezone)
+    const zone = this.community.value?.timezone
+    if (zone && zone !== this.clock.zone) this.clock = new Clock(zone) // a new clock redraws much
   }
 
   async #refreshLedger(): Promise<void> {
@@ -159,11 +166,11 @@ export class World {
   }
 }
 
-/** Asks the coordinator, and turns its refusal into a sentence. */
+/** Asks the coordinator; an answer that is a refusal becomes a Refusal with what it said. */
 export async function getJSON(path: string): Promise<unknown> {
   const answer = await fetch(path, { headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(10_000) })
   if (answer.ok) return answer.json()
   const body: unknown = await answer.json().catch(() => null)
   const said = typeof body === 'object' && body !== null && 'message' in body ? String(body.message) : answer.statusText
-  throw new Error(said || `the coordinator answers with status ${answer.status}`)
+  throw new Refusal(said || `the coordinator answers with status ${answer.status}`)
 }

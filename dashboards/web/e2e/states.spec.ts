@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// The states that a healthy demo never shows, against the double in dev/.
+import { expect, test } from '@playwright/test'
+import { startFake, type Fake, type Scenario } from '../dev/fake.mjs'
+import { accessible, fits, ready, sizes, watch } from './watch'
+
+let fake: Fake
+const start = async (scenario: Scenario) => (fake = await startFake(scenario, 0, 300))
+test.afterEach(() => fake.stop())
+
+const looks = [
+  { scenario: 'night', size: sizes[0], scheme: 'dark' },
+  { scenario: 'night', size: sizes[1], scheme: 'light' },
+  { scenario: 'ill', size: sizes[0], scheme: 'light' },
+  { scenario: 'ill', size: sizes[1], scheme: 'dark' },
+] as const
+
+for (const { scenario, size, scheme } of looks) {
+  test(`${scenario}, ${size.name}, ${scheme}, all unfolded: axe finds nothing, everything fits`, async ({ page }) => {
+    const { url } = await start(scenario)
+    const seen = watch(page, url)
+    await page.emulateMedia({ colorScheme: scheme })
+    await page.setViewportSize(size)
+    await page.goto(url)
+    await ready(page)
+    await page.locator('.uplot').waitFor()
+    for (const summary of await page.locator('summary').all()) await summary.click()
+    await accessible(page)
+    await fits(page)
+    await page.screenshot({ path: `test-results/${scenario}-${size.name}-${scheme}.png`, fullPage: true })
+    expect(seen).toEqual({ mishaps: [], strangers: [] })
+  })
+}
+
+test('an empty community says what is missing', async ({ page }) => {
+  const { url } = await start('empty')
+  await page.goto(url)
+  await page.locator('main[data-link=live]').waitFor()
+  await expect(page.getByText('No member has a live value yet.')).toBeVisible()
+  await expect(page.getByText('No interval is settled yet.')).toBeVisible()
+  await expect(page.getByText('No gateway belongs to this community yet.')).toBeVisible()
+  await accessible(page)
+})
+
+test('a broken line is said, the last figures stay, and it heals', async ({ page }) => {
+  const { url } = await start('noon')
+  await page.goto(url)
+  await ready(page)
+  fake.fail(true)
+  await expect(page.getByRole('status').first()).toContainText('figures', { timeout: 15_000 })
+  await expect(page.locator('[data-member]')).toHaveCount(12)
+  await accessible(page)
+  fake.fail(false)
+  await expect(page.locator('main')).toHaveAttribute('data-link', 'live', { timeout: 20_000 })
+})
+
+test('nothing answers from the start: the page says what to look at', async ({ page }) => {
+  const { url } = await start('noon')
+  await page.route('**/v1/**', (route) => route.abort())
+  await page.goto(url)
+  await expect(page.getByText('Check that “allmende serve” or “allmende demo” is running.')).toBeVisible()
+})
+
+test('the keyboard alone: skip link, pause, theme, chart, table', async ({ page }) => {
+  const { url } = await start('noon')
+  await page.goto(url)
+  await ready(page)
+  await page.locator('.uplot').waitFor()
+
+  await page.keyboard.press('Tab')
+  await expect(page.getByRole('link', { name: 'Skip to the figures' })).toBeFocused()
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Enter')
+  await expect(page.getByRole('button', { name: 'Pause' })).toHaveAttribute('aria-pressed', 'true')
+  const held = await page.locator('main').getAttribute('data-sequence')
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Enter')
+  await expect(page.locator('html')).toHaveAttribute('data-theme', 'light')
+  await page.keyboard.press('Enter')
+  await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark')
+
+  const slider = page.getByRole('slider')
+  await slider.focus()
+  await page.keyboard.press('Home')
+  await expect(slider).toHaveAttribute('aria-valuenow', '0')
+  await page.keyboard.press('ArrowRight')
+  await expect(slider).toHaveAttribute('aria-valuenow', '1')
+  await expect(slider).toHaveAttribute('aria-valuetext', /homes use .*kW, roofs yield .*kW/)
+  expect(await page.locator('main').getAttribute('data-sequence')).toBe(held)
+
+  await page.getByRole('button', { name: '24 hours' }).click()
+  await page.getByText('The chart as a table').click()
+  await expect(page.getByRole('region', { name: 'The chart as a table' }).getByRole('row')).toHaveCount(97)
+
+  await page.reload()
+  await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark') // the choice is kept
+})
+
+test('reduced motion: nothing drifts', async ({ page }) => {
+  const { url } = await start('noon')
+  await page.emulateMedia({ reducedMotion: 'reduce' })
+  await page.goto(url)
+  await ready(page)
+  const names = await page.locator('.seeds').evaluateAll((paths) => paths.map((path) => getComputedStyle(path).animationName))
+  expect(names.length).toBeGreaterThan(0)
+  expect(new Set(names)).toEqual(new Set(['none']))
+})
