@@ -76,7 +76,7 @@ func clouds(seed uint64, at energy.Instant) float64 {
 	spell := drift(seed, streamDay, at, 30*energy.Hour)
 	hours := drift(seed, streamHours, at, 80*energy.Minute)
 	minutes := drift(seed, streamMinutes, at, 4*energy.Minute)
-	cover := 1.5*spell - 0.35 + 0.6*(hours-0.5) + 0.35*(minutes-0.5)
+	cover := 2.4*spell - 0.35 + 0.6*(hours-0.5) + 0.35*(minutes-0.5)
 	return min(max(cover, 0), 1)
 }
 
