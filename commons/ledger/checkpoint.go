@@ -3,9 +3,11 @@
 package ledger
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,6 +89,13 @@ func OpenCheckpoint(signed []byte, verifiers note.Verifiers) (Checkpoint, error)
 	c, err := ParseCheckpoint(n.Text)
 	if err != nil {
 		return Checkpoint{}, err
+	}
+	for _, sig := range slices.Concat(n.Sigs, n.UnverifiedSigs) {
+		// Package note passes over the last character's spare bits; here a
+		// checkpoint has one spelling.
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return Checkpoint{}, fmt.Errorf("%w: the signature of %q is not in base64", ErrCheckpoint, sig.Name)
+		}
 	}
 	for _, sig := range n.Sigs {
 		if sig.Name == string(c.Origin) {

@@ -88,6 +88,22 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	})
 }
 
+// Every character of a checkpoint counts, also the bits of base64 that a
+// decoder may pass over.
+func TestEveryByteOfACheckpointCounts(t *testing.T) {
+	m := newMemory(t)
+	m.sign(ledger.Checkpoint{Origin: village, Size: 7, Simulated: true})
+	for at := range m.head {
+		for bit := range 8 {
+			changed := bytes.Clone(m.head)
+			changed[at] ^= 1 << bit
+			if _, err := ledger.OpenCheckpoint(changed, m.verifiers); !errors.Is(err, ledger.ErrCheckpoint) {
+				t.Fatalf("byte %d, bit %d: %v", at, bit, err)
+			}
+		}
+	}
+}
+
 func TestCheckpointRefusals(t *testing.T) {
 	m := newMemory(t)
 	if _, err := ledger.SignCheckpoint(ledger.Checkpoint{Origin: "ulme"}, m.signer); err == nil {

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
@@ -341,6 +343,24 @@ func sample(t *testing.T) *memory {
 	l, rows = m.settledLeaf(ch, quarter(3), 0, homes(3), 0, stock)
 	m.append(l, rows, nil)
 	return m
+}
+
+// clone is a copy of a ledger that can be changed.
+func (m *memory) clone() *memory {
+	c := *m
+	c.leaves = slices.Clone(m.leaves)
+	for i := range c.leaves {
+		c.leaves[i] = bytes.Clone(c.leaves[i])
+	}
+	c.rows, c.entries, c.checkpoints = maps.Clone(m.rows), maps.Clone(m.entries), maps.Clone(m.checkpoints)
+	for i := range c.rows {
+		c.rows[i] = slices.Clone(c.rows[i])
+	}
+	for i := range c.entries {
+		c.entries[i] = slices.Clone(c.entries[i])
+	}
+	c.hashes = slices.Clone(m.hashes)
+	return &c
 }
 
 func (m *memory) takeBack(leaf int64, iv energy.Interval) int64 {

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: AGPL-3.0-or-later
 -- Instants and spans are milliseconds, energies milliwatt-hours. Ids are given
--- by the program, not by the database.
+-- by the program, not by the database. There is no way down: a ledger is not
+-- dropped by a migration.
 
 -- +goose Up
 
@@ -125,20 +126,3 @@ CREATE TABLE member_interval (
     PRIMARY KEY (leaf, member, pool)
 );
 CREATE INDEX member_interval_member ON member_interval (member);
-
--- +goose Down
-DROP TABLE member_interval;
-DROP TABLE entry;
-DROP TABLE annex_row;
-DROP TABLE subject_secret;
-DROP TABLE settled;
-DROP TABLE charter_activation;
-DROP TABLE checkpoint;
-DROP TABLE tree_hash;
-DROP TABLE leaf;
-DROP TABLE inbox;
-DROP TABLE series;
-DROP TABLE spool;
-DROP TABLE gateway_certificate;
-DROP TABLE enrolment_token;
-DROP TABLE meta;
