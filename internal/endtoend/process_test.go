@@ -19,17 +19,39 @@ import (
 // makes the test slow, not red.
 const patience = 2 * time.Minute
 
-// build makes the binary, with the race detector if the test has it.
-func build(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "allmende")
+// binary is the program under test, made once, with the race detector if the
+// test has it.
+var binary = sync.OnceValues(func() (string, error) {
+	bin := filepath.Join(scratch, "allmende")
 	args := []string{"build", "-o", bin}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "../../cmd/allmende")...).CombinedOutput()
+	if out, err := exec.Command("go", append(args, "../../cmd/allmende")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+// scratch is a folder for all tests together.
+var scratch string
+
+func TestMain(m *testing.M) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "allmende-endtoend-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(scratch) //nolint:errcheck // a temporary folder
+	os.Exit(code)
+}
+
+func build(t *testing.T) string {
+	t.Helper()
+	bin, err := binary()
 	if err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		t.Fatal(err)
 	}
 	return bin
 }
