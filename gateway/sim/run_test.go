@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,38 @@ func steady(t *testing.T, clock worldtime.Clock, opts Options) *World {
 	return w
 }
 
+// laggard is the clock of a site that wakes as late as can be: what a participant
+// is told at a full minute it learns only after the reader has read. A clock
+// that another process keeps may do that.
+type laggard struct {
+	worldtime.Clock
+	told atomic.Int64
+	read chan energy.Instant // what the reader has read at
+}
+
+func (l *laggard) Now() energy.Instant { return energy.Instant(l.told.Load()) }
+
+func (l *laggard) Join(name string) worldtime.Participant {
+	return &lateRiser{l.Clock.Join(name), l}
+}
+
+type lateRiser struct {
+	worldtime.Participant
+	clock *laggard
+}
+
+func (p *lateRiser) WaitUntil(ctx context.Context, at energy.Instant) (energy.Instant, error) {
+	now, err := p.Participant.WaitUntil(ctx, at)
+	for read := energy.Instant(0); now%energy.Instant(energy.Minute) == 0 && read < now && ctx.Err() == nil; {
+		select {
+		case read = <-p.clock.read:
+		case <-ctx.Done():
+		}
+	}
+	p.clock.told.Store(int64(now))
+	return now, err
+}
+
 // Site and reader wait for the same minutes. Whoever wakes first, the register
 // that is read at a full minute is the integral to it: in one process, and with
 // the world kept by another.
@@ -64,7 +97,9 @@ func TestAReaderAtAFullMinuteFindsItLived(t *testing.T) {
 		} else {
 			served <- nil
 		}
-		w := steady(t, ofSite, Options{})
+		late := &laggard{Clock: ofSite, read: make(chan energy.Instant, 1000)}
+		late.told.Store(int64(begin))
+		w := steady(t, late, Options{})
 		lived := make(chan error, 1)
 		go func() { lived <- w.Run(ctx) }()
 		device := open(t, connect(t, w.Addrs()[0]), 1)
@@ -78,6 +113,7 @@ func TestAReaderAtAFullMinuteFindsItLived(t *testing.T) {
 			if got, want := read(t, device).Registers["import"], (4 * energy.Kilowatt).Over(minute*energy.Minute); got != want {
 				t.Fatalf("remote %v: after %d minutes %s, want %s", remote, minute, got, want)
 			}
+			late.read <- at
 		}
 		part.Leave()
 		cancel()
