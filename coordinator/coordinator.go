@@ -211,7 +211,7 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 	if err != nil {
 		return 0, nil, err
 	}
-	state, effects, err := restore(ctx, c.store, state, now, founding, inForce.Effective)
+	state, effects, err := restore(ctx, c.store, state, api.AssetsOf(c.cfg.Roll), now, founding, inForce.Effective)
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading back the ledger: %w", err)
 	}

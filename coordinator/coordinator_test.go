@@ -452,19 +452,65 @@ func TestFromEnrolmentToLedger(t *testing.T) {
 func TestAGatewayReportsForItselfOnly(t *testing.T) {
 	dir, w := folder(t, twoHomes), newWorld(t, dawn)
 	c := start(t, dir, w)
+	idA, idB := enrol(t, c, "gw-a"), enrol(t, c, "gw-b")
+	a, _ := connect(t, c, idA, "s1")
+	b, _ := connect(t, c, idB, "s1")
+	w.until(dawn.Add(quarter + minute))
+	a.meter(1, quarterHoursA(dawn, 0, 2)...)
+	// Gateway B claims that Anna fed in a megawatt-hour.
+	b.meter(1, append(quarterHoursB(dawn, 0, 2), reading("anna-meter", "export", dawn.Add(quarter), 1_000_000), reading("no-such", "import", dawn, 1))...)
+	var list struct {
+		Gateways []struct{ Health gatewayHealth }
+	}
+	get(t, c, "/v1/gateways", &list)
+	if p := list.Gateways[1].Health.Problem; !strings.Contains(p, "2 of its meter samples") || !strings.Contains(p, "anna-meter") {
+		t.Errorf("the page does not say what is wrong: %q", p)
+	}
+	honest := func(c *Coordinator, at energy.Instant, n int) {
+		t.Helper()
+		w.settledUntil(c, at)
+		var got intervals
+		get(t, c, "/v1/intervals", &got)
+		if len(got.Intervals) != n {
+			t.Fatalf("%d intervals", len(got.Intervals))
+		}
+		for _, i := range got.Intervals {
+			if i.Pools[0].SupplyMilliwattHours != "600000" || i.Revision != 0 {
+				t.Errorf("the claim was counted: %+v", i)
+			}
+		}
+	}
+	honest(c, dawn.Add(quarter), 1)
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	// Nor is it counted when the inbox is read back. What follows counts.
+	c = start(t, dir, w)
+	a, _ = connect(t, c, idA, "s1")
+	b, welcome := connect(t, c, idB, "s1")
+	if welcome.GetAcknowledgedSequence() != 6 {
+		t.Errorf("what was set aside holds back the spool: %v", welcome)
+	}
+	w.until(dawn.Add(2*quarter + minute))
+	a.meter(7, quarterHoursA(dawn, 2, 1)...)
+	b.meter(7, quarterHoursB(dawn, 2, 1)...)
+	honest(c, dawn.Add(2*quarter), 2)
+	get(t, c, "/v1/gateways", &list)
+	if p := list.Gateways[1].Health.Problem; p != "" {
+		t.Errorf("the problem stays: %s", p)
+	}
+}
+
+func TestARefusedMessageEndsTheStream(t *testing.T) {
+	w := newWorld(t, dawn)
+	c := start(t, folder(t, twoHomes), w)
 	idB := enrol(t, c, "gw-b")
 	b, _ := connect(t, c, idB, "s1")
-	b.meter(1, quarterHoursB(dawn, 0, 1)...)
-	b.send(&allmendev1.Uplink{Message: &allmendev1.Uplink_Meter{Meter: &allmendev1.MeterBatch{
-		SpoolId: "s1", FirstSequence: 3, Samples: []*allmendev1.MeterSample{reading("ben-meter", "import", dawn, 5), reading("anna-meter", "export", dawn, 999)},
-	}}})
-	err := b.ended()
-	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "meter.samples[1].asset_id") {
+	b.send(&allmendev1.Uplink{Message: &allmendev1.Uplink_Live{Live: &allmendev1.LiveBatch{StampMs: 1, Readings: []*allmendev1.Reading{
+		{AssetId: "anna-meter", AtUnixMs: int64(dawn)},
+	}}}})
+	if err := b.ended(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "live.readings[0].asset_id") {
 		t.Errorf("%v", err)
-	}
-	again, welcome := connect(t, c, idB, "s1")
-	if welcome.GetAcknowledgedSequence() != 2 {
-		t.Errorf("part of a refused batch was stored: %v", welcome)
 	}
 	var list struct {
 		Gateways []struct{ Health gatewayHealth }
@@ -473,13 +519,29 @@ func TestAGatewayReportsForItselfOnly(t *testing.T) {
 	if !strings.Contains(list.Gateways[1].Health.Problem, "anna-meter") {
 		t.Errorf("the page does not say what is wrong: %+v", list)
 	}
-	again.meter(3, reading("ben-meter", "import", dawn, 5))
+	if p := list.Gateways[0].Health.Problem; !strings.Contains(p, "not enrolled") {
+		t.Errorf("gateway A: %q", p)
+	}
+	for name, up := range map[string]*allmendev1.Uplink{
+		"a second hello": {Message: &allmendev1.Uplink_Hello{Hello: &allmendev1.Hello{SpoolId: "s1"}}},
+		"another spool":  {Message: &allmendev1.Uplink_Meter{Meter: &allmendev1.MeterBatch{SpoolId: "s2", FirstSequence: 1}}},
+		"nothing":        {},
+	} {
+		b, _ := connect(t, c, idB, "s1")
+		b.send(up)
+		if err := b.ended(); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	b, _ = connect(t, c, idB, "s1")
+	b.meter(1, quarterHoursB(dawn, 0, 1)...)
 	get(t, c, "/v1/gateways", &list)
 	if p := list.Gateways[1].Health.Problem; p != "" {
 		t.Errorf("the problem stays: %s", p)
 	}
-	if p := list.Gateways[0].Health.Problem; !strings.Contains(p, "not enrolled") {
-		t.Errorf("gateway A: %q", p)
+	b.send(&allmendev1.Uplink{Message: &allmendev1.Uplink_Meter{Meter: &allmendev1.MeterBatch{SpoolId: "s1", FirstSequence: 99, Samples: quarterHoursB(dawn, 0, 1)}}})
+	if err := b.ended(); status.Code(err) != codes.Aborted {
+		t.Errorf("a gap in the sequence: %v", err)
 	}
 }
 

@@ -55,6 +55,7 @@ type gateway struct {
 	status   api.Status
 	software string
 	refused  string // why its latest message was refused
+	aside    string // what of its latest samples is not counted, and why
 	full     bool   // what it sent could not be stored
 }
 
@@ -159,15 +160,48 @@ func (f *fleet) Meter(ctx context.Context, s *api.Session, b api.MeterBatch) (ui
 	}
 	f.problems.clear(problemInbox)
 	f.stored(s, true)
-	// What lies behind the durable sequence was not stored and will come again.
+	f.aside(s, b)
+	if samples := countable(b, durable); len(samples) > 0 {
+		return durable, f.owner.samples(ctx, s.Gateway, samples)
+	}
+	return durable, nil
+}
+
+// countable is the part of a batch that the state machine gets: what is durable
+// and was not set aside. What lies behind the durable sequence comes again.
+func countable(b api.MeterBatch, durable uint64) []meters.Sample {
 	samples := b.Samples
-	if last := b.First + uint64(len(samples)) - 1; len(samples) > 0 && durable < last {
-		samples = samples[:max(int64(durable)-int64(b.First)+1, 0)]
+	if n := int64(durable) - int64(b.First) + 1; n < int64(len(samples)) {
+		samples = samples[:max(n, 0)]
 	}
-	if len(samples) == 0 {
-		return durable, nil
+	if len(b.Aside) == 0 {
+		return samples
 	}
-	return durable, f.owner.samples(ctx, s.Gateway, samples)
+	out, aside := make([]meters.Sample, 0, len(samples)), b.Aside
+	for i, sample := range samples {
+		if len(aside) > 0 && aside[0].Index == i {
+			aside = aside[1:]
+			continue
+		}
+		out = append(out, sample)
+	}
+	return out
+}
+
+// aside notes what of a batch is not counted, until a batch counts as a whole.
+func (f *fleet) aside(s *api.Session, b api.MeterBatch) {
+	what := ""
+	if n := len(b.Aside); n > 0 {
+		what = fmt.Sprintf("%d of its meter samples are stored but not counted: %v", n, b.Aside[0].Why)
+	}
+	f.mu.Lock()
+	g := f.gateways[s.Gateway]
+	news := what != "" && g.aside == ""
+	g.aside = what
+	f.mu.Unlock()
+	if news {
+		f.log.Warn("meter samples are set aside", "gateway", s.Gateway, "samples", len(b.Aside), "first", b.Aside[0].Why)
+	}
 }
 
 // Status implements [api.Fleet].

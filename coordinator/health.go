@@ -45,6 +45,8 @@ func (g *gateway) problem(id roll.GatewayID, h api.GatewayHealth, wall time.Time
 		return "not connected: check that the gateway has power and network and that `allmende gateway run` runs there; it keeps its samples meanwhile"
 	case g.full:
 		return "its samples cannot be stored here: free space under the coordinator's data folder; the gateway keeps them meanwhile"
+	case g.aside != "":
+		return g.aside
 	case g.status.SpoolError != "":
 		return g.status.SpoolError
 	case h.ClockKnown && (h.ClockOffset > maxOffset || h.ClockOffset < -maxOffset):

@@ -68,7 +68,7 @@ func awaitWorldTime(ctx context.Context, s *store.Store, part worldtime.Particip
 
 // restore brings a new state machine to where the ledger and the inbox are. It
 // returns the effects of the start, which the owner does first.
-func restore(ctx context.Context, s *store.Store, state *scheduler.State, now energy.Instant, founding bool, effective energy.Instant) (*scheduler.State, []scheduler.Effect, error) {
+func restore(ctx context.Context, s *store.Store, state *scheduler.State, assets api.Assets, now energy.Instant, founding bool, effective energy.Instant) (*scheduler.State, []scheduler.Effect, error) {
 	from, err := restoreFrom(ctx, s, now, effective)
 	if err != nil {
 		return nil, nil, err
@@ -89,6 +89,9 @@ func restore(ctx context.Context, s *store.Store, state *scheduler.State, now en
 	}
 	flush()
 	err = s.InboxSince(ctx, from.Add(-margin), func(g roll.GatewayID, m meters.Sample) error {
+		if assets.Bookable(g, now, m) != nil {
+			return ctx.Err() // set aside, as when it came
+		}
 		if g != batch.Gateway || len(batch.Samples) == chunk {
 			flush()
 			batch.Gateway = g

@@ -220,6 +220,15 @@ func TestSamplesBehindTheDurableSequence(t *testing.T) {
 	if len(f.owner.events) != 0 {
 		t.Error("samples that are not durable reached the owner")
 	}
+	f.inbox = short{5}
+	samples[4].Value = 4
+	aside := []api.Aside{{Index: 0, Why: api.ErrInvalid}, {Index: 2, Why: api.ErrInvalid}, {Index: 3, Why: api.ErrInvalid}}
+	if _, err := f.Meter(t.Context(), s, api.MeterBatch{SpoolID: "s1", First: 1, Samples: samples, Aside: aside}); err != nil {
+		t.Fatal(err)
+	}
+	if e := (<-f.owner.events).(scheduler.Samples); len(e.Samples) != 2 || e.Samples[1].Value != 4 {
+		t.Errorf("of five samples, three of them set aside, %+v reached the owner", e.Samples)
+	}
 }
 
 // short takes so many samples in all.

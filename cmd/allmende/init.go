@@ -237,6 +237,6 @@ Next:
        allmende serve --dir %[1]s
   3. For each gateway make a token on this computer, which is good for ten
      minutes, and give it to "allmende gateway enrol" on the gateway:
-       curl -s -X POST -d '{}' http://%[4]s/v1/gateways/gw-lane/enrolment-token
+       allmende gateway token gw-lane --dir %[1]s
 `, c.Dir, c.Name, c.Charter, config.DefaultHTTP)
 }

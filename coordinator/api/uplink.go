@@ -80,6 +80,14 @@ type MeterBatch struct {
 	SpoolID string
 	First   uint64
 	Samples []meters.Sample
+	// Aside are samples that must not be counted, in order.
+	Aside []Aside
+}
+
+// Aside is a sample that is kept but not counted.
+type Aside struct {
+	Index int   // into Samples
+	Why   error // wraps ErrInvalid, names the field
 }
 
 // Status is what a gateway says about itself.
@@ -158,8 +166,8 @@ func decodeReading(assets Assets, gateway roll.GatewayID, now energy.Instant, fi
 	if err != nil {
 		return meters.Reading{}, err
 	}
-	at, err := decodeTime(field+".at_unix_ms", now, r.GetAtUnixMs())
-	if err != nil {
+	at, soc := energy.Instant(r.GetAtUnixMs()), int64(r.GetSocPermille())
+	if err := checkTime(field+".at_unix_ms", now, at); err != nil {
 		return meters.Reading{}, err
 	}
 	p := energy.Power(r.GetPowerMilliwatts())
@@ -170,15 +178,20 @@ func decodeReading(assets Assets, gateway roll.GatewayID, now energy.Instant, fi
 	if err != nil {
 		return meters.Reading{}, err
 	}
-	soc, err := decodeSoC(field+".soc_permille", asset, r.GetSocPermille())
-	if err != nil {
+	if err := checkSoC(field+".soc_permille", asset, soc); err != nil {
 		return meters.Reading{}, err
+	}
+	if asset.Kind != roll.Battery {
+		soc = -1 // proto3 cannot leave a 0 out
 	}
 	return meters.Reading{Asset: asset.ID, At: at, Power: p, SoC: soc, Quality: quality, Reason: clip(r.GetReason())}, nil
 }
 
 // DecodeMeter checks and translates a metering batch of a gateway at world time
-// now. One bad sample refuses the batch: sequences have no holes.
+// now. A batch that no gateway of ours makes is refused as a whole. A sample
+// that cannot be true or is not the gateway's to report is set aside: sequences
+// have no holes, so refusing it would hold back everything behind it for good,
+// even after somebody has corrected the asset's name or the clock.
 func DecodeMeter(assets Assets, gateway roll.GatewayID, now energy.Instant, m *allmendev1.MeterBatch) (MeterBatch, error) {
 	if err := checkSpoolID("meter.spool_id", m.GetSpoolId()); err != nil {
 		return MeterBatch{}, err
@@ -187,61 +200,82 @@ func DecodeMeter(assets Assets, gateway roll.GatewayID, now energy.Instant, m *a
 	if n > maxBatch {
 		return MeterBatch{}, refuse("meter.samples", "%d samples in one message, at most %d", n, maxBatch)
 	}
-	const maxSequence = 1<<63 - 1 // as far as the database counts
+	const maxSequence = 1<<63 - 1 - maxBatch // as far as the database counts
 	if first := m.GetFirstSequence(); first == 0 || first > maxSequence-uint64(n) {
 		return MeterBatch{}, refuse("meter.first_sequence", "%d is none: sequences count up from 1", first)
 	}
 	out := MeterBatch{SpoolID: m.GetSpoolId(), First: m.GetFirstSequence(), Samples: make([]meters.Sample, 0, n)}
 	for i, s := range m.GetSamples() {
-		sample, err := decodeSample(assets, gateway, now, fmt.Sprintf("meter.samples[%d]", i), s)
+		field := fmt.Sprintf("meter.samples[%d]", i)
+		sample, err := decodeSample(field, s)
 		if err != nil {
 			return MeterBatch{}, err
+		}
+		if err := assets.bookable(gateway, field, now, sample); err != nil {
+			out.Aside = append(out.Aside, Aside{i, err})
+		} else if assets[sample.Asset].Kind != roll.Battery {
+			sample.SoC = -1 // proto3 cannot leave a 0 out
 		}
 		out.Samples = append(out.Samples, sample)
 	}
 	return out, nil
 }
 
-func decodeSample(assets Assets, gateway roll.GatewayID, now energy.Instant, field string, s *allmendev1.MeterSample) (meters.Sample, error) {
-	asset, err := assets.own(gateway, field+".asset_id", s.GetAssetId())
-	if err != nil {
-		return meters.Sample{}, err
+// decodeSample translates what can be stored.
+func decodeSample(field string, s *allmendev1.MeterSample) (meters.Sample, error) {
+	if err := roll.CheckID(s.GetAssetId()); err != nil {
+		return meters.Sample{}, refuse(field+".asset_id", "%v", err)
 	}
 	register := meters.Register(s.GetRegister())
-	if !scheduler.HasRegister(asset.Kind, register) {
-		return meters.Sample{}, refuse(field+".register", "a %s has no register %.40q", asset.Kind, s.GetRegister())
-	}
-	at, err := decodeTime(field+".at_unix_ms", now, s.GetAtUnixMs())
-	if err != nil {
-		return meters.Sample{}, err
-	}
-	value := energy.Energy(s.GetValueMilliwattHours())
-	if value < 0 || value > maxRegister {
-		return meters.Sample{}, refuse(field+".value_milliwatt_hours", "%s is no count of an energy register", value)
+	switch register {
+	case meters.Import, meters.Export, meters.Production, meters.Charged, meters.Discharged:
+	default:
+		return meters.Sample{}, refuse(field+".register", "%.40q is no register", s.GetRegister())
 	}
 	quality, err := decodeQuality(field+".quality", s.GetQuality())
 	if err != nil {
 		return meters.Sample{}, err
 	}
-	soc, err := decodeSoC(field+".soc_permille", asset, s.GetSocPermille())
-	if err != nil {
-		return meters.Sample{}, err
-	}
 	return meters.Sample{
-		Key: meters.Key{Asset: asset.ID, Register: register},
-		At:  at, Value: value, Quality: quality, Reset: s.GetReset_(), SoC: soc,
+		Key: meters.Key{Asset: roll.AssetID(s.GetAssetId()), Register: register},
+		At:  energy.Instant(s.GetAtUnixMs()), Value: energy.Energy(s.GetValueMilliwattHours()),
+		Quality: quality, Reset: s.GetReset_(), SoC: int64(s.GetSocPermille()),
 	}, nil
 }
 
-func decodeTime(field string, now energy.Instant, unixMS int64) (energy.Instant, error) {
-	at := energy.Instant(unixMS)
+// Bookable says whether a sample of a gateway may be counted at world time now:
+// it is the gateway's own, of a register that the asset has, and can be true.
+// What was set aside when it came is judged again when the inbox is read back,
+// so that a corrected register lets it count.
+func (a Assets) Bookable(gateway roll.GatewayID, now energy.Instant, s meters.Sample) error {
+	return a.bookable(gateway, "sample", now, s)
+}
+
+func (a Assets) bookable(gateway roll.GatewayID, field string, now energy.Instant, s meters.Sample) error {
+	asset, err := a.own(gateway, field+".asset_id", string(s.Asset))
+	if err != nil {
+		return err
+	}
+	if !scheduler.HasRegister(asset.Kind, s.Register) {
+		return refuse(field+".register", "a %s has no register %q: correct the device's address in gateway.yaml there, or the asset's kind in community.yaml here", asset.Kind, s.Register)
+	}
+	if err := checkTime(field+".at_unix_ms", now, s.At); err != nil {
+		return err
+	}
+	if s.Value < 0 || s.Value > maxRegister {
+		return refuse(field+".value_milliwatt_hours", "%s is no count of an energy register", s.Value)
+	}
+	return checkSoC(field+".soc_permille", asset, s.SoC)
+}
+
+func checkTime(field string, now, at energy.Instant) error {
 	switch {
 	case at > now.Add(MaxAhead):
-		return 0, refuse(field, "%d lies more than %s ahead of the coordinator's clock: set the clocks of both (timedatectl)", unixMS, MaxAhead)
+		return refuse(field, "%d lies more than %s ahead of the coordinator's clock: set the clocks of both (timedatectl)", at, MaxAhead)
 	case at < now.Add(-MaxBehind):
-		return 0, refuse(field, "%d lies more than %d days back: set the gateway's clock (timedatectl)", unixMS, MaxBehind/energy.Day)
+		return refuse(field, "%d lies more than %d days back: set the gateway's clock (timedatectl)", at, MaxBehind/energy.Day)
 	}
-	return at, nil
+	return nil
 }
 
 func decodeQuality(field string, q allmendev1.Quality) (energy.Quality, error) {
@@ -251,16 +285,12 @@ func decodeQuality(field string, q allmendev1.Quality) (energy.Quality, error) {
 	return energy.Quality(q), nil
 }
 
-// decodeSoC reads a battery's state of charge. Other assets have none, whatever
-// they say: proto3 cannot leave a 0 out.
-func decodeSoC(field string, asset roll.Asset, soc int32) (int64, error) {
-	if asset.Kind != roll.Battery {
-		return -1, nil
+// checkSoC bounds a battery's state of charge. Other assets have none, whatever they say.
+func checkSoC(field string, asset roll.Asset, soc int64) error {
+	if asset.Kind == roll.Battery && (soc < -1 || soc > maxSoC) {
+		return refuse(field, "%d is no state of charge: 0 to %d permille, or -1 where it is not known", soc, maxSoC)
 	}
-	if soc < -1 || soc > maxSoC {
-		return 0, refuse(field, "%d is no state of charge: write 0 to %d permille, or -1 where it is not known", soc, maxSoC)
-	}
-	return int64(soc), nil
+	return nil
 }
 
 // decodeStatus takes what a gateway says about itself; texts are cut, devices

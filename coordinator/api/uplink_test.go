@@ -49,23 +49,44 @@ func TestDecodeMeter(t *testing.T) {
 	}
 }
 
-func TestMeterRefusals(t *testing.T) {
+// TestSetAside: what cannot be counted is kept from being counted, and says why.
+func TestSetAside(t *testing.T) {
 	for field, change := range map[string]func(*allmendev1.MeterSample){
 		"asset_id: \"ben-meter\" is no asset of gateway gw-a": func(s *allmendev1.MeterSample) { s.AssetId = "ben-meter" },
 		"asset_id: \"nobody\"":                                func(s *allmendev1.MeterSample) { s.AssetId = "nobody" },
 		"register: a meter has no":                            func(s *allmendev1.MeterSample) { s.Register = "production" },
-		"register: ":                                          func(s *allmendev1.MeterSample) { s.Register = "" },
 		"value_milliwatt_hours: -":                            func(s *allmendev1.MeterSample) { s.ValueMilliwattHours = -1 },
 		"value_milliwatt_hours: ":                             func(s *allmendev1.MeterSample) { s.ValueMilliwattHours = math.MaxInt64 },
 		"ahead of the coordinator":                            func(s *allmendev1.MeterSample) { s.AtUnixMs = int64(now.Add(api.MaxAhead)) + 1 },
 		"at_unix_ms: 9223372036854775807":                     func(s *allmendev1.MeterSample) { s.AtUnixMs = math.MaxInt64 },
 		"days back":                                           func(s *allmendev1.MeterSample) { s.AtUnixMs = int64(now.Add(-api.MaxBehind)) - 1 },
 		"at_unix_ms: -":                                       func(s *allmendev1.MeterSample) { s.AtUnixMs = math.MinInt64 },
-		"quality: 7":                                          func(s *allmendev1.MeterSample) { s.Quality = 7 },
-		"quality: -1":                                         func(s *allmendev1.MeterSample) { s.Quality = -1 },
 		"soc_permille: 1001": func(s *allmendev1.MeterSample) {
 			s.AssetId, s.Register, s.SocPermille = "anna-battery", "charged", 1001
 		},
+	} {
+		bad := sample()
+		change(bad)
+		b, err := api.DecodeMeter(assets, "gw-a", now, batch(sample(), bad, sample()))
+		if err != nil || len(b.Samples) != 3 || len(b.Aside) != 1 || b.Aside[0].Index != 1 {
+			t.Errorf("%s: %+v, %v", field, b, err)
+			continue
+		}
+		if err := b.Aside[0].Why; !errors.Is(err, api.ErrInvalid) || !strings.Contains(err.Error(), "meter.samples[1].") || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+		if assets.Bookable("gw-a", now, b.Samples[1]) == nil {
+			t.Errorf("%s: it would count when the inbox is read back", field)
+		}
+	}
+}
+
+func TestMeterRefusals(t *testing.T) {
+	for field, change := range map[string]func(*allmendev1.MeterSample){
+		"asset_id: ":  func(s *allmendev1.MeterSample) { s.AssetId = "A" },
+		"register: ":  func(s *allmendev1.MeterSample) { s.Register = "" },
+		"quality: 7":  func(s *allmendev1.MeterSample) { s.Quality = 7 },
+		"quality: -1": func(s *allmendev1.MeterSample) { s.Quality = -1 },
 	} {
 		bad := sample()
 		change(bad)
@@ -143,8 +164,21 @@ func FuzzDecodeMeter(f *testing.F) {
 			if len(b.Samples) != len(m.GetSamples()) || b.First == 0 || b.SpoolID == "" || len(b.SpoolID) > 64 {
 				t.Fatalf("batch %+v", b)
 			}
-			for _, s := range b.Samples {
+			aside := map[int]bool{}
+			for _, a := range b.Aside {
+				aside[a.Index] = true
+			}
+			for i, s := range b.Samples {
 				asset := assets[s.Asset]
+				if roll.CheckID(string(s.Asset)) != nil || s.Quality > energy.NotImplemented {
+					t.Fatalf("cannot be stored: %+v", s)
+				}
+				if aside[i] {
+					if assets.Bookable(gateway, now, s) == nil {
+						t.Fatalf("set aside without need: %+v", s)
+					}
+					continue
+				}
 				switch {
 				case asset.Gateway != gateway, !scheduler.HasRegister(asset.Kind, s.Register):
 					t.Fatalf("gateway %s reported %v", gateway, s.Key)
