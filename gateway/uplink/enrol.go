@@ -156,9 +156,9 @@ func exchange(ctx context.Context, t Token, request []byte) (*allmendev1.EnrolRe
 	switch status.Code(err) {
 	case codes.OK:
 	case codes.Unavailable, codes.DeadlineExceeded:
-		return nil, nil, fmt.Errorf("reaching the coordinator at %s: %w; is it running, and can this computer reach that address?", t.Address, err)
+		return nil, nil, fmt.Errorf("reaching the coordinator at %s: %w; is it running, and can this computer reach that address?", t.Address, plain(err))
 	default:
-		return nil, nil, fmt.Errorf("the coordinator refused to enrol %s: %w; a token works once and for a short time, ask for a new one", t.Gateway, err)
+		return nil, nil, fmt.Errorf("the coordinator refused to enrol %s: %w; a token works once and for a short time, ask for a new one", t.Gateway, plain(err))
 	}
 	if answer.GetCommunityId() != string(community) {
 		return nil, nil, fmt.Errorf("%w: it enrols for %.60q and is the coordinator of %.60q", ErrProtocol, answer.GetCommunityId(), community)

@@ -7,14 +7,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
+	"github.com/allmende-energy/allmende/meters"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
 
 // send is the one goroutine that writes to the stream. Live values go first:
 // after a long outage a full spool must not delay the present.
 func (s *session) send(ctx context.Context) error {
+	if s.link.refused.isCareful() {
+		if err := s.sendCarefully(ctx); err != nil {
+			return err
+		}
+	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -38,7 +45,9 @@ func (s *session) send(ctx context.Context) error {
 // sendRound sends what is due; more says that there is more at once.
 func (s *session) sendRound() (more bool, err error) {
 	mark := s.link.wanted() // first: what it waits for was handed in before it
-	if stamp, readings := s.link.takeLive(); len(readings) > 0 {
+	stamp, readings := s.link.takeLive()
+	readings = slices.DeleteFunc(readings, func(r meters.Reading) bool { return !s.link.refused.takesLive(r.Asset) })
+	if len(readings) > 0 {
 		if err := s.put(encodeLive(stamp, readings)); err != nil {
 			return false, err
 		}
@@ -51,14 +60,18 @@ func (s *session) sendRound() (more bool, err error) {
 	if now.Sub(s.lastStatus) >= s.link.bounds.StatusEvery {
 		s.lastStatus = now
 		_, last, acked := s.link.cfg.Source.Position()
-		if err := s.put(encodeStatus(s.link.cfg.Now(), s.link.cfg.Status(), s.link.clock.best(), last-acked)); err != nil {
+		state := s.link.cfg.Status()
+		if state.SpoolError == "" {
+			state.SpoolError = s.link.refused.problem()
+		}
+		if err := s.put(encodeStatus(s.link.cfg.Now(), state, s.link.clock.best(), last-acked)); err != nil {
 			return false, err
 		}
 	}
 	if sent {
 		return true, nil
 	}
-	return false, s.sendProbe(now, mark)
+	return false, s.sendProbe(now, mark, false)
 }
 
 // sendSamples sends one batch if the window has room.
@@ -77,8 +90,8 @@ func (s *session) sendSamples() (sent bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("reading the spool: %w", err)
 	}
-	if len(samples) == 0 {
-		return false, nil
+	if samples, err = s.standIn(s.next, samples); err != nil || len(samples) == 0 {
+		return false, err
 	}
 	if err := s.put(encodeMeter(s.id, s.next, samples)); err != nil {
 		return false, err
@@ -89,11 +102,11 @@ func (s *session) sendSamples() (sent bool, err error) {
 
 // sendProbe asks for the time, if it is due or a barrier waits. There is one
 // probe at a time, because a coordinator in a hurry answers only the latest.
-func (s *session) sendProbe(now time.Time, mark uint64) error {
+func (s *session) sendProbe(now time.Time, mark uint64, force bool) error {
 	s.mu.Lock()
-	due := !s.probing && (now.Sub(s.lastProbe) >= s.link.bounds.ProbeEvery || mark > s.probeMark)
+	due := !s.probing && (force || now.Sub(s.lastProbe) >= s.link.bounds.ProbeEvery || mark > s.probeMark)
 	if due {
-		s.probing, s.probeMark = true, mark
+		s.probing, s.probeMark = true, max(s.probeMark, mark)
 	}
 	s.mu.Unlock()
 	if !due {

@@ -37,6 +37,7 @@ type session struct {
 
 	lastStatus time.Time
 	lastProbe  time.Time
+	suspect    *suspect // sent carefully and not confirmed
 
 	mu        sync.Mutex
 	acked     uint64
@@ -46,9 +47,9 @@ type session struct {
 	probeMark uint64    // the barrier that it stands for
 }
 
-// session runs one stream from dialling to its end. welcomed says that it got
-// as far as being useful.
-func (l *Link) session(ctx context.Context) (welcomed bool, err error) {
+// session runs one stream from dialling to its end. useful says that samples
+// were acknowledged, or that it held for long.
+func (l *Link) session(ctx context.Context) (useful bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	conn, err := grpc.NewClient("passthrough:///"+l.cfg.Address,
@@ -70,7 +71,11 @@ func (l *Link) session(ctx context.Context) (welcomed bool, err error) {
 
 	l.setConnected(true)
 	defer l.setConnected(false)
-	l.cfg.Log.Info("connected to the coordinator", "address", l.cfg.Address, "spool", s.id, "acknowledged", s.acked)
+	begun, ackedBefore := time.Now(), s.acked
+	if !l.announced {
+		l.cfg.Log.Info("connected to the coordinator", "address", l.cfg.Address, "spool", s.id, "acknowledged", s.acked)
+		l.announced = true
+	}
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer cancel(nil)
@@ -79,7 +84,13 @@ func (l *Link) session(ctx context.Context) (welcomed bool, err error) {
 		close(s.ended)
 	})
 	work.Go(func() { s.watch(ctx, cancel) })
-	return true, causeOf(ctx, s.send(ctx))
+	err = causeOf(ctx, s.send(ctx))
+	if isRefusal(err) {
+		l.refused.blame(s.id, s.suspect, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked > ackedBefore || time.Since(begun) > l.bounds.Silence, err
 }
 
 // causeOf is why ctx ended, if it did: the first of the goroutines knows best.

@@ -100,6 +100,9 @@ type Link struct {
 	clock  clockEstimate
 	wake   chan struct{} // one place: the sender has something to look at
 
+	refused   refusals
+	announced bool // the stream was logged, and nothing useful happened since; Run's own
+
 	mu        sync.Mutex
 	live      map[roll.AssetID]meters.Reading
 	stamp     guard.Stamp
@@ -111,6 +114,7 @@ type Link struct {
 func New(cfg Config) *Link {
 	l := &Link{cfg: cfg, bounds: cfg.Bounds.withDefaults(), wake: make(chan struct{}, 1), live: map[roll.AssetID]meters.Reading{}}
 	l.barrier.changed = make(chan struct{})
+	l.refused.samples, l.refused.strikes, l.refused.live = map[uint64]bool{}, map[roll.AssetID]int{}, map[roll.AssetID]bool{}
 	return l
 }
 
@@ -159,20 +163,22 @@ func (l *Link) takeLive() (guard.Stamp, []meters.Reading) {
 
 // Run keeps a stream up until ctx ends, and then returns nil.
 func (l *Link) Run(ctx context.Context) error {
-	pause := l.bounds.MinBackoff
-	var said string
+	pause, said := l.bounds.MinBackoff, map[string]bool{}
 	for ctx.Err() == nil {
-		welcomed, err := l.session(ctx)
+		useful, err := l.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if welcomed {
-			pause, said = l.bounds.MinBackoff, ""
+		if useful {
+			pause = l.bounds.MinBackoff
+			clear(said)
+			l.announced = false
 		}
 		// The same failure is said once, not once an attempt.
-		if text := advise(err).Error(); text != said && !errors.Is(err, errRenewed) {
+		const most = 20
+		if text := advise(err).Error(); !said[text] && len(said) < most && !errors.Is(err, errRenewed) {
 			l.cfg.Log.Warn("no stream to the coordinator; trying again", "address", l.cfg.Address, "error", text)
-			said = text
+			said[text] = true
 		}
 		if !sleep(ctx, jitter(pause)) {
 			break
@@ -200,14 +206,27 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // advise adds what to do next to what a person can change.
 func advise(err error) error {
-	switch status.Code(err) {
+	code := status.Code(err)
+	message := plain(err)
+	switch code {
 	case codes.Unauthenticated, codes.PermissionDenied:
-		return fmt.Errorf("%w: the coordinator does not accept this gateway's certificate; ask for a new token (allmende gateway token) and enrol again", err)
-	case codes.InvalidArgument:
-		return fmt.Errorf("%w: the coordinator refuses what this gateway sends; compare gateway.yaml with the community's register", err)
+		return fmt.Errorf("%w; ask for a new token (allmende gateway token) and enrol again", message)
 	case codes.Unavailable:
-		return fmt.Errorf("%w: is the coordinator running, and is its address right in gateway.yaml?", err)
+		return fmt.Errorf("%w; is the coordinator running, and is its address right in gateway.yaml?", message)
 	default:
+		return message
+	}
+}
+
+// plain is err without gRPC's own words around the coordinator's.
+func plain(err error) error {
+	s, ok := status.FromError(err)
+	if !ok {
 		return err
 	}
+	var bare interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &bare) {
+		return errors.New(bare.GRPCStatus().Message())
+	}
+	return errors.New(s.Message())
 }

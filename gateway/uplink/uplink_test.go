@@ -6,7 +6,9 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,7 +72,11 @@ type rig struct {
 // start runs a link to a test coordinator.
 func start(t *testing.T, ctx context.Context, bounds uplink.Bounds, opt spool.Options) *rig {
 	t.Helper()
-	c := uplinktest.New(t)
+	return startWith(t, ctx, uplinktest.New(t), bounds, opt)
+}
+
+func startWith(t *testing.T, ctx context.Context, c *uplinktest.Coordinator, bounds uplink.Bounds, opt spool.Options) *rig {
+	t.Helper()
 	c.Clock = func() energy.Instant { return 5_000 }
 	c.Start(t)
 	dir := t.TempDir()
@@ -285,6 +291,75 @@ func TestSilentCoordinatorIsGivenUp(t *testing.T) {
 	r := start(t, ctx, uplink.Bounds{Silence: 10 * time.Millisecond}, spool.Options{})
 	r.coordinator.Mute(true)
 	r.coordinator.Wait(ctx, t, "a second stream", func(v uplinktest.View) bool { return len(v.Hello) >= 2 })
+}
+
+// TestOneBadAssetHoldsUpNothing: values that the coordinator refuses, as those
+// of a mistyped id, are stood in for; all others arrive at their sequence.
+func TestOneBadAssetHoldsUpNothing(t *testing.T) {
+	for name, bad := range map[string]func(i int) bool{
+		"the first":    func(i int) bool { return i == 0 },
+		"some":         func(i int) bool { return i%5 == 3 },
+		"the last":     func(i int) bool { return i == 39 },
+		"most of them": func(i int) bool { return i != 20 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := within(t)
+			c := uplinktest.New(t)
+			c.Refuse = func(asset string) bool { return asset == "typo" }
+			r := startWith(t, ctx, c, uplink.Bounds{BatchSamples: 6, StatusEvery: time.Millisecond}, spool.Options{})
+			all := samples(0, 40)
+			for i := range all {
+				if bad(i) {
+					all[i].Asset = "typo"
+				}
+			}
+			if _, err := r.spool.Append(all); err != nil {
+				t.Fatal(err)
+			}
+			r.link.Live(1, []meters.Reading{{Asset: "typo", SoC: -1}, {Asset: "roof-1", SoC: -1}})
+			id := r.spool.ID()
+			v := r.coordinator.Wait(ctx, t, "all sequences and the problem", func(v uplinktest.View) bool {
+				return len(v.Inbox[id]) == 40 && strings.Contains(v.Status.GetSpoolError(), "typo")
+			})
+			for i, s := range v.Inbox[id] {
+				if s.Asset == "typo" || !bad(i) && s != all[i] {
+					t.Errorf("sample %d is %+v", i, s)
+				}
+				if !slices.Contains(all, s) {
+					t.Errorf("sample %d was invented: %+v", i, s)
+				}
+			}
+			r.link.Live(2, []meters.Reading{{Asset: "roof-1", SoC: -1}})
+			r.coordinator.Wait(ctx, t, "live values of the good asset", func(v uplinktest.View) bool {
+				return len(v.Live) > 0 && v.Live[len(v.Live)-1].GetStampMs() == 2
+			})
+		})
+	}
+}
+
+// TestOneBadLiveValue: as above, where only the live lane is refused.
+func TestOneBadLiveValue(t *testing.T) {
+	ctx := within(t)
+	c := uplinktest.New(t)
+	c.Refuse = func(asset string) bool { return asset == "typo" }
+	r := startWith(t, ctx, c, uplink.Bounds{}, spool.Options{})
+	for stamp := guard.Stamp(1); ; stamp++ {
+		r.link.Live(stamp, []meters.Reading{{Asset: "typo", SoC: -1}, {Asset: "roof-1", SoC: -1}, {Asset: "roof-2", SoC: -1}})
+		var got int
+		r.coordinator.Wait(ctx, t, "", func(v uplinktest.View) bool {
+			if len(v.Live) > 0 {
+				got = len(v.Live[len(v.Live)-1].GetReadings())
+			}
+			return true
+		})
+		if got == 2 {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal("the good readings never came together")
+		}
+		runtime.Gosched()
+	}
 }
 
 // TestStranger: a server whose authority is not this community's is refused.

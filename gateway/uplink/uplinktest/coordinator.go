@@ -32,6 +32,8 @@ type Coordinator struct {
 	// Clock answers probes; nil: probes are not answered.
 	Clock func() energy.Instant
 	Epoch uint64
+	// Refuse names assets whose values end the stream; nil: none.
+	Refuse func(asset string) bool
 
 	authority *authority
 	server    tls.Certificate
@@ -227,6 +229,9 @@ func (c *Coordinator) receive(stream allmendev1.GatewayService_ConnectServer, re
 		if err != nil {
 			return err
 		}
+		if c.refuses(up) {
+			return status.Error(codes.InvalidArgument, "not an asset of this gateway")
+		}
 		switch m := up.GetMessage().(type) {
 		case *allmendev1.Uplink_Meter:
 			if ack := c.store(m.Meter); ack != nil {
@@ -248,6 +253,23 @@ func (c *Coordinator) receive(stream allmendev1.GatewayService_ConnectServer, re
 			}
 		}
 	}
+}
+
+func (c *Coordinator) refuses(up *allmendev1.Uplink) bool {
+	if c.Refuse == nil {
+		return false
+	}
+	for _, s := range up.GetMeter().GetSamples() {
+		if c.Refuse(s.GetAssetId()) {
+			return true
+		}
+	}
+	for _, r := range up.GetLive().GetReadings() {
+		if c.Refuse(r.GetAssetId()) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Coordinator) store(b *allmendev1.MeterBatch) (ack *allmendev1.Ack) {
