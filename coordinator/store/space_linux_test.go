@@ -14,7 +14,7 @@ import (
 // kernel's refusal while the write-ahead log grows.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=6m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m"); err != nil {
 		t.Skipf("a small file system can't be mounted here (%v); run as root to test a full disk", err)
 	}
 	t.Cleanup(func() {
@@ -23,12 +23,12 @@ func TestFullDisk(t *testing.T) {
 		}
 	})
 	path, ballast := filepath.Join(dir, "ledger.db"), filepath.Join(dir, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 3<<20), 0o600); err != nil {
+	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, path)
 	t.Cleanup(func() { _ = s.Close() }) // before the unmount
-	f := filler{t: t, s: s, epoch: raise(t, s), v: newVillage(t, 4)}
+	f := filler{t: t, s: s, epoch: raise(t, s), v: newVillage(t, 2)}
 	commit(t, s, f.epoch, f.v.founding())
 	f.leaves = 1
 	f.fill()

@@ -21,7 +21,7 @@ func TestFullDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := filler{t: t, s: s, epoch: raise(t, s), v: newVillage(t, 4)}
+	f := filler{t: t, s: s, epoch: raise(t, s), v: newVillage(t, 2)}
 	commit(t, s, f.epoch, f.v.founding())
 	f.leaves = 1
 	f.fill()
@@ -80,7 +80,7 @@ func (f *filler) goOn() {
 }
 
 func (f *filler) sample() error {
-	durable, err := f.s.AppendInbox(context.Background(), "gw-1", "a", f.samples+1, batchOf(f.samples+1, 20))
+	durable, err := f.s.AppendInbox(context.Background(), "gw-1", "a", f.samples+1, batchOf(f.samples+1, 300))
 	if err == nil {
 		f.samples = durable
 	}
