@@ -85,7 +85,7 @@ function intervals(live) {
     const shared = Math.min(production - own, consumption - own)
     const stored = Math.min(consumption - own - shared, 0.8e6)
     return {
-      leafIndex: text(120 - i), startUnixMs: text(startMs), lengthMs: text(quarter), revision: i === 3 ? 2 : 1, complete: i !== 1, quality: i === 1 ? 'QUALITY_ESTIMATED' : 'QUALITY_GOOD',
+      leafIndex: text(120 - i), startUnixMs: text(startMs), lengthMs: text(quarter), revision: i === 3 ? 1 : 0, complete: i !== 1, quality: i === 1 ? 'QUALITY_ESTIMATED' : 'QUALITY_GOOD',
       charterHash: '', pools: [{
         poolId: 'grid', productionMilliwattHours: text(production), ownUseMilliwattHours: text(own), consumptionMilliwattHours: text(consumption), sharedMilliwattHours: text(shared),
         fromStorageMilliwattHours: text(stored), gridImportMilliwattHours: text(consumption - own - shared - stored), gridExportMilliwattHours: '0',

@@ -8,61 +8,80 @@ import { accessible, fits, ready, schemes, sizes, watch } from './watch'
 const base = process.env.ALLMENDE_URL ?? ''
 test.skip(base === '', 'ALLMENDE_URL names no running coordinator, such as http://127.0.0.1:8080')
 
-/** What the page shows, in milliwatts, with the sequence that it says it shows. */
-const shown = (page: Page) =>
-  page.evaluate(() => {
-    const main = document.querySelector('main')!
-    const figures: Record<string, string> = {}
-    for (const data of document.querySelectorAll<HTMLDataElement>('.balance data[data-name]')) figures[data.dataset.name!] = data.value
-    const shares: Record<string, string> = {}
-    for (const row of document.querySelectorAll<HTMLElement>('[data-member]')) {
-      shares[row.dataset.member!] = row.querySelector<HTMLDataElement>('data[data-name=share]')!.value
-    }
-    return { sequence: main.dataset.sequence!, figures, shares }
-  })
-
 interface Answer {
   sequence: string
   flow: Record<string, string>
   members: { memberId: string; shareMilliwatts: string }[]
 }
 
-test('figures move, and agree with REST at the same sequence', async ({ page, request }) => {
+interface Shown {
+  sequence: string
+  /** Exact values in milliwatts, by name. */
+  figures: Record<string, string>
+  /** The same as printed. */
+  printed: Record<string, string>
+  shares: Record<string, string>
+}
+
+/** What the page shows, with the sequence that it says it shows, and what REST answers at the same sequence. */
+const compared = (page: Page) =>
+  page.evaluate(async (): Promise<{ shown: Shown; said: Answer }> => {
+    const look = (): Shown => {
+      const shown: Shown = { sequence: document.querySelector('main')!.dataset.sequence!, figures: {}, printed: {}, shares: {} }
+      for (const data of document.querySelectorAll<HTMLDataElement>('.balance data[data-name]')) {
+        shown.figures[data.dataset.name!] = data.value
+        shown.printed[data.dataset.name!] = data.textContent!
+      }
+      for (const row of document.querySelectorAll<HTMLElement>('[data-member]')) {
+        shown.shares[row.dataset.member!] = row.querySelector<HTMLDataElement>('data[data-name=share]')!.value
+      }
+      return shown
+    }
+    // Ticks go on meanwhile, so both are looked at again and again until they speak of the same one.
+    const answers = new Map<string, Answer>()
+    for (let i = 0; i < 500; i++) {
+      const answer = (await (await fetch('/v1/live')).json()) as Answer
+      answers.set(answer.sequence, answer)
+      const shown = look()
+      const said = answers.get(shown.sequence)
+      if (said) return { shown, said }
+    }
+    throw new Error('500 answers, and none of them of a tick that the page shows')
+  })
+
+/** As the page is meant to print a power, worked out apart from it. */
+function print(milliwatts: string): string {
+  const watts = Number(milliwatts) / 1000
+  if (watts < 999.5) return `${watts.toFixed(0)}W`
+  const kilowatts = watts / 1000
+  return `${kilowatts.toFixed(kilowatts < 9.995 ? 2 : kilowatts < 99.95 ? 1 : 0)}kW`
+}
+
+test('figures move, and agree with REST at the same sequence', async ({ page }) => {
   const seen = watch(page, new URL(base).origin)
   await page.goto(base)
   await ready(page)
 
-  const first = await shown(page)
-  await expect.poll(async () => (await shown(page)).sequence).not.toBe(first.sequence)
-  await expect.poll(async () => JSON.stringify((await shown(page)).figures)).not.toBe(JSON.stringify(first.figures))
+  const first = await compared(page)
+  await expect.poll(async () => JSON.stringify((await compared(page)).shown.figures), { timeout: 30_000 }).not.toBe(JSON.stringify(first.shown.figures))
 
-  // Ticks go on while the test looks: hold the page, and take answers until one is of the same tick.
-  // The page then shows exactly what REST said.
-  let answer: Answer | undefined
-  await expect(async () => {
-    const said = (await (await request.get(`${base}/v1/live`)).json()) as Answer
-    await page.locator(`main[data-sequence="${said.sequence}"]`).waitFor({ timeout: 2_000 })
-    await page.getByRole('button', { name: 'Pause' }).click()
-    const held = await shown(page)
-    if (held.sequence !== said.sequence) await page.getByRole('button', { name: 'Pause' }).click()
-    expect(held.sequence).toBe(said.sequence)
-    answer = said
-  }).toPass({ timeout: 30_000 })
-
-  const held = await shown(page)
-  const flow = answer!.flow
-  expect(held.figures).toMatchObject({
-    production: flow.productionMilliwatts,
-    consumption: flow.consumptionMilliwatts,
-    ownUse: flow.ownUseMilliwatts,
-    shared: flow.sharedMilliwatts,
-    fromStorage: flow.sharedFromStorageMilliwatts,
-    charge: flow.chargeMilliwatts,
-    gridExport: flow.gridExportMilliwatts,
-  })
-  for (const member of answer!.members) expect(held.shares[member.memberId]).toBe(member.shareMilliwatts)
-  expect(Object.keys(held.shares)).toHaveLength(answer!.members.length)
-
+  const then = await compared(page)
+  expect(BigInt(then.said.sequence)).toBeGreaterThan(BigInt(first.said.sequence))
+  for (const { shown, said } of [first, then]) {
+    const flow = said.flow
+    const want = {
+      production: flow.productionMilliwatts,
+      consumption: flow.consumptionMilliwatts,
+      ownUse: flow.ownUseMilliwatts,
+      shared: flow.sharedMilliwatts,
+      fromStorage: flow.sharedFromStorageMilliwatts,
+      charge: flow.chargeMilliwatts,
+      gridExport: flow.gridExportMilliwatts,
+    }
+    expect(shown.figures).toMatchObject(want)
+    for (const [name, milliwatts] of Object.entries(want)) expect(shown.printed[name]).toBe(print(milliwatts!))
+    expect(shown.shares).toEqual(Object.fromEntries(said.members.map((m) => [m.memberId, m.shareMilliwatts])))
+  }
   expect(seen).toEqual({ mishaps: [], strangers: [] })
 })
 

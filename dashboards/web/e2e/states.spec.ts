@@ -59,7 +59,7 @@ test('nothing answers from the start: the page says what to look at', async ({ p
   const { url } = await start('noon')
   await page.route('**/v1/**', (route) => route.abort())
   await page.goto(url)
-  await expect(page.getByText('Check that “allmende serve” or “allmende demo” is running.')).toBeVisible()
+  await expect(page.getByText('Check that allmende serve or allmende demo is running.')).toBeVisible()
 })
 
 test('the keyboard alone: skip link, pause, theme, chart, table', async ({ page }) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from 'vitest'
-import { Clock, count, duration, energy, kilowattHours, kilowatts, offset, percent, power, text } from './format'
+import { Clock, count, duration, energy, kilowattHours, kilowatts, offset, pace, percent, power, text } from './format'
 
 describe('power', () => {
   it.each([
@@ -76,6 +76,7 @@ it('says durations and offsets in words', () => {
   expect(duration(46 * 60_000)).toBe('46 minutes')
   expect(duration(24 * 3_600_000)).toBe('24 hours')
   expect(duration(5 * 86_400_000)).toBe('5 days')
+  expect([1.0004, 1.5, 60.0711, 3599.6].map(pace)).toEqual(['1', '1.5', '60', '3,600'])
   expect(offset(0)).toBe('exact')
   expect(offset(-12)).toBe('12 ms behind')
   expect(offset(1_500)).toBe('1.5 s ahead')

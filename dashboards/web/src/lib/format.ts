@@ -123,6 +123,9 @@ export function duration(ms: number): string {
   return hours < 48 ? plural(hours, 'hour') : plural(Math.round(hours / 24), 'day')
 }
 
+/** How fast the world runs: whole numbers from ten on, a decimal below. */
+export const pace = (speed: number): string => decimal(speed, speed >= 9.5 || Math.abs(speed - Math.round(speed)) < 0.05 ? 0 : 1)
+
 /** A clock offset in words, for people who do not think in signs. */
 export function offset(ms: number): string {
   const size = Math.abs(ms)

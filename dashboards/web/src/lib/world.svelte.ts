@@ -9,6 +9,8 @@ import { Link, Refusal, type Events, type LinkState } from './link'
 
 /** Questions about what changes seldom are at least this far apart. */
 export const refreshGap = 5_000
+/** Figures change at most this often: a demo ticks faster than anybody reads. */
+export const showEvery = 1_000
 
 /** A part of the page that is asked for once in a while: what came, or why nothing did. */
 export interface Part<T> {
@@ -48,6 +50,8 @@ export class World {
   #healthSeen = ''
   #timers = new Map<string, { last: number; timer?: ReturnType<typeof setTimeout> }>()
   #stopped = false
+  #shownAt = -Infinity
+  #showing: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: WorldOptions) {
     this.#options = options
@@ -71,15 +75,14 @@ export class World {
   stop(): void {
     this.#stopped = true
     this.#link.stop()
+    clearTimeout(this.#showing)
     for (const { timer } of this.#timers.values()) clearTimeout(timer)
   }
 
   /** Holds the figures still, or lets them run again. The history goes on meanwhile. */
   pause(on: boolean): void {
     this.paused = on
-    if (on || !this.#newest) return
-    this.live = this.#newest
-    this.version = this.history.version
+    if (!on) this.#reveal()
   }
 
   memberName(id: string): string {
@@ -94,11 +97,26 @@ export class World {
     this.#newest = live
     this.fault = ''
     this.history.push(live)
-    if (!this.paused || !this.live) {
-      this.live = live
-      this.version = this.history.version
-    }
+    this.#show()
     this.#follow(live)
+  }
+
+  /** Shows the newest state, now or when the last one has been seen long enough. */
+  #show(): void {
+    if (this.#showing !== undefined) return
+    const wait = this.#shownAt + showEvery - Date.now()
+    if (wait <= 0) return this.#reveal()
+    this.#showing = setTimeout(() => {
+      this.#showing = undefined
+      this.#reveal()
+    }, wait)
+  }
+
+  #reveal(): void {
+    if (this.paused && this.live) return
+    this.#shownAt = Date.now()
+    this.live = this.#newest
+    this.version = this.history.version
   }
 
   /** Asks again for what a change in the live state points to. */

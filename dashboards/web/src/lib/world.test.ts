@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { pollEvery, Refusal, silentAfter, type Events } from './link'
-import { refreshGap, World } from './world.svelte'
+import { refreshGap, showEvery, World } from './world.svelte'
 
 class FakeEvents implements Events {
   static all: FakeEvents[] = []
@@ -60,13 +60,15 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-const settle = () => vi.advanceTimersByTimeAsync(0)
+/** Answers arrive, and the newest state is shown. */
+const settle = () => vi.advanceTimersByTimeAsync(showEvery)
 
 describe('the live line', () => {
   it('is live with the first event, and reads the rest once', async () => {
     newest().open()
     await settle()
     newest().send(live(2))
+    await settle()
     expect(world.link).toBe('live')
     expect(world.live?.sequence).toBe(2n)
     expect(world.community.value?.name).toBe('C')
@@ -161,6 +163,7 @@ describe('a coordinator that starts again', () => {
     expect(world.live?.sequence).toBe(3n)
     expect(world.history.points).toHaveLength(2)
     newest().send({ ...live(4), atUnixMs: '9001000' })
+    await settle()
     expect(world.live?.sequence).toBe(4n)
   })
   it('with an earlier world time begins a new history', async () => {
@@ -172,11 +175,24 @@ describe('a coordinator that starts again', () => {
   })
 })
 
+describe('the pace', () => {
+  it('is one picture a second, however fast the ticks are; the history has them all', async () => {
+    newest().send(live(1))
+    expect(world.live?.sequence).toBe(1n) // the first at once
+    for (let i = 2; i < 8; i++) newest().send(live(i))
+    expect(world.live?.sequence).toBe(1n)
+    await vi.advanceTimersByTimeAsync(showEvery)
+    expect(world.live?.sequence).toBe(7n)
+    expect(world.history.points).toHaveLength(7)
+  })
+})
+
 describe('pause', () => {
-  it('holds the figures and catches up', () => {
+  it('holds the figures and catches up', async () => {
     newest().send(live(2))
     world.pause(true)
     newest().send(live(3))
+    await settle()
     expect(world.live?.sequence).toBe(2n)
     expect(world.history.points).toHaveLength(2)
     world.pause(false)
