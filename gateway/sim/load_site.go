@@ -25,7 +25,8 @@ import (
 
 const (
 	mostFile  = 1 << 20 // bytes of a site file
-	mostDepth = 32      // of flow nesting, before a recursive parser sees it
+	mostDepth = 32      // of nesting in one line, before a recursive parser sees it
+	mostWidth = 1000    // column at which something may still be nested
 )
 
 // Example is a site file with every field.
@@ -224,18 +225,27 @@ func (e *lineError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e
 // fieldLines says in which line each field is, such as "listeners[0].devices[1].unit".
 func fieldLines(src []byte) (map[string]int, error) {
 	tokens := lexer.Tokenize(string(src))
-	depth := 0
+	depth, entries, line := 0, 0, 0
 	for _, t := range tokens {
+		if t.Position.Line != line {
+			line, entries = t.Position.Line, 0
+		}
 		switch t.Type {
 		case token.SequenceStartType, token.MappingStartType:
 			depth++
 		case token.SequenceEndType, token.MappingEndType:
 			depth--
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
+			if entries++; depth == 0 && t.Position.Column > mostWidth {
+				entries = mostDepth + 1
+			}
+		case token.CollectEntryType: // a comma: what follows is beside, not below
+			entries = 0
 		case token.AnchorType, token.AliasType, token.TagType, token.MergeKeyType:
 			return nil, &lineError{t.Position.Line, "anchors, aliases and tags are not read here: write the value out"}
 		}
-		if depth > mostDepth || t.Position.Column > mostFile/8 {
-			return nil, &lineError{t.Position.Line, "nested too deep, or a line too long, for a site file"}
+		if depth > mostDepth || entries > mostDepth {
+			return nil, &lineError{line, "nested too deep for a site file: write each entry on a line of its own"}
 		}
 	}
 	file, err := parser.Parse(tokens, 0)

@@ -65,6 +65,10 @@ func TestMistakesInASite(t *testing.T) {
 		{"house: home-1      #", "house: home-1\n    profile: {format: csv, dir: x, building: ../y}\n    #", "a recorded house has no load and pv"},
 		{Example, "", "empty"},
 		{Example, strings.Repeat("[", 5000), "nested too deep"},
+		{Example, strings.Repeat("- ", 30_000), "nested too deep"},
+		{Example, strings.Repeat("? ", 30_000), "nested too deep"},
+		{Example, strings.Repeat("a: ", 30_000), "nested too deep"},
+		{Example, strings.Repeat(" ", 2000) + "a: b", "nested too deep"},
 		{Example, strings.Repeat("#", mostFile+1), "larger than"},
 	} {
 		src := strings.Replace(Example, c.old, c.new, 1)
