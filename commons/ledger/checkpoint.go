@@ -11,9 +11,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/allmende-energy/allmende/commons/roll"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/allmende-energy/allmende/commons/roll"
 )
 
 // Checkpoint is the ledger's head. Its signed form is a note

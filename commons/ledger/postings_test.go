@@ -35,7 +35,7 @@ func drawRows(t *rapid.T) ([]ledger.Row, map[roll.PoolID]*ledger.PoolTotals) {
 		p := pool()
 		m := ledger.MemberRow{
 			Member: memberID(i), Pool: p.Pool, Sites: []ledger.SiteInput{{Production: e("p1")}, {Production: e("p2")}},
-			Residual: e("residual") - e("residual"), OwnUse: e("own") - e("own"),
+			Residual: e("gain") - e("loss"), OwnUse: e("own") - e("stored before"),
 			Share: e("share"), FromStorage: e("storage"), Sold: e("sold"), Stored: e("stored"),
 			GridImport: e("import"), GridExport: e("export"),
 		}

@@ -110,8 +110,7 @@ func (r Report) Holds() bool { return r.Fault == nil }
 func Verify(ctx context.Context, log Log, verifiers note.Verifiers, re Recompute, progress func(done, total int64)) (Report, error) {
 	v := newVerification(log, verifiers, re, progress)
 	err := v.run(ctx)
-	var fault *Fault
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*Fault](err); ok {
 		v.report.Fault = fault
 		return v.report, nil
 	}
@@ -263,14 +262,13 @@ func (v *verification) locate(ctx context.Context) error {
 		if err != nil || signed == nil {
 			return err
 		}
-		c, err := OpenCheckpoint(signed, v.verifiers)
-		switch {
-		case err != nil || c.Size != tree.Size():
-			return nil // it can't tell
-		case c.Root != tree.Root():
+		c, damaged := OpenCheckpoint(signed, v.verifiers)
+		switch told := damaged == nil && c.Size == tree.Size(); {
+		case told && c.Root != tree.Root():
 			return &Fault{good, fmt.Sprintf("one of the leaves %d to %d is not the one that was signed", good, c.Size-1)}
+		case told:
+			good = c.Size
 		}
-		good = c.Size
 		return nil
 	})
 	if err != nil {

@@ -225,7 +225,7 @@ func (r reads) inboxPage(ctx context.Context, from int64, at energy.Instant) (pa
 	if err != nil {
 		return nil, 0, err
 	}
-	defer rows.Close() //nolint:errcheck // Err says what went wrong
+	defer rows.Close() // rows.Err says what went wrong
 	for rows.Next() {
 		var a arrived
 		var quality, reset int64

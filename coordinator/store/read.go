@@ -299,7 +299,7 @@ func collect[T any](ctx context.Context, q querier, scan func(*sql.Rows, *T) err
 	if err != nil {
 		return nil, classify(err)
 	}
-	defer rows.Close() //nolint:errcheck // Err says what went wrong
+	defer rows.Close() // rows.Err says what went wrong
 	var out []T
 	for rows.Next() {
 		var v T

@@ -260,7 +260,7 @@ func (s *Store) write(ctx context.Context, fn func(context.Context, *sql.Tx) err
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+		defer tx.Rollback() // after Commit it does nothing
 		if err := fn(ctx, tx); err != nil {
 			return err
 		}
