@@ -58,7 +58,7 @@ func (c *simCmd) Run(ctx context.Context, out *output) error {
 	go func() { ended <- world.Run(ctx) }()
 	c.announce(out, site, world, clock)
 	if c.PrintPoints {
-		if err := printPoints(ctx, out, world); err != nil {
+		if err := printPoints(ctx, out, world); err != nil && ctx.Err() == nil {
 			stop()
 			return errors.Join(err, <-ended)
 		}
