@@ -37,10 +37,10 @@ func (c *committer) run(ctx context.Context, jobs <-chan scheduler.Store, commit
 		select {
 		case job := <-jobs:
 			first, err := c.commit(ctx, job)
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				return nil
+			}
 			if err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
 				return err
 			}
 			committed <- scheduler.Committed{FirstIndex: first}

@@ -66,8 +66,7 @@ func loadCharter(path string) (charter.Charter, error) {
 		return charter.Charter{}, fmt.Errorf("the charter cannot be read: %w", err)
 	}
 	c, err := charters.Decode(src)
-	var problems charters.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[charters.Problems](err); ok {
 		lines := make([]string, len(problems))
 		for i, p := range problems {
 			lines[i] = path + ": " + p.String()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,8 +81,8 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 	var undo []func()
 	defer func() {
 		if err != nil {
-			for i := len(undo) - 1; i >= 0; i-- {
-				undo[i]()
+			for _, fn := range slices.Backward(undo) {
+				fn()
 			}
 		}
 	}()
@@ -122,7 +123,7 @@ func (c *Coordinator) bind(ctx context.Context, undo *[]func()) (out [3]net.List
 		if out[i], err = listen(ctx, l.name, cfg); err != nil {
 			return out, err
 		}
-		*undo = append(*undo, func() { out[i].Close() }) //nolint:errcheck,gosec // the start's error is what matters
+		*undo = append(*undo, func() { out[i].Close() })
 		*l.what = out[i].Addr().String()
 	}
 	return out, nil
@@ -152,14 +153,14 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 	if c.unlock, err = lock(dir); err != nil {
 		return nil, err
 	}
-	*undo = append(*undo, func() { c.unlock() }) //nolint:errcheck,gosec // as above
+	*undo = append(*undo, func() { c.unlock() }) //nolint:errcheck // the start's error is what matters
 	c.store, err = store.Open(ctx, c.cfg.Database, store.Options{
 		Community: c.cfg.Roll.ID, Signer: signer, Simulated: c.cfg.Simulated, MaxPages: c.cfg.maxPages,
 	})
 	if err != nil {
 		return nil, err
 	}
-	*undo = append(*undo, func() { c.store.Close() }) //nolint:errcheck,gosec // as above
+	*undo = append(*undo, func() { c.store.Close() }) //nolint:errcheck // the start's error is what matters
 	c.fleet = newFleet(c.cfg.Roll)
 	c.commons = &commons{store: c.store, verifier: verifier, verifiers: verifiers, fleet: c.fleet}
 	return ca, nil

@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -288,7 +289,7 @@ func connect(t *testing.T, c *Coordinator, cfg *tls.Config, spool string) (*devi
 
 func (d *device) send(up *allmendev1.Uplink) {
 	d.t.Helper()
-	if err := d.stream.Send(up); err != nil && err != io.EOF {
+	if err := d.stream.Send(up); err != nil && !errors.Is(err, io.EOF) {
 		d.t.Fatal(err)
 	}
 }

@@ -131,10 +131,11 @@ func (o *owner) pace(ctx context.Context, part worldtime.Participant, now energy
 			return nil
 		}
 		var err error
-		if now, err = part.WaitUntil(ctx, nextTick(now, period)); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		now, err = part.WaitUntil(ctx, nextTick(now, period))
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the end was asked for
+		case err != nil:
 			return err
 		}
 	}

@@ -117,7 +117,7 @@ func web(l net.Listener, handler http.Handler, log *slog.Logger) server {
 		ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 		defer cancel()
 		if s.Shutdown(ctx) != nil {
-			s.Close() //nolint:errcheck,gosec // it is the end either way
+			s.Close() //nolint:errcheck // it is the end either way
 		}
 	}}
 }

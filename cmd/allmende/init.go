@@ -211,7 +211,7 @@ type newFile struct {
 
 // write makes the file, and refuses to replace one that appeared meanwhile.
 func (f newFile) write(dir string) error {
-	file, err := os.OpenFile(filepath.Join(dir, f.name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	file, err := os.OpenFile(filepath.Join(dir, f.name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", f.name, err)
 	}

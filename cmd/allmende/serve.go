@@ -38,9 +38,12 @@ func (c *serveCmd) Run(ctx context.Context, out *output) error {
 	var clock worldtime.Clock = worldtime.NewReal()
 	if c.World != "" {
 		cfg.Simulated = true
-		if clock, err = worldtime.Dial(ctx, c.World); err != nil {
+		world, err := worldtime.Dial(ctx, c.World)
+		if err != nil {
 			return err
 		}
+		defer world.Close() //nolint:errcheck // the world goes on without us
+		clock = world
 	}
 	log := slog.New(slog.NewTextHandler(out.Err, nil))
 	running, err := coordinator.Start(ctx, cfg, clock, log)

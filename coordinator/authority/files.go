@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,8 +39,7 @@ func writeFile(path string, content []byte, mode os.FileMode) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(f.Name())
-			err = fmt.Errorf("authority: writing %s: %w", path, err)
+			err = fmt.Errorf("authority: writing %s: %w", path, errors.Join(err, os.Remove(f.Name())))
 		}
 	}()
 	if err = f.Chmod(mode); err == nil {

@@ -72,7 +72,7 @@ func TestProblems(t *testing.T) {
 		{"id: lane\n", "id: Lane\n", `c.yaml:1: id: "Lane" cannot be an id`},
 		{"timezone: Europe/Vienna\n", "timezone: Europe/Wien\n", "c.yaml:3: timezone: "},
 		{"timezone: Europe/Vienna\n", "", "c.yaml: timezone: missing"},
-		{"name: Anna", "nmae: Anna", "c.yaml:6: members[0].nmae: unknown field; did you mean name?"},
+		{"name: Anna", "nam: Anna", "c.yaml:6: members[0].nam: unknown field; did you mean name?"},
 		{"name: Anna", "colour: red", "the fields here are id, name, groups"},
 		{"name: Anna", "name: 5", "c.yaml:6: members[0].name: there is a number, but a text belongs here"},
 		{"name: Anna", "name:", "nothing is written"},
@@ -119,7 +119,7 @@ func TestProblems(t *testing.T) {
 }
 
 func TestAllProblemsAtOnce(t *testing.T) {
-	broken := strings.NewReplacer("member: anna", "member: ana", "capacity_kwh: 6.4", "capacity_kwh: x", "name: Anna", "nmae: Anna").Replace(plain)
+	broken := strings.NewReplacer("member: anna", "member: ana", "capacity_kwh: 6.4", "capacity_kwh: x", "name: Anna", "nam: Anna").Replace(plain)
 	_, err := config.DecodeCommunity("c.yaml", []byte(broken))
 	var problems config.Problems
 	if !errors.As(err, &problems) || len(problems) != 3 {

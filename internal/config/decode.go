@@ -109,8 +109,7 @@ func (d *decoder) shallow(tokens token.Tokens) bool {
 
 // syntax takes the line and the reason out of goccy's error.
 func syntax(err error) (int, string) {
-	var e yaml.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[yaml.Error](err); ok {
 		line := 0
 		if t := e.GetToken(); t != nil && t.Position != nil {
 			line = t.Position.Line
