@@ -147,15 +147,15 @@ func pack(plain []byte) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// acceptsGzip reads an Accept-Encoding header: a coding with q=0 is refused.
+// acceptsGzip reads an Accept-Encoding header: a coding with weight nought is refused.
 func acceptsGzip(header string) bool {
 	for _, item := range strings.Split(header, ",") {
 		coding, params, _ := strings.Cut(item, ";")
 		if strings.TrimSpace(coding) != "gzip" {
 			continue
 		}
-		q := strings.ReplaceAll(params, " ", "")
-		return q != "q=0" && !strings.HasPrefix(q, "q=0.000") && q != "q=0.0" && q != "q=0.00"
+		weight, weighted := strings.CutPrefix(strings.TrimSpace(params), "q=")
+		return !weighted || weight == "" || strings.Trim(weight, "0.") != ""
 	}
 	return false
 }
