@@ -153,7 +153,10 @@ func (l *loop) round(ctx context.Context, now energy.Instant) {
 	l.previous, l.begun = now, true
 	var samples []meters.Sample
 	var readings []meters.Reading
-	for _, p := range l.pollers {
+	for i, p := range l.pollers {
+		if i > 0 && !l.stepped {
+			l.commands(ctx) // a device that is slow to answer delays one command, not a round of them
+		}
 		s, r, ok := p.read(ctx, boundary)
 		samples = append(samples, s...)
 		if ok {

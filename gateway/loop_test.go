@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/guard"
+	"github.com/allmende-energy/allmende/gateway/sunspec"
+	"github.com/allmende-energy/allmende/internal/worldtime"
+	"github.com/allmende-energy/allmende/meters"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeDevice is a battery that answers, fails or hangs.
+type fakeDevice struct {
+	mu      sync.Mutex
+	kind    roll.AssetKind
+	serial  string
+	err     error
+	hang    bool
+	value   energy.Energy
+	quality energy.Quality
+	soc     int64
+	power   energy.Power
+	set     bool
+	log     []string
+	reads   int
+	opens   int
+}
+
+func (f *fakeDevice) open(ctx context.Context, _ uint8) (device, error) {
+	f.mu.Lock()
+	f.opens++
+	f.mu.Unlock()
+	if err := f.answer(ctx); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *fakeDevice) answer(ctx context.Context) error {
+	f.mu.Lock()
+	hang, err := f.hang, f.err
+	f.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
+
+func (f *fakeDevice) Identity() sunspec.Identity { return sunspec.Identity{Serial: f.serial} }
+func (f *fakeDevice) Kind() roll.AssetKind       { return f.kind }
+
+func (f *fakeDevice) Read(ctx context.Context) (sunspec.Snapshot, error) {
+	f.mu.Lock()
+	f.reads++
+	f.mu.Unlock()
+	if err := f.answer(ctx); err != nil {
+		return sunspec.Snapshot{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return sunspec.Snapshot{
+		Power: f.power, SoC: f.soc, Quality: f.quality, Registers: map[meters.Register]energy.Energy{meters.Charged: f.value},
+	}, nil
+}
+
+func (f *fakeDevice) SetBattery(ctx context.Context, p energy.Power, _ time.Duration) error {
+	if err := f.answer(ctx); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.power, f.set = p, true
+	f.log = append(f.log, "set "+p.String())
+	return nil
+}
+
+func (f *fakeDevice) ReleaseBattery(ctx context.Context) error {
+	if err := f.answer(ctx); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.power, f.set = 0, false
+	f.log = append(f.log, "release")
+	return nil
+}
+
+func (f *fakeDevice) change(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+}
+
+// bench is one bus in service: real time, inside a synctest bubble.
+type bench struct {
+	loop  *loop
+	env   *environment
+	begun time.Time
+	stop  func()
+
+	mu   sync.Mutex
+	kept []meters.Sample
+	live []meters.Reading
+}
+
+func newBench(t *testing.T, cfg Config, devices ...*fakeDevice) *bench {
+	t.Helper()
+	clock := worldtime.NewReal()
+	b := &bench{begun: time.Now()}
+	b.env = &environment{cfg: cfg.withDefaults(), now: clock.Now, stamp: stamps(clock, true)}
+	b.loop = &loop{
+		name: "bus", env: b.env, clock: clock, mail: newMailbox(),
+		keep: func(s []meters.Sample) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.kept = append(b.kept, s...)
+		},
+		show: func(_ guard.Stamp, r []meters.Reading) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.live = append(b.live, r...)
+		},
+	}
+	for i, d := range devices {
+		asset := roll.AssetID([]string{"a", "b", "c"}[i])
+		b.loop.pollers = append(b.loop.pollers, newPoller(Device{Asset: asset, Unit: uint8(i)}, b.env, d.open, slog.New(slog.DiscardHandler)))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.loop.run(ctx) }()
+	b.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func (b *bench) samples() []meters.Sample {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.kept)
+}
+
+func (b *bench) lastReading(asset roll.AssetID) meters.Reading {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range slices.Backward(b.live) {
+		if r.Asset == asset {
+			return r
+		}
+	}
+	return meters.Reading{}
+}
+
+func (f *fakeDevice) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reads
+}
+
+func battery() *fakeDevice { return &fakeDevice{kind: roll.Battery, serial: "1", soc: 500, value: 100} }
+
+func sleep(d time.Duration) {
+	time.Sleep(d) // of the bubble: no time passes on the wall
+	synctest.Wait()
+}
+
+// TestSetpointAtOnce: in service a command does not wait for the next poll, and
+// it ends within one poll of its expiry.
+func TestSetpointAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := battery()
+		b := newBench(t, Config{Poll: 5 * energy.Second}, d)
+		defer b.stop()
+		sleep(12 * time.Second)
+		b.loop.mail.post(guard.Setpoint{Asset: "a", Power: energy.Kilowatt, Stamp: b.env.stamp(), TTL: 7 * energy.Second, Epoch: 1, Sequence: 1})
+		synctest.Wait()
+		d.change(func() {
+			if !d.set || d.power != energy.Kilowatt {
+				t.Errorf("the command was not carried out at once: %v", d.log)
+			}
+		})
+		b.loop.mail.post(guard.Setpoint{Asset: "a", Power: -energy.Kilowatt, Stamp: b.env.stamp(), TTL: 7 * energy.Second, Epoch: 1, Sequence: 1})
+		sleep(7*time.Second + 5*time.Second)
+		d.change(func() {
+			if d.set || !slices.Equal(d.log, []string{"set 1000 W", "release"}) {
+				t.Errorf("after its expiry: %v", d.log)
+			}
+		})
+		if note := b.loop.pollers[0].status().Setpoint.Note; note != "expired" {
+			t.Errorf("note %q", note)
+		}
+	})
+}
+
+func TestStopReleasesAndKeepsTheLastSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := battery()
+		b := newBench(t, Config{}, d)
+		sleep(2 * time.Second)
+		b.loop.mail.post(guard.Setpoint{Asset: "a", Power: energy.Kilowatt, Stamp: b.env.stamp(), TTL: energy.Minute, Epoch: 1, Sequence: 1})
+		sleep(time.Second)
+		b.stop()
+		if d.set {
+			t.Error("a stopped gateway leaves a command in force")
+		}
+		kept := b.samples()
+		if len(kept) != 2 || kept[1].At != energy.InstantOf(b.begun.Add(3*time.Second)) {
+			t.Errorf("kept %v", kept)
+		}
+	})
+}
+
+// TestHangingDevice: its neighbour on the line goes on, with fewer and fewer
+// interruptions, and another bus does not notice at all.
+func TestHangingDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad, good, other := battery(), battery(), battery()
+		bad.hang = true
+		b := newBench(t, Config{}, bad, good)
+		defer b.stop()
+		far := newBench(t, Config{}, other)
+		defer far.stop()
+		sleep(5 * time.Minute)
+		if n := other.count(); n < 300 {
+			t.Errorf("the other bus was read %d times in 300 s", n)
+		}
+		// One discovery of the bad one takes twelve timeouts; it is tried every eighth round.
+		if n := good.count(); n < 100 {
+			t.Errorf("the neighbour was read %d times in 300 s", n)
+		}
+		bad.change(func() { bad.hang = false })
+		sleep(30 * time.Second)
+		if !b.loop.pollers[0].status().Online || len(b.samples()) < 2 {
+			t.Error("it did not come back")
+		}
+	})
+}
+
+func TestStaleAfterItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := battery()
+		b := newBench(t, Config{StaleAfter: 5 * energy.Second}, d)
+		defer b.stop()
+		sleep(3 * time.Second)
+		d.change(func() { d.err = errors.New("no answer in time") })
+		sleep(4 * time.Second)
+		if r := b.lastReading("a"); r.Quality != energy.Good || r.At > energy.InstantOf(b.begun.Add(4*time.Second)) {
+			t.Errorf("after 4 s: %+v", r)
+		}
+		sleep(3 * time.Second)
+		r := b.lastReading("a")
+		if r.Quality != energy.Stale || !strings.Contains(r.Reason, "no answer") || r.At > energy.InstantOf(b.begun.Add(4*time.Second)) {
+			t.Errorf("after 7 s: %+v", r)
+		}
+	})
+}
+
+// TestReplacedDevice: another serial number means another counter, also where
+// it stands higher.
+func TestReplacedDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := battery()
+		b := newBench(t, Config{}, d)
+		defer b.stop()
+		sleep(3 * time.Second)
+		d.change(func() { d.err = errors.New("gone") })
+		sleep(10 * time.Second)
+		d.change(func() { d.err, d.serial, d.value = nil, "2", 5000 })
+		sleep(20 * time.Second)
+		kept := b.samples()
+		if len(kept) != 3 || kept[1].Value != 100 || kept[1].Reset || kept[2].Value != 5000 || !kept[2].Reset {
+			t.Errorf("kept %+v", kept)
+		}
+	})
+}
+
+// TestSleepingInverter: one that shows 0 at night has not begun a new counter.
+func TestSleepingInverter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := battery()
+		d.kind = roll.Inverter
+		b := newBench(t, Config{}, d)
+		defer b.stop()
+		sleep(3 * time.Second)
+		d.change(func() { d.quality, d.value = energy.Sleeping, 0 })
+		sleep(time.Hour)
+		d.change(func() { d.quality, d.value = energy.Good, 100 })
+		sleep(time.Hour)
+		for _, s := range b.samples() {
+			if s.Reset || s.Value != 100 {
+				t.Errorf("kept %+v", s)
+			}
+		}
+	})
+}
+
+func TestRefusedCommandsAreSaid(t *testing.T) {
+	for want, p := range map[string]*poller{
+		"not a battery that was found yet": {},
+		"read_only in gateway.yaml":        {cfg: Device{ReadOnly: true}, dev: battery()},
+		"no battery":                       {dev: &fakeDevice{kind: roll.Meter}},
+	} {
+		p.offer(guard.Setpoint{Epoch: 1, Sequence: 7})
+		if s := p.status().Setpoint; s == nil || s.Sequence != 7 || !strings.Contains(s.Note, want) {
+			t.Errorf("%s: %+v", want, s)
+		}
+	}
+}
