@@ -19,7 +19,7 @@ import (
 // handler is made once: packing the files takes a while under the race detector.
 var handler = sync.OnceValue(Handler)
 
-func get(t *testing.T, method, target string, header ...string) *http.Response {
+func get(t *testing.T, method, target string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i+1 < len(header); i += 2 {
@@ -27,16 +27,7 @@ func get(t *testing.T, method, target string, header ...string) *http.Response {
 	}
 	w := httptest.NewRecorder()
 	handler().ServeHTTP(w, r)
-	return w.Result()
-}
-
-func body(t *testing.T, r *http.Response) []byte {
-	t.Helper()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return w
 }
 
 func TestEveryFileIsServed(t *testing.T) {
@@ -50,16 +41,16 @@ func TestEveryFileIsServed(t *testing.T) {
 			return err
 		}
 		r := get(t, http.MethodGet, "/"+name)
-		if r.StatusCode != http.StatusOK || !bytes.Equal(body(t, r), want) {
-			t.Errorf("%s: status %d, or other bytes than built", name, r.StatusCode)
+		if r.Code != http.StatusOK || !bytes.Equal(r.Body.Bytes(), want) {
+			t.Errorf("%s: status %d, or other bytes than built", name, r.Code)
 		}
-		if got := r.Header.Get("Content-Type"); got != contentTypes[path.Ext(name)] || got == "" {
+		if got := r.Header().Get("Content-Type"); got != contentTypes[path.Ext(name)] || got == "" {
 			t.Errorf("%s: content type %q", name, got)
 		}
 		seen[path.Ext(name)]++
 
 		packed := get(t, http.MethodGet, "/"+name, "Accept-Encoding", "br, gzip;q=0.8")
-		if packed.Header.Get("Content-Encoding") != "gzip" {
+		if packed.Header().Get("Content-Encoding") != "gzip" {
 			return nil
 		}
 		z, err := gzip.NewReader(packed.Body)
@@ -69,7 +60,7 @@ func TestEveryFileIsServed(t *testing.T) {
 		if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: unpacked, it is not what was built (%v)", name, err)
 		}
-		if packed.Header.Get("ETag") == r.Header.Get("ETag") {
+		if packed.Header().Get("ETag") == r.Header().Get("ETag") {
 			t.Errorf("%s: packed and plain bytes share an ETag", name)
 		}
 		seen["packed"]++
@@ -87,39 +78,39 @@ func TestEveryFileIsServed(t *testing.T) {
 
 func TestRootIsThePage(t *testing.T) {
 	r := get(t, http.MethodGet, "/")
-	if r.StatusCode != http.StatusOK || !bytes.Contains(body(t, r), []byte(`<div id="app">`)) {
-		t.Errorf("status %d, or not the page", r.StatusCode)
+	if r.Code != http.StatusOK || !bytes.Contains(r.Body.Bytes(), []byte(`<div id="app">`)) {
+		t.Errorf("status %d, or not the page", r.Code)
 	}
-	if got := r.Header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self'") {
+	if got := r.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self'") {
 		t.Errorf("policy %q", got)
 	}
 }
 
 func TestNotModified(t *testing.T) {
 	for _, coding := range []string{"", "gzip"} {
-		etag := get(t, http.MethodGet, "/app.js", "Accept-Encoding", coding).Header.Get("ETag")
+		etag := get(t, http.MethodGet, "/app.js", "Accept-Encoding", coding).Header().Get("ETag")
 		r := get(t, http.MethodGet, "/app.js", "Accept-Encoding", coding, "If-None-Match", etag)
-		if r.StatusCode != http.StatusNotModified || len(body(t, r)) != 0 {
-			t.Errorf("coding %q: status %d", coding, r.StatusCode)
+		if r.Code != http.StatusNotModified || len(r.Body.Bytes()) != 0 {
+			t.Errorf("coding %q: status %d", coding, r.Code)
 		}
-		if r = get(t, http.MethodGet, "/app.js", "Accept-Encoding", coding, "If-None-Match", `"old"`); r.StatusCode != http.StatusOK {
-			t.Errorf("coding %q, an old tag: status %d", coding, r.StatusCode)
+		if r = get(t, http.MethodGet, "/app.js", "Accept-Encoding", coding, "If-None-Match", `"old"`); r.Code != http.StatusOK {
+			t.Errorf("coding %q, an old tag: status %d", coding, r.Code)
 		}
 	}
 }
 
 func TestRefusals(t *testing.T) {
 	for target, want := range map[string]int{"/nothing": 404, "/fonts": 404, "/../assets.go": 404, "/index.html/": 404} {
-		if got := get(t, http.MethodGet, target).StatusCode; got != want {
+		if got := get(t, http.MethodGet, target).Code; got != want {
 			t.Errorf("%s: status %d, want %d", target, got, want)
 		}
 	}
 	r := get(t, http.MethodPost, "/")
-	if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
-		t.Errorf("POST: status %d, allowed %q", r.StatusCode, r.Header.Get("Allow"))
+	if r.Code != http.StatusMethodNotAllowed || r.Header().Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST: status %d, allowed %q", r.Code, r.Header().Get("Allow"))
 	}
-	if r := get(t, http.MethodHead, "/app.css"); r.StatusCode != http.StatusOK || len(body(t, r)) != 0 {
-		t.Errorf("HEAD: status %d", r.StatusCode)
+	if r := get(t, http.MethodHead, "/app.css"); r.Code != http.StatusOK || len(r.Body.Bytes()) != 0 {
+		t.Errorf("HEAD: status %d", r.Code)
 	}
 }
 
