@@ -66,7 +66,7 @@ type Bus struct {
 
 // request is one exchange somebody waits for. values is nil for a read.
 type request struct {
-	ctx    context.Context //nolint:containedctx // a request travels to the owner with its caller's context
+	ctx    context.Context // a request travels to the owner with its caller's context
 	unit   uint8
 	addr   uint16
 	count  uint16

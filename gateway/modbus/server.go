@@ -135,8 +135,7 @@ func toWire(err error) error {
 	if err == nil {
 		return nil
 	}
-	var refused ErrException
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[ErrException](err); ok {
 		if known, ok := exceptions[refused.Code]; ok {
 			return known
 		}

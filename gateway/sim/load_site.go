@@ -207,8 +207,7 @@ func located(name string, err error) error {
 	if errors.As(err, &y) && y.GetToken() != nil {
 		return fmt.Errorf("%s:%d: %s", name, y.GetToken().Position.Line, y.GetMessage())
 	}
-	var at *lineError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*lineError](err); ok {
 		return fmt.Errorf("%s:%d: %s", name, at.line, at.text)
 	}
 	return fmt.Errorf("%s: %w", name, err)

@@ -127,12 +127,11 @@ func TestPhysics(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			clock.pass(energy.Span(rapid.SampledFrom([]int64{0, 1, 999, 1000, 59_999, 60_000, 3_600_001}).Draw(t, "pass")))
 			for id, u := range w.ports[0].units {
-				now := []int64(nil)
+				model, names := sunspec.MeterThree, []string{"TotWhImp", "TotWhExp"}
 				if u.battery != nil {
-					now = shownCounters(t, w, id, sunspec.MeasureAC, "TotWhInj", "TotWhAbs")
-				} else {
-					now = shownCounters(t, w, id, sunspec.MeterThree, "TotWhImp", "TotWhExp")
+					model, names = sunspec.MeasureAC, []string{"TotWhInj", "TotWhAbs"}
 				}
+				now := shownCounters(t, w, id, model, names...)
 				for i, v := range last[id] {
 					if now[i] < v {
 						t.Fatalf("unit %d: a counter fell from %d to %d", id, v, now[i])

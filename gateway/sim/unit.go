@@ -109,10 +109,10 @@ func (w *World) newUnit(d Device) (*unit, error) {
 	u := &unit{world: w, spec: d, house: w.byID[d.House]}
 	var models []uint16
 	groups := 0
-	switch {
-	case d.Kind == roll.Inverter:
+	switch d.Kind {
+	case roll.Inverter:
 		models = []uint16{sunspec.Common, sunspec.InverterThree}
-	case d.Kind == roll.Battery:
+	case roll.Battery:
 		models = []uint16{
 			sunspec.Common, sunspec.MeasureAC, sunspec.StorageCapacity, sunspec.MeasureDC,
 			sunspec.StorageControl, sunspec.BatteryBase,
@@ -120,7 +120,7 @@ func (w *World) newUnit(d Device) (*unit, error) {
 		groups = 1
 		u.battery = newBattery(*d.Battery)
 		u.house.batteries = append(u.house.batteries, u.battery)
-	default:
+	case roll.Meter:
 		models = []uint16{sunspec.Common, sunspec.MeterThree}
 		if len(d.Sums) > 0 {
 			u.binding = &binding{common: d.CommonLoad}

@@ -167,3 +167,39 @@ func TestSiteOverModbus(t *testing.T) {
 		t.Errorf("released, the battery gives %s", p)
 	}
 }
+
+// What a gateway's poll of one device costs both sides together, over loopback.
+func BenchmarkSnapshot(b *testing.B) {
+	site, err := DecodeSite("example.yaml", []byte(Example))
+	if err != nil {
+		b.Fatal(err)
+	}
+	site.Listeners[0].Address = "127.0.0.1:0"
+	w, err := New(site, worldtime.NewReal(), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Close()
+	bus := modbus.NewBus(modbus.Config{URL: "tcp://" + w.Addrs()[0]})
+	ctx, cancel := context.WithCancel(b.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- bus.Run(ctx) }()
+	for unit, name := range map[uint8]string{2: "meter", 3: "battery"} {
+		d, err := sunspec.Open(ctx, bus, unit)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := d.Read(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	cancel()
+	if err := <-stopped; err != nil {
+		b.Fatal(err)
+	}
+}

@@ -119,8 +119,9 @@ func number(p Point, regs []uint16) (int64, bool) {
 		return int64(u), u != math.MaxUint32
 	case Uint64:
 		return int64(u), u <= math.MaxInt64 // the sentinel, and what we can't hold
+	default: // strings and padding are no numbers
+		return 0, false
 	}
-	return 0, false
 }
 
 // text decodes a string: up to the first zero byte, blanks cut, and only what
