@@ -18,13 +18,13 @@ import (
 func TestParseKWh(t *testing.T) {
 	for in, want := range map[string]energy.Energy{
 		"0": 0, "12": 12_000_000, "-0.5": -500_000, "1.234567": 1_234_567, "0.000001": 1, "007.10": 7_100_000,
-		"9223372036853.999999": 9_223_372_036_853_999_999,
+		"9223372036854.775807": math.MaxInt64, "-9223372036854.775808": math.MinInt64,
 	} {
 		if got, err := energy.ParseKWh(in); err != nil || got != want {
 			t.Errorf("ParseKWh(%q) = %d, %v; want %d", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", ".", "1.", ".5", "-", "--1", "+1", "1e3", "1,5", " 1", "1.2345678", "99999999999999", "NaN", "٣"} {
+	for _, in := range []string{"", ".", "1.", ".5", "-", "--1", "+1", "1e3", "1,5", " 1", "1.2345678", "9223372036854.775808", "99999999999999", "NaN", "٣"} {
 		if got, err := energy.ParseKWh(in); !errors.Is(err, energy.ErrDecimal) {
 			t.Errorf("ParseKWh(%q) = %d, %v; want a refusal", in, got, err)
 		}
@@ -107,7 +107,7 @@ func TestTextRoundTrips(t *testing.T) {
 			Q energy.Quality
 		}
 		in := all{
-			energy.Energy(rapid.Int64Range(-9e18, 9e18).Draw(t, "energy")), energy.Power(rapid.Int64Range(-9e18, 9e18).Draw(t, "power")),
+			energy.Energy(rapid.Int64().Draw(t, "energy")), energy.Power(rapid.Int64().Draw(t, "power")),
 			energy.Instant(rapid.Int64Range(-6e13, 2.5e14).Draw(t, "instant")), energy.Span(rapid.Int64Range(-9e12, 9e12).Draw(t, "span")),
 			energy.Quality(rapid.IntRange(0, 6).Draw(t, "quality")),
 		}

@@ -182,11 +182,15 @@ func parseDecimal(s string, decimals int) (int64, error) {
 		return 0, fmt.Errorf("%w: more than %d decimals", ErrDecimal, decimals)
 	}
 	var v uint64
+	limit := uint64(math.MaxInt64)
+	if neg {
+		limit++
+	}
 	push := func(c byte) error {
 		if c < '0' || c > '9' {
 			return fmt.Errorf("%w: unexpected character %q", ErrDecimal, c)
 		}
-		if v > (math.MaxInt64-9)/10 {
+		if v > (limit-uint64(c-'0'))/10 {
 			return fmt.Errorf("%w: too large", ErrDecimal)
 		}
 		v = v*10 + uint64(c-'0')
@@ -207,7 +211,7 @@ func parseDecimal(s string, decimals int) (int64, error) {
 		}
 	}
 	if neg {
-		return -int64(v), nil
+		return int64(-v), nil // two's complement: also right for the least int64
 	}
 	return int64(v), nil
 }

@@ -73,7 +73,27 @@ func (s *Settler) Settle(ch *charter.Charter, in Input) (Result, error) {
 	return res, nil
 }
 
+// Bounds of one interval: a hostile annex can neither overflow a sum nor make
+// it long. No site moves 100 GWh in an interval.
+const (
+	maxEnergy energy.Energy = 100_000_000 * energy.KilowattHour
+	maxRows                 = 20_000
+	minEff                  = million / 100
+)
+
+func outside(values ...energy.Energy) bool {
+	for _, v := range values {
+		if v < 0 || v > maxEnergy {
+			return true
+		}
+	}
+	return false
+}
+
 func (in Input) check() error {
+	if n := len(in.Members) + len(in.Storage) + len(in.Connections); n > maxRows {
+		return fmt.Errorf("settling %v: %d rows, at most %d are supported", in.Interval, n, maxRows)
+	}
 	type key struct {
 		m roll.MemberID
 		p roll.PoolID
@@ -86,19 +106,26 @@ func (in Input) check() error {
 		}
 		seen[k] = true
 		for _, site := range m.Sites {
-			if site.Import < 0 || site.Export < 0 || site.Production < 0 {
-				return fmt.Errorf("settling %v: site %q has a negative register difference", in.Interval, site.Site)
+			if outside(site.Import, site.Export, site.Production) {
+				return fmt.Errorf("settling %v: site %q has a register difference below zero or beyond %v", in.Interval, site.Site, maxEnergy)
 			}
 		}
 	}
 	for _, b := range in.Storage {
 		switch {
-		case b.Charged < 0 || b.Discharged < 0:
-			return fmt.Errorf("settling %v: battery %q has a negative register difference", in.Interval, b.Asset)
-		case b.ChargeEff <= 0 || b.ChargeEff > million || b.DischargeEff <= 0 || b.DischargeEff > million:
-			return fmt.Errorf("settling %v: battery %q has an efficiency outside 0 to 1", in.Interval, b.Asset)
-		case b.Opening.Own < 0 || b.Opening.Commons < 0 || b.Opening.Grid < 0:
-			return fmt.Errorf("settling %v: battery %q opens with a negative stock", in.Interval, b.Asset)
+		case outside(b.Charged, b.Discharged, b.Capacity):
+			return fmt.Errorf("settling %v: battery %q has a register difference or capacity below zero or beyond %v", in.Interval, b.Asset, maxEnergy)
+		case b.SoC > 1000:
+			return fmt.Errorf("settling %v: battery %q has a state of charge over 100 %%", in.Interval, b.Asset)
+		case b.ChargeEff < minEff || b.ChargeEff > million || b.DischargeEff < minEff || b.DischargeEff > million:
+			return fmt.Errorf("settling %v: battery %q has an efficiency outside 1 to 100 %%", in.Interval, b.Asset)
+		case outside(b.Opening.Own, b.Opening.Commons, b.Opening.Grid):
+			return fmt.Errorf("settling %v: battery %q opens with a stock below zero or beyond %v", in.Interval, b.Asset, maxEnergy)
+		}
+	}
+	for _, c := range in.Connections {
+		if outside(c.Import, c.Export) {
+			return fmt.Errorf("settling %v: connection %q has a register difference below zero or beyond %v", in.Interval, c.Connection, maxEnergy)
 		}
 	}
 	return nil
