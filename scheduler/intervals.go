@@ -23,6 +23,7 @@ type settledIntervals struct {
 	dirty     map[energy.Instant]energy.Instant // interval → when late data touched it first
 	inFlight  []*settledInterval                // leaves under way, in order; nil for a leaf that is no interval
 	busy      bool                              // a Store is under way
+	durable   energy.Instant                    // end of the newest interval that is stored, 0 if there is none
 }
 
 type settledInterval struct {
@@ -125,6 +126,7 @@ func digest(rows []ledger.Row) [sha256.Size]byte {
 
 func (e Restored) apply(s *State, _ *effects) {
 	s.ledger.byStart[e.Settled.Interval.Start] = newSettledInterval(e.Settled, e.Rows, e.Index)
+	s.ledger.durable = max(s.ledger.durable, e.Settled.Interval.End())
 	if next := e.Settled.Interval.Next(); next.Start > s.ledger.next.Start {
 		s.ledger.next = next
 	}
@@ -134,6 +136,7 @@ func (e Committed) apply(s *State, _ *effects) {
 	for i, iv := range s.ledger.inFlight {
 		if iv != nil {
 			iv.index = e.FirstIndex + int64(i)
+			s.ledger.durable = max(s.ledger.durable, iv.interval.End())
 		}
 	}
 	s.ledger.inFlight, s.ledger.busy = nil, false

@@ -19,7 +19,7 @@ type Live struct {
 	Sequence     uint64
 	At           energy.Instant
 	Interval     energy.Interval
-	SettledUntil energy.Instant // end of the newest settled interval, 0 if there is none
+	SettledUntil energy.Instant // end of the newest settled interval that is stored, 0 if there is none
 	Flow         Flow
 	Members      []MemberLive  // by member
 	Batteries    []BatteryLive // by asset
@@ -108,10 +108,8 @@ func (s *State) tick(e Tick, out *effects) {
 	s.live.sequence++
 	live := Live{
 		Sequence: s.live.sequence, At: s.now,
-		Interval: energy.IntervalAt(s.now, s.cfg.Charter.Interval),
-	}
-	if len(s.ledger.byStart) > 0 {
-		live.SettledUntil = s.ledger.next.Start
+		Interval:     energy.IntervalAt(s.now, s.cfg.Charter.Interval),
+		SettledUntil: s.ledger.durable,
 	}
 	live.Members = make([]MemberLive, len(s.book.members))
 	for i, m := range s.book.members {
