@@ -48,7 +48,8 @@ func Matrix() []Rule {
 		{Path: "scheduler/...", Pure: true, Ours: core},
 
 		{Path: "meters/citylearn", Ours: []string{"energy"}},
-		{Path: "charters", Ours: []string{"commons/charter"}, Third: []string{"github.com/goccy/go-yaml/..."}},
+		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
+		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
 		{Path: "internal/config", Ours: []string{"energy", "commons/roll"}, Third: []string{"github.com/goccy/go-yaml/..."}},
 		{Path: "internal/archtest"},
