@@ -161,11 +161,7 @@ func (m *machine) run(ctx context.Context) error {
 			}
 		})
 	}
-	link.Go(func() {
-		if err := m.link.Run(linkCtx); err != nil {
-			cancel(err)
-		}
-	})
+	link.Go(func() { m.link.Run(linkCtx) })
 	for _, l := range m.loops {
 		loops.Go(func() {
 			if err := l.run(ctx); err != nil {

@@ -92,8 +92,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"large":               {strings.Repeat("#", maxFile+1), []string{"larger than"}},
 	} {
 		_, err := Decode("gateway.yaml", []byte(c.src))
-		var problems Problems
-		if !errors.As(err, &problems) {
+		if _, ok := errors.AsType[Problems](err); !ok {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}

@@ -273,15 +273,14 @@ func TestStaleAndBack(t *testing.T) {
 	cut.off()
 	w.to(62)
 	v := w.peer.Wait(w.ctx, t, "live values", func(uplinktest.View) bool { return true })
-	last := v.Live[len(v.Live)-1]
+	var r *allmendev1.Reading
 	for _, batch := range v.Live {
-		for _, r := range batch.GetReadings() {
-			if r.GetAssetId() == "home-2-meter" {
-				last = batch
+		for _, one := range batch.GetReadings() {
+			if one.GetAssetId() == "home-2-meter" {
+				r = one
 			}
 		}
 	}
-	r := last.GetReadings()[0]
 	if r.GetQuality() != allmendev1.Quality_QUALITY_STALE || r.GetReason() == "" || r.GetAtUnixMs() > int64(start.Add(11*energy.Minute)) {
 		t.Errorf("a device that is gone reads %v", r)
 	}

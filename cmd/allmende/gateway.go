@@ -69,7 +69,7 @@ func (c *gatewayRunCmd) Run(ctx context.Context, out *output) error {
 		if err != nil {
 			return err
 		}
-		defer world.Close()
+		defer func() { _ = world.Close() }() // only questions of the time end
 		clock = world
 	}
 	return gateway.Run(ctx, cfg, clock, slog.New(slog.NewTextHandler(out.Err, nil)))

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/allmende-energy/allmende/energy"
 	"pgregory.net/rapid"
+
+	"github.com/allmende-energy/allmende/energy"
 )
 
 func TestRefusals(t *testing.T) {
@@ -85,7 +86,7 @@ func TestStateOfChargeGuards(t *testing.T) {
 func TestWearsNothingOut(t *testing.T) {
 	g := New(DeviceLimits(), energy.Second)
 	writes := 0
-	for s := Stamp(0); s < 600; s++ {
+	for s := range Stamp(600) {
 		now := s * 1000
 		if err := g.Offer(Setpoint{Power: energy.Kilowatt, Stamp: now, TTL: 20 * energy.Second, Epoch: 1, Sequence: uint64(s) + 1}, now); err != nil {
 			t.Fatal(err)

@@ -70,7 +70,7 @@ func (d folder) replace(name string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already after the rename
+	defer func() { _ = os.Remove(f.Name()) }() // gone already after the rename
 	_, err = f.Write(b)
 	if err == nil {
 		err = f.Sync()

@@ -7,10 +7,11 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/meters"
-	"pgregory.net/rapid"
 )
 
 // oracle is what a spool promises, in memory: seqs[i] is the sample of on-disk

@@ -151,7 +151,7 @@ func exchange(ctx context.Context, t Token, request []byte) (*allmendev1.EnrolRe
 	if err != nil {
 		return nil, nil, fmt.Errorf("coordinator address %q: %w", t.Address, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // the answer is what matters
 	answer, err := allmendev1.NewGatewayServiceClient(conn).Enrol(ctx, &allmendev1.EnrolRequest{TokenSecret: t.Secret, CsrDer: request})
 	switch status.Code(err) {
 	case codes.OK:

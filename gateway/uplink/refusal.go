@@ -46,7 +46,8 @@ const (
 func (r *refusals) takes(id string, seq uint64, asset roll.AssetID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !(r.spoolID == id && r.samples[seq]) && r.strikes[asset] < strikesOut
+	refused := r.spoolID == id && r.samples[seq]
+	return !refused && r.strikes[asset] < strikesOut
 }
 
 func (r *refusals) takesLive(asset roll.AssetID) bool {
@@ -147,9 +148,9 @@ func (s *session) neighbour(seq uint64) (numbered, bool, error) {
 	from := seq - min(back, seq-1)
 	before, err := source.Read(s.id, from, int(seq-from))
 	if err == nil { // an error: they are past their retention
-		for i := len(before) - 1; i >= 0; i-- {
-			if at := from + uint64(i); at < seq && s.link.refused.takes(s.id, at, before[i].Asset) {
-				return numbered{at, before[i]}, true, nil
+		for i, sample := range slices.Backward(before) {
+			if at := from + uint64(i); at < seq && s.link.refused.takes(s.id, at, sample.Asset) {
+				return numbered{at, sample}, true, nil
 			}
 		}
 	}

@@ -60,7 +60,7 @@ func (l *Link) session(ctx context.Context) (useful bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("coordinator address %q: %w", l.cfg.Address, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // the stream's own end is what is reported
 	slow := time.AfterFunc(welcomeWithin, func() { cancel(fmt.Errorf("no welcome within %s", welcomeWithin)) })
 	defer slow.Stop()
 	s, err := l.open(ctx, conn)

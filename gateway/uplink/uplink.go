@@ -11,12 +11,14 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -158,11 +160,12 @@ func (l *Link) takeLive() (guard.Stamp, []meters.Reading) {
 		out = append(out, r)
 	}
 	clear(l.live)
+	slices.SortFunc(out, func(a, b meters.Reading) int { return cmp.Compare(a.Asset, b.Asset) })
 	return l.stamp, out
 }
 
-// Run keeps a stream up until ctx ends, and then returns nil.
-func (l *Link) Run(ctx context.Context) error {
+// Run keeps a stream up until ctx ends.
+func (l *Link) Run(ctx context.Context) {
 	pause, said := l.bounds.MinBackoff, map[string]bool{}
 	for ctx.Err() == nil {
 		useful, err := l.session(ctx)
@@ -185,12 +188,11 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		pause = min(2*pause, l.bounds.MaxBackoff)
 	}
-	return nil
 }
 
 // jitter spreads reconnects, so that a thousand gateways don't come at once.
 func jitter(d time.Duration) time.Duration {
-	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1)) //nolint:gosec // spreads load, protects nothing
+	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1))
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

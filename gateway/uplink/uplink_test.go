@@ -70,12 +70,12 @@ type rig struct {
 }
 
 // start runs a link to a test coordinator.
-func start(t *testing.T, ctx context.Context, bounds uplink.Bounds, opt spool.Options) *rig {
+func start(ctx context.Context, t *testing.T, bounds uplink.Bounds, opt spool.Options) *rig {
 	t.Helper()
-	return startWith(t, ctx, uplinktest.New(t), bounds, opt)
+	return startWith(ctx, t, uplinktest.New(t), bounds, opt)
 }
 
-func startWith(t *testing.T, ctx context.Context, c *uplinktest.Coordinator, bounds uplink.Bounds, opt spool.Options) *rig {
+func startWith(ctx context.Context, t *testing.T, c *uplinktest.Coordinator, bounds uplink.Bounds, opt spool.Options) *rig {
 	t.Helper()
 	c.Clock = func() energy.Instant { return 5_000 }
 	c.Start(t)
@@ -100,13 +100,11 @@ func startWith(t *testing.T, ctx context.Context, c *uplinktest.Coordinator, bou
 		Now:    func() energy.Instant { return 7_000 }, Log: slog.New(slog.DiscardHandler), Bounds: bounds,
 	})
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- r.link.Run(ctx) }()
+	done := make(chan struct{})
+	go func() { defer close(done); r.link.Run(ctx) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		<-done
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -130,7 +128,7 @@ func within(t *testing.T) context.Context {
 // is sent again.
 func TestEverySampleArrives(t *testing.T) {
 	ctx := within(t)
-	r := start(t, ctx, uplink.Bounds{BatchSamples: 7, Window: 3}, spool.Options{SegmentBytes: 2 << 10})
+	r := start(ctx, t, uplink.Bounds{BatchSamples: 7, Window: 3}, spool.Options{SegmentBytes: 2 << 10})
 	id := r.spool.ID()
 	rng := rand.New(rand.NewPCG(1, 2))
 	total, resent := 0, 0
@@ -163,7 +161,7 @@ func TestEverySampleArrives(t *testing.T) {
 
 func TestRestoredBackupCatchesUp(t *testing.T) {
 	ctx := within(t)
-	r := start(t, ctx, uplink.Bounds{}, spool.Options{})
+	r := start(ctx, t, uplink.Bounds{}, spool.Options{})
 	id := r.spool.ID()
 	if _, err := r.spool.Append(samples(0, 100)); err != nil {
 		t.Fatal(err)
@@ -180,7 +178,7 @@ func TestRestoredBackupCatchesUp(t *testing.T) {
 
 func TestNewIDWhereNumbersAreTaken(t *testing.T) {
 	ctx := within(t)
-	r := start(t, ctx, uplink.Bounds{}, spool.Options{})
+	r := start(ctx, t, uplink.Bounds{}, spool.Options{})
 	id := r.spool.ID()
 	if _, err := r.spool.Append(samples(0, 10)); err != nil {
 		t.Fatal(err)
@@ -204,7 +202,7 @@ func TestNewIDWhereNumbersAreTaken(t *testing.T) {
 
 func TestLiveStatusAndCommands(t *testing.T) {
 	ctx := within(t)
-	r := start(t, ctx, uplink.Bounds{StatusEvery: time.Millisecond, ProbeEvery: time.Millisecond}, spool.Options{})
+	r := start(ctx, t, uplink.Bounds{StatusEvery: time.Millisecond, ProbeEvery: time.Millisecond}, spool.Options{})
 	r.link.Live(42, []meters.Reading{{Asset: "roof-1", At: 9, Power: energy.Kilowatt, SoC: -1, Quality: energy.Stale, Reason: "bad \xff text"}})
 	v := r.coordinator.Wait(ctx, t, "a live batch and a status with the clock", func(v uplinktest.View) bool {
 		return len(v.Live) > 0 && v.Status.GetClockKnown()
@@ -234,7 +232,7 @@ func TestLiveStatusAndCommands(t *testing.T) {
 // TestBarrier: when it returns, the coordinator has what was handed in before.
 func TestBarrier(t *testing.T) {
 	ctx := within(t)
-	r := start(t, ctx, uplink.Bounds{BatchSamples: 3, Window: 2}, spool.Options{})
+	r := start(ctx, t, uplink.Bounds{BatchSamples: 3, Window: 2}, spool.Options{})
 	r.coordinator.Wait(ctx, t, "a stream", func(v uplinktest.View) bool { return v.Streams == 1 })
 	for !r.link.Connected() {
 		r.coordinator.Wait(ctx, t, "a status", func(v uplinktest.View) bool { return v.Status != nil })
@@ -266,7 +264,7 @@ func TestBarrier(t *testing.T) {
 // next ones don't.
 func TestBarrierOfAHangingCoordinator(t *testing.T) {
 	ctx := within(t)
-	r := start(t, ctx, uplink.Bounds{}, spool.Options{})
+	r := start(ctx, t, uplink.Bounds{}, spool.Options{})
 	r.coordinator.Mute(true)
 	for !r.link.Connected() {
 		r.coordinator.Wait(ctx, t, "a status", func(v uplinktest.View) bool { return v.Status != nil })
@@ -288,7 +286,7 @@ func TestBarrierOfAHangingCoordinator(t *testing.T) {
 
 func TestSilentCoordinatorIsGivenUp(t *testing.T) {
 	ctx := within(t)
-	r := start(t, ctx, uplink.Bounds{Silence: 10 * time.Millisecond}, spool.Options{})
+	r := start(ctx, t, uplink.Bounds{Silence: 10 * time.Millisecond}, spool.Options{})
 	r.coordinator.Mute(true)
 	r.coordinator.Wait(ctx, t, "a second stream", func(v uplinktest.View) bool { return len(v.Hello) >= 2 })
 }
@@ -306,7 +304,7 @@ func TestOneBadAssetHoldsUpNothing(t *testing.T) {
 			ctx := within(t)
 			c := uplinktest.New(t)
 			c.Refuse = func(asset string) bool { return asset == "typo" }
-			r := startWith(t, ctx, c, uplink.Bounds{BatchSamples: 6, StatusEvery: time.Millisecond}, spool.Options{})
+			r := startWith(ctx, t, c, uplink.Bounds{BatchSamples: 6, StatusEvery: time.Millisecond}, spool.Options{})
 			all := samples(0, 40)
 			for i := range all {
 				if bad(i) {
@@ -342,7 +340,7 @@ func TestOneBadLiveValue(t *testing.T) {
 	ctx := within(t)
 	c := uplinktest.New(t)
 	c.Refuse = func(asset string) bool { return asset == "typo" }
-	r := startWith(t, ctx, c, uplink.Bounds{}, spool.Options{})
+	r := startWith(ctx, t, c, uplink.Bounds{}, spool.Options{})
 	for stamp := guard.Stamp(1); ; stamp++ {
 		r.link.Live(stamp, []meters.Reading{{Asset: "typo", SoC: -1}, {Asset: "roof-1", SoC: -1}, {Asset: "roof-2", SoC: -1}})
 		var got int
@@ -385,8 +383,8 @@ func TestStranger(t *testing.T) {
 		Address: theirs.Address, TLS: identity.TLS(), Source: s, Commands: &commands{}, Status: func() uplink.Status { return uplink.Status{} },
 		Now: func() energy.Instant { return 0 }, Log: slog.New(catch(logged)),
 	})
-	done := make(chan error, 1)
-	go func() { done <- link.Run(ctx) }()
+	done := make(chan struct{})
+	go func() { defer close(done); link.Run(ctx) }()
 	select {
 	case <-logged:
 	case <-ctx.Done():

@@ -10,6 +10,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
@@ -41,6 +43,7 @@ type Coordinator struct {
 	mu        sync.Mutex
 	changed   chan struct{}
 	running   *grpc.Server
+	ended     chan struct{}
 	inbox     map[string][]meters.Sample // by spool id, from sequence 1
 	delivered int                        // samples that came, duplicates included
 	gaps      int                        // batches that did not join on
@@ -68,11 +71,7 @@ func New(tb testing.TB) *Coordinator {
 // Start listens; after a Kill, on the same address as before.
 func (c *Coordinator) Start(tb testing.TB) {
 	tb.Helper()
-	address := c.Address
-	if address == "" {
-		address = "127.0.0.1:0"
-	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := c.listen()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -85,18 +84,42 @@ func (c *Coordinator) Start(tb testing.TB) {
 	allmendev1.RegisterGatewayServiceServer(server, c)
 	c.mu.Lock()
 	c.Address, c.running = listener.Addr().String(), server
+	ended := make(chan struct{})
+	c.ended = ended
 	c.mu.Unlock()
-	go func() { _ = server.Serve(listener) }() // ends with Kill
+	go func() {
+		defer close(ended)
+		_ = server.Serve(listener) // ends with Kill
+	}()
+}
+
+// listen takes the address of before. The first one is below the ports that
+// systems give to outgoing connections, so that none of those sits on it when
+// the coordinator comes back.
+func (c *Coordinator) listen() (net.Listener, error) {
+	if c.Address != "" {
+		return net.Listen("tcp", c.Address)
+	}
+	const attempts, first, span = 50, 20_000, 10_000
+	var err error
+	for range attempts {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(span))); err == nil {
+			return l, nil
+		}
+	}
+	return nil, err
 }
 
 // Kill drops everything but what is durable: the inbox.
 func (c *Coordinator) Kill() {
 	c.mu.Lock()
-	server := c.running
+	server, ended := c.running, c.ended
 	c.running = nil
 	c.mu.Unlock()
 	if server != nil {
 		server.Stop()
+		<-ended // the port is free again
 	}
 }
 
