@@ -166,11 +166,11 @@ func TestMistakes(t *testing.T) {
 		{"12.345 ct/kWh EUR", "12 cents", "line 7, price:", "12.345 ct/kWh EUR"},
 		{"currency: EUR", "currency: CHF", "line 7, price: is in EUR", "one currency"},
 		{"name: Elm Road", "name: &n Elm Road", "line 2, name: anchors", "write the value out"},
-		{"name: Elm Road", "name: *n", "line 2, name: anchors", "write the value out"},
+		{"name: Elm Road", "name: *n", "line 2: anchors", "write the value out"},
 		{"name: Elm Road", "name: !!str Elm Road", "line 2, name: anchors", "write the value out"},
 		{"storage:\n  use: none\n", "storage: none\n", "line 20, storage:", "write use"},
-		{"storage:\n", "\tstorage:\n", "line 20: is not YAML", "check indentation"},
-		{"storage:\n", "---\nstorage:\n", "line 21: begins a second document", "remove the line"},
+		{"storage:\n", "\tstorage:\n", "line 20: not YAML", "check indentation"},
+		{"storage:\n", "---\nstorage:\n", "line 20: a second document", "remove the line"},
 	} {
 		text := strings.Replace(house, m.old, m.new, 1)
 		_, err := Decode([]byte(text))
@@ -188,7 +188,6 @@ func TestWholeFiles(t *testing.T) {
 		"a list":     "- a\n- b\n",
 		"text":       "hello",
 		"too large":  house + strings.Repeat("#", MaxSize),
-		// These took the parser a minute and two before lines were counted.
 		"endless lines":    "name: |\n " + strings.Repeat("\n", MaxSize-20),
 		"endless returns":  "name: |\n " + strings.Repeat("\r", MaxSize-20),
 		"endless fields":   strings.Repeat("a:\n", MaxSize/3),
@@ -202,7 +201,7 @@ func TestWholeFiles(t *testing.T) {
 		"merge keys":       strings.Replace(house, "name: Elm Road", "<<: {name: x}", 1),
 	} {
 		var p Problems
-		if c, err := Decode([]byte(text)); !errors.As(err, &p) || len(p) == 0 || len(p) > maxProblems {
+		if c, err := Decode([]byte(text)); !errors.As(err, &p) || len(p) == 0 || len(p) > 50 {
 			t.Errorf("%s: read as %+v, %v", name, c, err)
 		}
 	}

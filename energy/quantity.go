@@ -64,7 +64,7 @@ func (e Energy) MarshalText() ([]byte, error) { return []byte(e.KWh()), nil }
 func (e *Energy) UnmarshalText(b []byte) error {
 	v, err := ParseKWh(string(b))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; write a plain number of kWh, such as 1.5", err)
 	}
 	*e = v
 	return nil
@@ -95,7 +95,7 @@ func (p Power) MarshalText() ([]byte, error) { return []byte(p.Watts()), nil }
 func (p *Power) UnmarshalText(b []byte) error {
 	v, err := ParseWatts(string(b))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; write a plain number of watts, such as 5000", err)
 	}
 	*p = v
 	return nil

@@ -124,7 +124,7 @@ func TestServeSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, errs = command(t, false, "", "serve", "--dir", dir)
-	if code == 0 || !strings.Contains(errs, "community.yaml:2: mebers: unknown field; did you mean members?") {
+	if code == 0 || !strings.Contains(errs, "community.yaml:2: mebers: unknown field (did you mean members?)") {
 		t.Errorf("a misspelt field: %d %s", code, errs)
 	}
 	if code, _, errs = command(t, false, "", "serve", "--dir", t.TempDir()); code == 0 || !strings.Contains(errs, "allmende init") {

@@ -4,13 +4,11 @@ package config
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
 // The fields of community.yaml. Units stand last in a name.
@@ -31,11 +29,11 @@ type (
 		Groups []string `yaml:"groups"`
 	}
 	connectionFile struct {
-		ID          string `yaml:"id"`
-		Kind        string `yaml:"kind"`
-		Meter       string `yaml:"meter"`
-		ImportLimit watts  `yaml:"import_limit_w"`
-		ExportLimit watts  `yaml:"export_limit_w"`
+		ID          string       `yaml:"id"`
+		Kind        string       `yaml:"kind"`
+		Meter       string       `yaml:"meter"`
+		ImportLimit energy.Power `yaml:"import_limit_w"`
+		ExportLimit energy.Power `yaml:"export_limit_w"`
 	}
 	siteFile struct {
 		ID         string  `yaml:"id"`
@@ -54,16 +52,16 @@ type (
 		Battery    *batteryFile `yaml:"battery"`
 	}
 	batteryFile struct {
-		Capacity     kwh         `yaml:"capacity_kwh"`
-		MaxCharge    watts       `yaml:"max_charge_w"`
-		MaxDischarge watts       `yaml:"max_discharge_w"`
-		MinSoC       *permille   `yaml:"min_soc_percent"`
-		MaxSoC       *permille   `yaml:"max_soc_percent"`
-		ReserveSoC   *permille   `yaml:"reserve_soc_percent"`
-		ChargeEff    *millionths `yaml:"charge_efficiency_percent"`
-		DischargeEff *millionths `yaml:"discharge_efficiency_percent"`
-		Placement    string      `yaml:"placement"`
-		Dispatchable bool        `yaml:"dispatchable"`
+		Capacity     energy.Energy `yaml:"capacity_kwh"`
+		MaxCharge    energy.Power  `yaml:"max_charge_w"`
+		MaxDischarge energy.Power  `yaml:"max_discharge_w"`
+		MinSoC       *permille     `yaml:"min_soc_percent"`
+		MaxSoC       *permille     `yaml:"max_soc_percent"`
+		ReserveSoC   *permille     `yaml:"reserve_soc_percent"`
+		ChargeEff    *millionths   `yaml:"charge_efficiency_percent"`
+		DischargeEff *millionths   `yaml:"discharge_efficiency_percent"`
+		Placement    string        `yaml:"placement"`
+		Dispatchable bool          `yaml:"dispatchable"`
 	}
 	gatewayFile struct {
 		ID   string `yaml:"id"`
@@ -79,9 +77,14 @@ const (
 	defaultEfficiency = 948_683 // √0.9 in millionths
 )
 
+// communityOptions: a register of the largest size takes 7 MiB.
+func communityOptions() strictyaml.Options {
+	return strictyaml.Options{MaxSize: 8 << 20, Start: inEmptyFile}
+}
+
 // LoadCommunity reads and checks the register in a file.
 func LoadCommunity(path string) (roll.Community, error) {
-	src, err := readFile(path)
+	src, err := readFile(path, communityOptions())
 	if err != nil {
 		return roll.Community{}, err
 	}
@@ -92,54 +95,20 @@ func LoadCommunity(path string) (roll.Community, error) {
 // holds everything that is wrong; file is the name it is reported under.
 func DecodeCommunity(file string, src []byte) (roll.Community, error) {
 	var f communityFile
-	lines, found := decode(file, src, &f)
+	doc := strictyaml.Read(file, src, &f, communityOptions())
 	c := f.community()
-	if len(found) == 0 || len(lines) > 0 {
-		found = append(found, checkCommunity(file, &c, lines, found)...)
+	if found, ok := errors.AsType[roll.Problems](c.Validate()); ok {
+		for _, p := range found {
+			doc.Problemf(p.Field, "%s", p.Reason)
+		}
 	}
-	if err := found.orNil(); err != nil {
+	if _, err := time.LoadLocation(c.Timezone); err != nil && c.Timezone != "" {
+		doc.Problemf("timezone", "%.60q is no IANA time zone: write one such as Europe/Vienna", c.Timezone)
+	}
+	if err := doc.Err(); err != nil {
 		return roll.Community{}, err
 	}
 	return c, nil
-}
-
-// checkCommunity runs the register's own checks and gives each problem its
-// line. What decoding has reported already is not reported again.
-func checkCommunity(file string, c *roll.Community, lines map[string]int, known Problems) Problems {
-	var out Problems
-	var found roll.Problems
-	if err := c.Validate(); err != nil && !errors.As(err, &found) {
-		return Problems{{file, 0, "", err.Error()}}
-	}
-	if _, err := time.LoadLocation(c.Timezone); err != nil && c.Timezone != "" {
-		found = append(found, roll.Problem{Field: "timezone", Reason: fmt.Sprintf("%.60q is no IANA time zone: write one such as Europe/Vienna", c.Timezone)})
-	}
-	for _, p := range found {
-		if !reported(known, p.Field) && len(out) < maxProblems {
-			out = append(out, Problem{file, nearestLine(lines, p.Field), p.Field, p.Reason})
-		}
-	}
-	return out
-}
-
-func reported(known Problems, field string) bool {
-	for _, p := range known {
-		if p.Field == field {
-			return true
-		}
-	}
-	return false
-}
-
-// nearestLine is the line of a field or, where it is absent, of what it belongs in.
-func nearestLine(lines map[string]int, field string) int {
-	for field != "" {
-		if line, ok := lines[field]; ok {
-			return line
-		}
-		field = field[:max(strings.LastIndexAny(field, ".["), 0)]
-	}
-	return 0
 }
 
 func (f *communityFile) community() roll.Community {
@@ -154,7 +123,7 @@ func (f *communityFile) community() roll.Community {
 	for _, n := range f.Connections {
 		c.Connections = append(c.Connections, roll.Connection{
 			ID: roll.ConnectionID(n.ID), Kind: roll.ConnectionKind(n.Kind), Meter: roll.AssetID(n.Meter),
-			ImportLimit: energy.Power(n.ImportLimit), ExportLimit: energy.Power(n.ExportLimit),
+			ImportLimit: n.ImportLimit, ExportLimit: n.ExportLimit,
 		})
 	}
 	for _, s := range f.Sites {
@@ -181,7 +150,7 @@ func (b *batteryFile) data() *roll.BatteryData {
 		return nil
 	}
 	d := &roll.BatteryData{
-		Capacity: energy.Energy(b.Capacity), MaxCharge: energy.Power(b.MaxCharge), MaxDischarge: energy.Power(b.MaxDischarge),
+		Capacity: b.Capacity, MaxCharge: b.MaxCharge, MaxDischarge: b.MaxDischarge,
 		MinSoC: defaultMinSoC, MaxSoC: defaultMaxSoC, ChargeEff: defaultEfficiency, DischargeEff: defaultEfficiency,
 		Placement: roll.Placement(b.Placement), Dispatchable: b.Dispatchable,
 	}
@@ -202,23 +171,4 @@ func (b *batteryFile) data() *roll.BatteryData {
 		d.DischargeEff = int64(*b.DischargeEff)
 	}
 	return d
-}
-
-// readFile reads a bounded file.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not there: run `allmende init` for a new folder, or name the right one with --dir", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading configuration: %w", err)
-	}
-	if info.Size() > maxFile {
-		return nil, Problems{{path, 0, "", fmt.Sprintf("larger than %d MiB: this is not a file that a person wrote, check its path", maxFile>>20)}}
-	}
-	src, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading configuration: %w", err)
-	}
-	return src, nil
 }

@@ -11,35 +11,12 @@ import (
 	"github.com/allmende-energy/allmende/energy"
 )
 
-// kwh is an amount of energy, written in kilowatt-hours.
-type kwh energy.Energy
-
-func (k *kwh) scan(text string) error {
-	e, err := energy.ParseKWh(text)
-	if err != nil {
-		return fmt.Errorf("%.40q is no number of kilowatt-hours: write it as 9.6", text)
-	}
-	*k = kwh(e)
-	return nil
-}
-
-// watts is a power, written in watts.
-type watts energy.Power
-
-func (w *watts) scan(text string) error {
-	p, err := energy.ParseWatts(text)
-	if err != nil {
-		return fmt.Errorf("%.40q is no number of watts: write it as 5000", text)
-	}
-	*w = watts(p)
-	return nil
-}
-
 // permille is a percentage with at most one decimal.
 type permille int64
 
-func (p *permille) scan(text string) error {
-	v, err := percentage(text, 1)
+// UnmarshalText reads it.
+func (p *permille) UnmarshalText(text []byte) error {
+	v, err := percentage(string(text), 1)
 	*p = permille(v)
 	return err
 }
@@ -47,8 +24,9 @@ func (p *permille) scan(text string) error {
 // millionths is a percentage with at most four decimals.
 type millionths int64
 
-func (m *millionths) scan(text string) error {
-	v, err := percentage(text, 4)
+// UnmarshalText reads it.
+func (m *millionths) UnmarshalText(text []byte) error {
+	v, err := percentage(string(text), 4)
 	*m = millionths(v)
 	return err
 }
@@ -70,22 +48,18 @@ func percentage(text string, decimals int) (int64, error) {
 // degrees is kept as text: no position is ever booked, and none passes a float.
 type degrees string
 
-func (d *degrees) scan(text string) error {
+// UnmarshalText keeps it.
+func (d *degrees) UnmarshalText(text []byte) error {
 	*d = degrees(text)
 	return nil
-}
-
-// span is a length of time such as 1s or 15m.
-type span energy.Span
-
-func (s *span) scan(text string) error {
-	return (*energy.Span)(s).UnmarshalText([]byte(text))
 }
 
 // address is host:port to listen on or to dial.
 type address string
 
-func (a *address) scan(text string) error {
+// UnmarshalText reads it.
+func (a *address) UnmarshalText(b []byte) error {
+	text := string(b)
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
 		return fmt.Errorf("%.80q is no address: write host and port, such as 127.0.0.1:8080", text)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
 // ServeFile is the name of the coordinator's configuration in its folder.
@@ -66,9 +67,9 @@ type (
 		Address address  `yaml:"address"`
 	}
 	liveFile struct {
-		Tick        span `yaml:"tick"`
-		StaleAfter  span `yaml:"stale_after"`
-		SetpointTTL span `yaml:"setpoint_ttl"`
+		Tick        energy.Span `yaml:"tick"`
+		StaleAfter  energy.Span `yaml:"stale_after"`
+		SetpointTTL energy.Span `yaml:"setpoint_ttl"`
 	}
 )
 
@@ -86,7 +87,7 @@ const (
 // LoadServe reads dir/allmende.yaml.
 func LoadServe(dir string) (Serve, error) {
 	path := filepath.Join(dir, ServeFile)
-	src, err := readFile(path)
+	src, err := readFile(path, strictyaml.Options{})
 	if err != nil {
 		return Serve{}, err
 	}
@@ -97,9 +98,9 @@ func LoadServe(dir string) (Serve, error) {
 // folder. The error is a [Problems] that holds everything that is wrong.
 func DecodeServe(file string, src []byte) (Serve, error) {
 	f := defaultServe()
-	lines, found := decode(file, src, &f)
-	found = append(found, f.check(file, lines)...)
-	if err := found.orNil(); err != nil {
+	doc := strictyaml.Read(file, src, &f, strictyaml.Options{Start: inEmptyFile})
+	f.check(doc.Problemf)
+	if err := doc.Err(); err != nil {
 		return Serve{}, err
 	}
 	return f.serve(file), nil
@@ -116,7 +117,7 @@ func defaultServe() serveFile {
 		Community: "community.yaml", Charter: "charter.yaml", Data: "data", Authority: "authority", LedgerKey: "ledger.key",
 		HTTP: listenFile{Listen: DefaultHTTP}, GRPC: listenFile{Listen: DefaultGRPC},
 		Gateways: gatewaysFile{Listen: DefaultGateways},
-		Live:     liveFile{span(defaultTick), span(defaultStaleAfter), span(defaultSetpointTTL)},
+		Live:     liveFile{defaultTick, defaultStaleAfter, defaultSetpointTTL},
 	}
 }
 
@@ -135,17 +136,14 @@ func (f *serveFile) serve(file string) Serve {
 		GRPC:           Listener{string(f.GRPC.Listen), f.GRPC.Names, file + ", grpc.listen"},
 		Gateways:       Listener{string(f.Gateways.Listen), f.Gateways.Names, file + ", gateways.listen"},
 		GatewayAddress: string(f.Gateways.Address),
-		Tick:           energy.Span(f.Live.Tick),
-		StaleAfter:     energy.Span(f.Live.StaleAfter),
-		SetpointTTL:    energy.Span(f.Live.SetpointTTL),
+		Tick:           f.Live.Tick,
+		StaleAfter:     f.Live.StaleAfter,
+		SetpointTTL:    f.Live.SetpointTTL,
 	}
 }
 
-func (f *serveFile) check(file string, lines map[string]int) Problems {
-	var found Problems
-	addf := func(field, format string, args ...any) {
-		found = append(found, Problem{file, nearestLine(lines, field), field, fmt.Sprintf(format, args...)})
-	}
+// check hands what is wrong to addf.
+func (f *serveFile) check(addf func(field, format string, args ...any)) {
 	for field, path := range map[string]string{
 		"community": f.Community, "charter": f.Charter, "data": f.Data, "authority": f.Authority, "ledger_key": f.LedgerKey,
 	} {
@@ -174,21 +172,20 @@ func (f *serveFile) check(file string, lines map[string]int) Problems {
 		addf("gateways.address", "missing: the listener takes gateways on every network of this computer, so write the host and port that they dial, such as 192.168.1.10:9443")
 	}
 	f.Live.check(addf)
-	return found
 }
 
 // check keeps the times in an order in which they make sense: readings are
 // renewed before they are stale, setpoints before they expire.
 func (f *liveFile) check(addf func(field, format string, args ...any)) {
-	tick := energy.Span(f.Tick)
+	tick := f.Tick
 	if tick < 100*energy.Millisecond || tick > 15*energy.Minute {
 		addf("live.tick", "%s: the live loop passes every 100ms to 15m, 1s is usual", tick)
 		return
 	}
-	if s := energy.Span(f.StaleAfter); s < 2*tick || s > energy.Hour {
+	if s := f.StaleAfter; s < 2*tick || s > energy.Hour {
 		addf("live.stale_after", "%s: write at least two ticks (%s) and at most 1h", s, 2*tick)
 	}
-	if s := energy.Span(f.SetpointTTL); s < 2*tick || s > energy.Hour {
+	if s := f.SetpointTTL; s < 2*tick || s > energy.Hour {
 		addf("live.setpoint_ttl", "%s: write at least two ticks (%s) and at most 1h, so that a battery neither drops a command between two ticks nor follows an old one for long", s, 2*tick)
 	}
 }
