@@ -51,10 +51,10 @@ func Matrix() []Rule {
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
 		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
-		{Path: "internal/config", Ours: []string{"energy", "commons/roll"}, Third: []string{"github.com/goccy/go-yaml/..."}},
+		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/strictyaml"}},
 		{Path: "internal/archtest"},
-		{Path: "internal/endtoend", Third: []string{"google.golang.org/grpc"}}, // tests only
-		{Path: "docs"}, // tests only
+		{Path: "internal/endtoend", Third: rpc}, // tests only
+		{Path: "docs"},                          // tests only
 
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters"}},
