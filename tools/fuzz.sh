@@ -7,7 +7,7 @@ found=0
 while IFS=: read -r file target; do
 	found=$((found + 1))
 	echo "== $(dirname "$file") $target"
-	go test -run '^$' -fuzz "^$target\$" -fuzztime "$1" "./$(dirname "$file")"
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$1" "./$(dirname "$file")" </dev/null
 done < <(git grep --untracked -oE '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' | sed 's/:func /:/')
 if [ "$found" -eq 0 ]; then
 	echo "no fuzz targets found: looked in the wrong place" >&2
