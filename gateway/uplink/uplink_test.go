@@ -414,3 +414,41 @@ func (c catch) Handle(_ context.Context, r slog.Record) error {
 }
 func (c catch) WithAttrs([]slog.Attr) slog.Handler { return c }
 func (c catch) WithGroup(string) slog.Handler      { return c }
+
+// BenchmarkBacklog drains a spool that filled while the coordinator was away.
+func BenchmarkBacklog(b *testing.B) {
+	c := uplinktest.New(b)
+	c.Start(b)
+	dir := b.TempDir()
+	c.Identity(b, "gw-1", dir)
+	identity, err := uplink.LoadIdentity(uplink.PathsIn(dir), time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	const n = 20_000
+	for b.Loop() {
+		s, err := spool.Open(b.TempDir(), spool.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Append(samples(0, n)); err != nil {
+			b.Fatal(err)
+		}
+		link := uplink.New(uplink.Config{
+			Address: c.Address, TLS: identity.TLS(), Source: s, Commands: &commands{}, Status: func() uplink.Status { return uplink.Status{} },
+			Now: func() energy.Instant { return 0 }, Log: slog.New(slog.DiscardHandler),
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { defer close(done); link.Run(ctx) }()
+		for s.Pending() > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		<-done
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "samples/s")
+}
