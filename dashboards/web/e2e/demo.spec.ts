@@ -20,6 +20,8 @@ interface Shown {
   figures: Record<string, string>
   /** The same as printed. */
   printed: Record<string, string>
+  /** What the diagram draws, in milliwatts. */
+  ways: Record<string, string>
   shares: Record<string, string>
 }
 
@@ -27,11 +29,12 @@ interface Shown {
 const compared = (page: Page) =>
   page.evaluate(async (): Promise<{ shown: Shown; said: Answer }> => {
     const look = (): Shown => {
-      const shown: Shown = { sequence: document.querySelector('main')!.dataset.sequence!, figures: {}, printed: {}, shares: {} }
+      const shown: Shown = { sequence: document.querySelector('main')!.dataset.sequence!, figures: {}, printed: {}, ways: {}, shares: {} }
       for (const data of document.querySelectorAll<HTMLDataElement>('.balance data[data-name]')) {
         shown.figures[data.dataset.name!] = data.value
         shown.printed[data.dataset.name!] = data.textContent!
       }
+      for (const way of document.querySelectorAll<SVGElement>('[data-way]')) shown.ways[way.dataset.way!] = way.dataset.milliwatts!
       for (const row of document.querySelectorAll<HTMLElement>('[data-member]')) {
         shown.shares[row.dataset.member!] = row.querySelector<HTMLDataElement>('data[data-name=share]')!.value
       }
@@ -76,9 +79,9 @@ test('figures move, and agree with REST at the same sequence', async ({ page }) 
       shared: flow.sharedMilliwatts,
       fromStorage: flow.sharedFromStorageMilliwatts,
       charge: flow.chargeMilliwatts,
-      gridExport: flow.gridExportMilliwatts,
     }
     expect(shown.figures).toMatchObject(want)
+    expect(shown.ways).toMatchObject({ own: flow.ownUseMilliwatts, export: flow.gridExportMilliwatts, import: flow.gridImportMilliwatts })
     for (const [name, milliwatts] of Object.entries(want)) expect(shown.printed[name]).toBe(print(milliwatts!))
     expect(shown.shares).toEqual(Object.fromEntries(said.members.map((m) => [m.memberId, m.shareMilliwatts])))
   }

@@ -22,10 +22,11 @@ describe('streams', () => {
 })
 
 it('widens with the power, within bounds', () => {
-  expect(breadth(0, 10, 30)).toBe(0)
-  expect(breadth(1, 1e9, 30)).toBeGreaterThanOrEqual(2)
-  expect(breadth(5, 10, 30)).toBe(16)
-  expect(breadth(50, 10, 30)).toBe(30)
+  expect(breadth(0, 1e6, 30)).toBe(0)
+  expect(breadth(499, 1e6, 30)).toBe(0) // printed as 0 W
+  expect(breadth(500, 1e9, 30)).toBeGreaterThanOrEqual(2)
+  expect(breadth(500_000, 1e6, 30)).toBe(16)
+  expect(breadth(5e6, 1e6, 30)).toBe(30)
 })
 
 it('has a scale that moves seldom', () => {

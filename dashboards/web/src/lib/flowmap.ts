@@ -3,6 +3,7 @@
 // The geometry of the flow diagram: five places, six ways between them, drawn
 // wide for a desktop and tall for a phone.
 import type { Flow } from './decode'
+import { noticeable } from './format'
 
 export type Way = 'own' | 'supply' | 'shared' | 'storage' | 'export' | 'import'
 export type Hue = 'sun' | 'share' | 'store' | 'grid'
@@ -91,7 +92,7 @@ export function streams(flow: Flow): Stream[] {
 
 /** The width of a stream on the drawing: in proportion to its power, and never so thin that it vanishes. */
 export function breadth(milliwatts: number, scale: number, most: number): number {
-  if (milliwatts <= 0) return 0
+  if (!noticeable(milliwatts)) return 0
   return 2 + (most - 2) * Math.min(1, milliwatts / Math.max(scale, 1))
 }
 

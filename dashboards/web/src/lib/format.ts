@@ -40,6 +40,9 @@ function scaled(milli: number | null, base: string): Figure {
   return { value: significant(n / 1e6), unit: `M${base}` }
 }
 
+/** Whether a power is printed as more than nought; what is not is drawn and told as nothing. */
+export const noticeable = (milliwatts: number): boolean => milliwatts >= 500
+
 /** A power in W, kW or MW. */
 export const power = (milliwatts: number | null): Figure => scaled(milliwatts, 'W')
 
