@@ -104,7 +104,10 @@ func (c Config) Validate() error {
 		}
 		all = append(all, Problem{Field: p.field, Reason: reason})
 	}
-	return all.orNil()
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 // check expects the defaults to be filled in.

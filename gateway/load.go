@@ -3,18 +3,17 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
-
-	"github.com/goccy/go-yaml/ast"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/gateway/uplink"
+	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
 // File and folders of a gateway's folder.
@@ -24,10 +23,59 @@ const (
 	spoolDir    = "spool"
 )
 
+// Problem is one thing that is wrong in a configuration, and Problems is everything.
+type (
+	Problem  = strictyaml.Problem
+	Problems = strictyaml.Problems
+)
+
+// The fields of gateway.yaml. Units stand last in a name. Pointers tell what was
+// left out from what was written as 0.
+type (
+	configFile struct {
+		Coordinator string       `yaml:"coordinator"`
+		Devices     []deviceFile `yaml:"devices"`
+		Poll        period       `yaml:"poll"`
+		StaleAfter  period       `yaml:"stale_after"`
+		Spool       struct {
+			Dir      location `yaml:"dir"`
+			KeepDays natural  `yaml:"keep_days"`
+			MaxMB    natural  `yaml:"max_mb"`
+		} `yaml:"spool"`
+		Modbus struct {
+			Timeout      wait `yaml:"timeout"`
+			ConnectDelay wait `yaml:"connect_delay"`
+			RequestGap   wait `yaml:"request_gap"`
+		} `yaml:"modbus"`
+		Identity struct {
+			Key         location `yaml:"key"`
+			Certificate location `yaml:"certificate"`
+			Authority   location `yaml:"authority"`
+		} `yaml:"identity"`
+	}
+	deviceFile struct {
+		Asset    string `yaml:"asset"`
+		URL      string `yaml:"url"`
+		Unit     *uint8 `yaml:"unit"`
+		ReadOnly bool   `yaml:"read_only"`
+		Limits   *struct {
+			MaxCharge    *energy.Power `yaml:"max_charge_w"`
+			MaxDischarge *energy.Power `yaml:"max_discharge_w"`
+			MinSoC       *percent      `yaml:"min_soc_percent"`
+			MaxSoC       *percent      `yaml:"max_soc_percent"`
+		} `yaml:"limits"`
+	}
+)
+
+// fileOptions: the size is that of any configuration.
+func fileOptions() strictyaml.Options {
+	return strictyaml.Options{Start: "`allmende gateway enrol TOKEN` writes one to start from"}
+}
+
 // Load reads dir/gateway.yaml.
 func Load(dir string) (Config, error) {
 	path := filepath.Join(dir, ConfigFile)
-	src, err := os.ReadFile(path)
+	src, err := strictyaml.ReadFile(path, fileOptions())
 	if err != nil {
 		return Config{}, fmt.Errorf("gateway configuration: %w; `allmende gateway enrol TOKEN --dir %s` writes one to start from", err, dir)
 	}
@@ -37,196 +85,150 @@ func Load(dir string) (Config, error) {
 // Decode reads a configuration strictly. Relative paths in it start at the
 // file's folder. The error is a [Problems] with everything that is wrong.
 func Decode(file string, src []byte) (Config, error) {
-	d := &document{file: file, lines: map[string]int{}}
-	dir := filepath.Dir(file)
-	c := Config{
-		Identity: uplink.PathsIn(filepath.Join(dir, identityDir)),
-		Spool:    SpoolConfig{Dir: filepath.Join(dir, spoolDir)},
-	}
-	if root := d.parse(src); root != nil {
-		d.mapping(root, "", d.configFields(&c, dir))
-	}
-	c = c.withDefaults()
-	if len(d.found) == 0 {
-		for _, p := range c.check() {
-			reason := p.reason
-			if line, ok := d.lines[p.other]; ok {
-				reason = fmt.Sprintf("%s (the other is on line %d)", reason, line)
-			}
-			d.addf(d.nearest(p.field), p.field, "%s", reason)
+	var f configFile
+	doc := strictyaml.Read(file, src, &f, fileOptions())
+	c := f.config(filepath.Dir(file)).withDefaults()
+	for i := range f.Devices {
+		if f.Devices[i].Unit == nil { // it would silently be unit 0
+			doc.Problemf(fmt.Sprintf("devices[%d].unit", i), "missing: each device has asset, url and unit")
 		}
 	}
-	if err := d.found.orNil(); err != nil {
+	for _, p := range c.check() {
+		reason := p.reason
+		if p.other != "" {
+			reason = fmt.Sprintf("%s (the other is on line %d)", reason, doc.Line(p.other))
+		}
+		doc.Problemf(p.field, "%s", reason)
+	}
+	if err := doc.Err(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
 }
 
-// nearest is the line of a field or of what it would be in.
-func (d *document) nearest(field string) int {
-	for field != "" {
-		if line, ok := d.lines[field]; ok {
-			return line
-		}
-		cut := len(field) - 1
-		for cut > 0 && field[cut] != '.' && field[cut] != '[' {
-			cut--
-		}
-		field = field[:cut]
-	}
-	return 0
-}
-
-func (d *document) configFields(c *Config, dir string) fields {
-	return fields{
-		"coordinator": d.value(text(&c.Coordinator)),
-		"identity": func(n ast.Node, path string) {
-			d.mapping(n, path, fields{
-				"key":         d.value(pathIn(dir, &c.Identity.Key)),
-				"certificate": d.value(pathIn(dir, &c.Identity.Certificate)),
-				"authority":   d.value(pathIn(dir, &c.Identity.Authority)),
-			})
+func (f *configFile) config(dir string) Config {
+	usual := uplink.PathsIn(identityDir)
+	c := Config{
+		Coordinator: f.Coordinator,
+		Poll:        energy.Span(f.Poll),
+		StaleAfter:  energy.Span(f.StaleAfter),
+		Identity: uplink.Paths{
+			Key:         f.Identity.Key.in(dir, usual.Key),
+			Certificate: f.Identity.Certificate.in(dir, usual.Certificate),
+			Authority:   f.Identity.Authority.in(dir, usual.Authority),
 		},
-		"spool": func(n ast.Node, path string) {
-			d.mapping(n, path, fields{
-				"dir":       d.value(pathIn(dir, &c.Spool.Dir)),
-				"keep_days": d.value(whole(1, 3650, func(v int64) { c.Spool.Keep = energy.Span(v) * energy.Day })),
-				"max_mb":    d.value(whole(2, 4<<20, func(v int64) { c.Spool.MaxBytes = v << 20 })),
-			})
+		Spool: SpoolConfig{
+			Dir:      f.Spool.Dir.in(dir, spoolDir),
+			Keep:     energy.Span(f.Spool.KeepDays) * energy.Day,
+			MaxBytes: int64(f.Spool.MaxMB) << 20,
 		},
-		"poll":        d.value(span(&c.Poll)),
-		"stale_after": d.value(span(&c.StaleAfter)),
-		"modbus": func(n ast.Node, path string) {
-			d.mapping(n, path, fields{
-				"timeout":       d.value(duration(&c.Modbus.Timeout)),
-				"connect_delay": d.value(duration(&c.Modbus.ConnectDelay)),
-				"request_gap":   d.value(duration(&c.Modbus.RequestGap)),
-			})
-		},
-		"devices": func(n ast.Node, path string) {
-			d.list(n, path, func(n ast.Node, path string) {
-				var device Device
-				d.mapping(n, path, d.deviceFields(&device))
-				d.require(path, "asset", "url", "unit")
-				c.Devices = append(c.Devices, device)
-			})
+		Modbus: ModbusConfig{
+			Timeout:      time.Duration(f.Modbus.Timeout),
+			ConnectDelay: time.Duration(f.Modbus.ConnectDelay),
+			RequestGap:   time.Duration(f.Modbus.RequestGap),
 		},
 	}
+	for _, d := range f.Devices {
+		c.Devices = append(c.Devices, d.device())
+	}
+	return c
 }
 
-// require reports fields that an entry lacks. (A unit that is left out would
-// silently be unit 0.)
-func (d *document) require(path string, names ...string) {
-	for _, name := range names {
-		if _, ok := d.lines[path+"."+name]; !ok {
-			d.addf(d.lines[path], path+"."+name, "missing: each device has asset, url and unit")
+func (f *deviceFile) device() Device {
+	d := Device{Asset: roll.AssetID(f.Asset), URL: f.URL, Unit: or(f.Unit, 0), ReadOnly: f.ReadOnly}
+	if l := f.Limits; l != nil {
+		usual := guard.DeviceLimits()
+		d.Limits = &guard.Limits{
+			MaxCharge:    or(l.MaxCharge, usual.MaxCharge),
+			MaxDischarge: or(l.MaxDischarge, usual.MaxDischarge),
+			MinSoC:       int64(or(l.MinSoC, percent(usual.MinSoC))),
+			MaxSoC:       int64(or(l.MaxSoC, percent(usual.MaxSoC))),
 		}
 	}
+	return d
 }
 
-func (d *document) deviceFields(v *Device) fields {
-	return fields{
-		"asset":     d.value(func(s string) error { v.Asset = roll.AssetID(s); return nil }),
-		"url":       d.value(text(&v.URL)),
-		"unit":      d.value(whole(0, 255, func(u int64) { v.Unit = uint8(u) })),
-		"read_only": d.value(yesNo(&v.ReadOnly)),
-		"limits": func(n ast.Node, path string) {
-			l := guard.DeviceLimits()
-			v.Limits = &l
-			d.mapping(n, path, fields{
-				"max_charge_w":    d.value(watts(&l.MaxCharge)),
-				"max_discharge_w": d.value(watts(&l.MaxDischarge)),
-				"min_soc_percent": d.value(percent(&l.MinSoC)),
-				"max_soc_percent": d.value(percent(&l.MaxSoC)),
-			})
-		},
+// or is *p, or the default where nothing was written.
+func or[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
 	}
+	return *p
 }
 
-func text(to *string) func(string) error {
-	return func(s string) error {
-		*to = s
-		return nil
+// location is a path, relative to the file's folder; empty where none is written.
+type location string
+
+// UnmarshalText takes any but an empty one.
+func (l *location) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return fmt.Errorf("no path: write one relative to this file, or remove the line for the default")
 	}
+	*l = location(text)
+	return nil
 }
 
-func pathIn(dir string, to *string) func(string) error {
-	return func(s string) error {
-		if s == "" {
-			return fmt.Errorf("no path: write one relative to this file, or remove the line for the default")
-		}
-		if !filepath.IsAbs(s) {
-			s = filepath.Join(dir, s)
-		}
-		*to = s
-		return nil
+func (l location) in(dir, otherwise string) string {
+	path := cmp.Or(string(l), otherwise)
+	if filepath.IsAbs(path) {
+		return path
 	}
+	return filepath.Join(dir, path)
 }
 
-func whole(least, most int64, set func(int64)) func(string) error {
-	return func(s string) error {
-		v, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || v < least || v > most {
-			return fmt.Errorf("%.40q: write a whole number from %d to %d", s, least, most)
-		}
-		set(v)
-		return nil
+// natural is a whole number above 0, and small enough to be counted in any unit.
+type natural int64
+
+// UnmarshalText reads it.
+func (n *natural) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil || v == 0 {
+		return fmt.Errorf("%.40q: write a whole number above 0, or remove the line for the default", text)
 	}
+	*n = natural(v)
+	return nil
 }
 
-func yesNo(to *bool) func(string) error {
-	return func(s string) error {
-		if s != "true" && s != "false" {
-			return fmt.Errorf("%.40q: write true or false", s)
-		}
-		*to = s == "true"
-		return nil
+// wait is a length of wall time; it may be 0.
+type wait time.Duration
+
+// UnmarshalText reads it.
+func (w *wait) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%.40q: write a time such as 500ms, 1s or 2m", text)
 	}
+	*w = wait(v)
+	return nil
 }
 
-func duration(to *time.Duration) func(string) error {
-	return func(s string) error {
-		v, err := time.ParseDuration(s)
-		if err != nil || v < 0 {
-			return fmt.Errorf("%.40q: write a time such as 500ms, 1s or 2m", s)
-		}
-		*to = v
-		return nil
-	}
-}
+// period is a length of world time above 0.
+type period energy.Span
 
-func span(to *energy.Span) func(string) error {
-	return func(s string) error {
-		var v time.Duration
-		if err := duration(&v)(s); err != nil {
-			return err
-		}
-		if v == 0 {
-			return fmt.Errorf("%.40q: write a time longer than 0, or remove the line for the default", s)
-		}
-		*to = energy.SpanOf(v)
-		return nil
-	}
-}
-
-func watts(to *energy.Power) func(string) error {
-	return func(s string) error {
-		v, err := energy.ParseWatts(s)
-		*to = v
+// UnmarshalText reads it.
+func (p *period) UnmarshalText(text []byte) error {
+	var w wait
+	if err := w.UnmarshalText(text); err != nil {
 		return err
 	}
+	*p = period(energy.SpanOf(time.Duration(w)))
+	if *p == 0 {
+		return fmt.Errorf("%.40q: write a time longer than 0, or remove the line for the default", text)
+	}
+	return nil
 }
 
-// percent reads percent with at most one decimal as permille.
-func percent(to *int64) func(string) error {
-	return func(s string) error {
-		// A watt has three decimals of milliwatts: percent with one decimal is a
-		// multiple of a hundred of them.
-		v, err := energy.ParseWatts(s)
-		if err != nil || v < 0 || v > 100*energy.Watt || v%100 != 0 {
-			return fmt.Errorf("%.40q: write percent from 0 to 100 with at most one decimal", s)
-		}
-		*to = int64(v / 100)
-		return nil
+// percent is written with at most one decimal and kept as permille.
+type percent int64
+
+// UnmarshalText reads it.
+func (p *percent) UnmarshalText(text []byte) error {
+	// A watt has three decimals of milliwatts: percent with one decimal is a
+	// multiple of a hundred of them.
+	v, err := energy.ParseWatts(string(text))
+	if err != nil || v < 0 || v > 100*energy.Watt || v%100 != 0 {
+		return fmt.Errorf("%.40q: write percent from 0 to 100 with at most one decimal", text)
 	}
+	*p = percent(v / 100)
+	return nil
 }

@@ -59,9 +59,8 @@ func Matrix() []Rule {
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters"}},
 		{
-			Path:  "gateway/sim",
-			Ours:  []string{"energy", "commons/roll", "meters/citylearn", "internal/worldtime", "gateway/modbus", "gateway/sunspec"},
-			Third: []string{"github.com/goccy/go-yaml/..."},
+			Path: "gateway/sim",
+			Ours: []string{"energy", "commons/roll", "meters/citylearn", "internal/strictyaml", "internal/worldtime", "gateway/modbus", "gateway/sunspec"},
 		},
 		{Path: "gateway/spool", Ours: []string{"energy", "commons/roll", "meters"}},
 		{Path: "gateway/guard", Ours: []string{"energy", "commons/roll"}},
@@ -76,9 +75,8 @@ func Matrix() []Rule {
 			Third: rpc,
 		},
 		{
-			Path:  "gateway",
-			Ours:  []string{"energy", "commons/roll", "meters", "internal/worldtime", "gateway/..."},
-			Third: []string{"github.com/goccy/go-yaml/..."},
+			Path: "gateway",
+			Ours: []string{"energy", "commons/roll", "meters", "internal/strictyaml", "internal/worldtime", "gateway/..."},
 		},
 
 		{
