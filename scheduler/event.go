@@ -38,7 +38,8 @@ type Samples struct {
 // Readings are live-lane values.
 type Readings struct {
 	Gateway  roll.GatewayID
-	StampMS  int64 // the gateway's monotonic clock; setpoints echo it
+	Session  uint64 // of the gateway's streams, counting up; stamps compare only within one
+	StampMS  int64  // the gateway's monotonic clock; setpoints echo it
 	Readings []meters.Reading
 }
 

@@ -32,6 +32,7 @@ type settledInterval struct {
 	revision int
 	complete bool
 	digest   [sha256.Size]byte // of its rows
+	opening  map[roll.AssetID]ledger.Stock
 	closing  map[roll.AssetID]ledger.Stock
 	members  map[roll.MemberID]sums
 }
@@ -65,14 +66,19 @@ func (l *settledIntervals) touch(from, to, now energy.Instant, replayed bool) {
 	}
 }
 
-// forget drops what lies before the horizon.
-func (l *settledIntervals) forget(before energy.Instant) {
+// forget drops what lies before the horizon, but not what a correction that is
+// under way still goes on from. It returns the instant from which on nothing was
+// dropped.
+func (l *settledIntervals) forget(before energy.Instant) energy.Instant {
+	for start := range l.dirty {
+		before = min(before, start.Add(-l.length))
+	}
 	for start := range l.byStart {
 		if start < before {
 			delete(l.byStart, start)
-			delete(l.dirty, start)
 		}
 	}
+	return before
 }
 
 // dirtyInOrder are the touched intervals, oldest first: storage accounts run on
@@ -89,7 +95,8 @@ func (l *settledIntervals) dirtyInOrder() []energy.Instant {
 func newSettledInterval(set ledger.IntervalSettled, rows []ledger.Row, index int64) *settledInterval {
 	s := &settledInterval{
 		interval: set.Interval, index: index, revision: set.Revision, complete: set.Complete,
-		digest: digest(rows), closing: map[roll.AssetID]ledger.Stock{}, members: map[roll.MemberID]sums{},
+		digest: digest(rows), members: map[roll.MemberID]sums{},
+		opening: map[roll.AssetID]ledger.Stock{}, closing: map[roll.AssetID]ledger.Stock{},
 	}
 	// Rows that don't decode were erased or damaged; verification says so, and
 	// the present does not depend on them.
@@ -98,7 +105,7 @@ func newSettledInterval(set ledger.IntervalSettled, rows []ledger.Row, index int
 		return s
 	}
 	for _, b := range in.Storage {
-		s.closing[b.Asset] = b.Closing
+		s.opening[b.Asset], s.closing[b.Asset] = b.Opening, b.Closing
 	}
 	for _, m := range in.Members {
 		sum := s.members[m.Member]
@@ -107,6 +114,16 @@ func newSettledInterval(set ledger.IntervalSettled, rows []ledger.Row, index int
 		s.members[m.Member] = sum
 	}
 	return s
+}
+
+// continues says whether every battery opens as it closed before.
+func (s *settledInterval) continues(before *settledInterval) bool {
+	for asset, stock := range s.opening {
+		if closed, known := before.closing[asset]; known && closed != stock {
+			return false
+		}
+	}
+	return true
 }
 
 func digest(rows []ledger.Row) [sha256.Size]byte {
@@ -125,7 +142,12 @@ func digest(rows []ledger.Row) [sha256.Size]byte {
 }
 
 func (e Restored) apply(s *State, _ *effects) {
-	s.ledger.byStart[e.Settled.Interval.Start] = newSettledInterval(e.Settled, e.Rows, e.Index)
+	iv := newSettledInterval(e.Settled, e.Rows, e.Index)
+	s.ledger.byStart[iv.interval.Start] = iv
+	if before := s.ledger.byStart[iv.interval.Start.Add(-iv.interval.Length)]; before != nil && !iv.continues(before) {
+		// A correction was stored up to here when we stopped: it goes on.
+		s.ledger.dirty[iv.interval.Start] = iv.interval.Start
+	}
 	s.ledger.durable = max(s.ledger.durable, e.Settled.Interval.End())
 	if next := e.Settled.Interval.Next(); next.Start > s.ledger.next.Start {
 		s.ledger.next = next

@@ -56,10 +56,17 @@ type BatteryLive struct {
 	Quality   energy.Quality
 }
 
+// stamp is the newest of a gateway's monotonic clock. That clock starts anew
+// with its gateway, so a new stream's first one counts even if it is lower.
+type stamp struct {
+	session uint64
+	ms      int64
+}
+
 // liveState is what the live loop keeps from tick to tick, buffers included.
 type liveState struct {
 	latest   map[roll.AssetID]meters.Reading
-	stamp    map[roll.GatewayID]int64
+	stamp    map[roll.GatewayID]stamp
 	lastTick energy.Instant
 	interval energy.Interval
 	toDate   map[roll.MemberID]sums
@@ -76,7 +83,7 @@ type liveState struct {
 
 func newLiveState(cfg Config, b *book) liveState {
 	return liveState{
-		latest: map[roll.AssetID]meters.Reading{}, stamp: map[roll.GatewayID]int64{}, toDate: map[roll.MemberID]sums{},
+		latest: map[roll.AssetID]meters.Reading{}, stamp: map[roll.GatewayID]stamp{}, toDate: map[roll.MemberID]sums{},
 		rules: cfg.Charter.InPower(), sharers: make([]allocation.Member, len(b.members)),
 	}
 }
@@ -88,8 +95,9 @@ func (e Readings) apply(s *State, _ *effects) {
 		}
 		s.live.latest[r.Asset] = r
 	}
-	if e.StampMS > s.live.stamp[e.Gateway] {
-		s.live.stamp[e.Gateway] = e.StampMS
+	last := s.live.stamp[e.Gateway]
+	if e.Session > last.session || e.Session == last.session && e.StampMS > last.ms {
+		s.live.stamp[e.Gateway] = stamp{e.Session, e.StampMS}
 	}
 }
 

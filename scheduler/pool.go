@@ -147,7 +147,7 @@ func (p *poolPower) command(byGateway map[roll.GatewayID][]Setpoint) {
 	l.indices, l.batteries = l.indices[:0], l.batteries[:0]
 	for i, b := range s.book.batteries {
 		now := p.live.Batteries[i]
-		if b.pool != p.pool || !b.Dispatchable || now.Quality >= energy.Stale || now.SoC < 0 || l.stamp[b.gateway] == 0 {
+		if b.pool != p.pool || !b.Dispatchable || now.Quality >= energy.Stale || now.SoC < 0 || l.stamp[b.gateway].ms == 0 {
 			continue
 		}
 		l.indices = append(l.indices, i)
@@ -160,7 +160,7 @@ func (p *poolPower) command(byGateway map[roll.GatewayID][]Setpoint) {
 		l.setpoint++
 		p.live.Batteries[i].Setpoint, p.live.Batteries[i].Commanded = l.powers[k], true
 		byGateway[b.gateway] = append(byGateway[b.gateway], Setpoint{
-			Asset: b.id, Power: l.powers[k], StampMS: l.stamp[b.gateway],
+			Asset: b.id, Power: l.powers[k], StampMS: l.stamp[b.gateway].ms,
 			TTL: s.cfg.SetpointTTL, Epoch: s.cfg.Epoch, Sequence: l.setpoint,
 		})
 	}

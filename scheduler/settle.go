@@ -47,7 +47,10 @@ func (s *State) settleDue(out *effects) {
 		out.add(Store{leaves})
 	}
 	if horizon := s.now.Add(-s.cfg.Horizon); s.ledger.next.Start > horizon {
-		s.ledger.forget(horizon)
+		kept := s.ledger.forget(horizon)
+		for _, t := range s.tracks {
+			t.Prune(kept)
+		}
 	}
 }
 
@@ -201,6 +204,13 @@ func (g *gather) battery(b batteryEntry) ledger.StorageRow {
 	before := g.state.ledger.byStart[g.iv.Start.Add(-g.iv.Length)]
 	if before != nil {
 		if stock, known := before.closing[b.id]; known {
+			row.Opening = stock
+			return row
+		}
+	}
+	if settled := g.state.ledger.byStart[g.iv.Start]; settled != nil {
+		// The interval before lies behind the horizon; what it closed with stands here.
+		if stock, known := settled.opening[b.id]; known {
 			row.Opening = stock
 			return row
 		}

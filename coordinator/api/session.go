@@ -25,6 +25,7 @@ var ErrClosing = errors.New("the coordinator is stopping")
 // gateway, never the community.
 type Session struct {
 	Gateway roll.GatewayID
+	Number  uint64    // of the gateway's streams since the start, given by the fleet
 	Ends    time.Time // of its certificate
 	Hello   Hello
 
