@@ -50,6 +50,7 @@ type gateway struct {
 	name     string
 	devices  int // assets that the register gives it
 	session  *api.Session
+	sessions uint64 // so far
 	enrolled bool
 	lastSeen energy.Instant
 	status   api.Status
@@ -113,6 +114,8 @@ func (f *fleet) Attach(ctx context.Context, s *api.Session) (api.Welcome, error)
 	if g.session != nil {
 		g.session.End(api.ErrReplaced)
 	}
+	g.sessions++
+	s.Number = g.sessions
 	g.session, g.software, g.enrolled, g.full = s, s.Hello.Software, true, false
 	g.lastSeen = f.clock.Now()
 	f.log.Info("gateway connected", "gateway", s.Gateway, "software", s.Hello.Software, "acknowledged", acknowledged, "spooled", s.Hello.LastSequence)
@@ -136,7 +139,7 @@ func (f *fleet) Detach(s *api.Session, cause error) {
 // Live implements [api.Fleet].
 func (f *fleet) Live(_ context.Context, s *api.Session, b api.LiveBatch) error {
 	f.seen(s)
-	f.owner.live(scheduler.Readings{Gateway: s.Gateway, StampMS: b.StampMS, Readings: b.Readings})
+	f.owner.live(scheduler.Readings{Gateway: s.Gateway, Session: s.Number, StampMS: b.StampMS, Readings: b.Readings})
 	return nil
 }
 
@@ -162,7 +165,7 @@ func (f *fleet) Meter(ctx context.Context, s *api.Session, b api.MeterBatch) (ui
 	f.stored(s, true)
 	f.aside(s, b)
 	if samples := countable(b, durable); len(samples) > 0 {
-		return durable, f.owner.samples(ctx, s.Gateway, samples)
+		return durable, f.owner.samples(s.Gateway, samples)
 	}
 	return durable, nil
 }

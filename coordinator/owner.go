@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/meters"
@@ -26,6 +27,7 @@ type owner struct {
 	ticks     chan tick
 	jobs      chan scheduler.Store // to the committer
 	committed chan scheduler.Committed
+	ended     chan struct{} // closed when run has ended
 
 	// What effects are done by; none of them may wait.
 	command func(roll.GatewayID, []scheduler.Setpoint)
@@ -41,7 +43,7 @@ type tick struct {
 func newOwner(state *scheduler.State, zone *time.Location) *owner {
 	return &owner{
 		state: state, zone: zone,
-		events: make(chan scheduler.Event, eventQueue), ticks: make(chan tick),
+		events: make(chan scheduler.Event, eventQueue), ticks: make(chan tick), ended: make(chan struct{}),
 		// The state machine has one Store under way at a time: neither of these ever fills.
 		jobs: make(chan scheduler.Store, 1), committed: make(chan scheduler.Committed, 1),
 	}
@@ -49,6 +51,7 @@ func newOwner(state *scheduler.State, zone *time.Location) *owner {
 
 // run steps the state machine until ctx ends.
 func (o *owner) run(ctx context.Context) error {
+	defer close(o.ended)
 	for {
 		select {
 		case e := <-o.events:
@@ -106,13 +109,15 @@ func (o *owner) live(e scheduler.Readings) bool {
 	}
 }
 
-// samples hands over samples that are durable; it waits for a place.
-func (o *owner) samples(ctx context.Context, gateway roll.GatewayID, samples []meters.Sample) error {
+// samples hands over samples that are durable; it waits for a place. It takes no
+// context: a stream that dies meanwhile will not send them again. Only a start
+// brings back from the inbox what an owner that ended did not take.
+func (o *owner) samples(gateway roll.GatewayID, samples []meters.Sample) error {
 	select {
 	case o.events <- scheduler.Samples{Gateway: gateway, Samples: samples}:
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-o.ended:
+		return api.ErrClosing
 	}
 }
 

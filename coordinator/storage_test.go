@@ -264,11 +264,6 @@ func TestTheLiveLaneLosesInsteadOfWaiting(t *testing.T) {
 	if o.live(scheduler.Readings{}) {
 		t.Error("more than the queue holds")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := o.samples(ctx, "gw-a", nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("the metering lane: %v", err)
-	}
 }
 
 func TestTicksAreMultiplesOfThePeriod(t *testing.T) {
