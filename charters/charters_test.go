@@ -188,17 +188,9 @@ func TestWholeFiles(t *testing.T) {
 		"a list":     "- a\n- b\n",
 		"text":       "hello",
 		"too large":  house + strings.Repeat("#", MaxSize),
-		"endless lines":    "name: |\n " + strings.Repeat("\n", MaxSize-20),
-		"endless returns":  "name: |\n " + strings.Repeat("\r", MaxSize-20),
-		"endless fields":   strings.Repeat("a:\n", MaxSize/3),
-		"binary":           "\x00\x01\x02\xff",
-		"deep brackets":    "name: " + strings.Repeat("[", 5000),
-		"deep braces":      strings.Repeat("{a: ", 5000),
-		"deep dashes":      strings.Repeat("- ", 5000),
-		"deep questions":   strings.Repeat("? ", 5000),
-		"deep indentation": deepIndentation(300),
-		"a bomb":           "a: &a [x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nname: *c\n",
-		"merge keys":       strings.Replace(house, "name: Elm Road", "<<: {name: x}", 1),
+		// This took a minute in the parser that we had before.
+		"endless lines": "name: |\n " + strings.Repeat("\n", MaxSize-20),
+		"merge keys":    strings.Replace(house, "name: Elm Road", "<<: {name: x}", 1),
 	} {
 		var p Problems
 		if c, err := Decode([]byte(text)); !errors.As(err, &p) || len(p) == 0 || len(p) > 50 {
@@ -207,23 +199,12 @@ func TestWholeFiles(t *testing.T) {
 	}
 }
 
-// deepIndentation is a mapping in a mapping, n times, each on a line of its own.
-func deepIndentation(n int) string {
-	var b strings.Builder
-	for i := range n {
-		b.WriteString(strings.Repeat(" ", i) + "a:\n")
-	}
-	return b.String()
-}
-
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(house))
 	for _, tpl := range Templates() {
 		f.Add(tpl.YAML)
 	}
-	for _, s := range []string{"- ? a\n  : b", "a: |\n  x\n b", "{a: [}", "&a *a: !!x y", "? - a", "name: \"\\x", "sharing: {rounds: [{name: a}, null, 3]}"} {
-		f.Add([]byte(s))
-	}
+	f.Add([]byte("sharing: {rounds: [{name: a}, null, 3]}"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		c, err := Decode(src)
 		var p Problems

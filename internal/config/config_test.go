@@ -136,15 +136,8 @@ func TestHostileFiles(t *testing.T) {
 		"comment":     "# nothing\n",
 		"list":        "- a\n",
 		"text":        "hello",
-		"deep flow":   "members: " + strings.Repeat("[", 100_000),
-		"deep list":   strings.Repeat("- ", 100_000),
-		"deep map":    strings.Repeat("? ", 100_000),
-		"alias bomb":  "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n",
 		"large":       strings.Repeat("# x\n", 3<<20),
-		"nul":         "id: \x00\n",
 		"many":        "members:\n" + strings.Repeat("  - bad\n", 10_000),
-		"merge":       "<<: {id: x}\n",
-		"tag":         "id: !!binary aGk=\n",
 		"bare number": "5",
 	} {
 		if _, err := config.DecodeCommunity("c.yaml", []byte(src)); err == nil {
@@ -265,13 +258,5 @@ func FuzzDecodeCommunity(f *testing.F) {
 		if err := c.Validate(); err != nil {
 			t.Errorf("passed, but is not valid: %v", err)
 		}
-	})
-}
-
-func FuzzDecodeServe(f *testing.F) {
-	f.Add(config.ExampleServe())
-	f.Add([]byte("live: {tick: 5s}"))
-	f.Fuzz(func(_ *testing.T, src []byte) {
-		config.DecodeServe("a.yaml", src)
 	})
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // maxMarks bounds the values of a file before any is allocated: each takes one
-// of the characters that divide YAML. The largest register has half as many.
+// of the characters that divide YAML. The largest register stays below.
 const maxMarks = 1 << 20
 
 // parse gives the only document in src, or nil and a problem. The parser takes
@@ -44,6 +44,10 @@ func (d *Document) parse(src []byte, o Options) *yaml.Node {
 
 // refuse says why src need not be parsed, or is empty.
 func refuse(src []byte, most int) string {
+	const byHand = "nobody writes such a file by hand, so check its path"
+	if len(src) > most {
+		return fmt.Sprintf("larger than %d KiB; %s", most>>10, byHand)
+	}
 	marks := 0
 	for _, c := range src {
 		switch c {
@@ -52,14 +56,12 @@ func refuse(src []byte, most int) string {
 		}
 	}
 	switch {
-	case len(src) > most:
-		return fmt.Sprintf("larger than %d KiB; nobody writes such a file by hand, so check its path", most>>10)
 	case marks > maxMarks:
-		return fmt.Sprintf("more than %d values; nobody writes such a file by hand, so check its path", maxMarks)
+		return fmt.Sprintf("more than %d values; %s", maxMarks, byHand)
 	case !utf8.Valid(src):
 		return "not text in UTF-8; check its path, or save it as UTF-8"
 	case bytes.Contains(src, []byte("%TAG")): // many of them cost the square of their number
-		return "a line %TAG; tags are not read here, so remove it"
+		return "has a line %TAG; tags are not read here, so remove it"
 	}
 	return ""
 }
@@ -67,9 +69,9 @@ func refuse(src []byte, most int) string {
 // errSecond: the file goes on after its document.
 var errSecond = errors.New("a second document")
 
-// document parses all of in; with [errSecond] it gives the document too many. A parser of somebody else's reads what anybody may
-// have written: should it fall over, that is this file's problem and not the
-// program's.
+// document parses all of in; with [errSecond] it gives the document too many. A
+// parser of somebody else's reads what anybody may have written: should it fall
+// over, that is this file's problem and not the program's.
 func document(in io.Reader) (root *yaml.Node, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -123,10 +123,13 @@ func (d *Document) Err() error {
 }
 
 func (d *Document) note(line int, field, reason string) {
-	if len(d.found) < maxProblems {
+	if !d.full() {
 		d.found = append(d.found, Problem{d.file, line, field, reason})
 	}
 }
+
+// full says that nobody will see another problem, so that reading can end.
+func (d *Document) full() bool { return len(d.found) >= maxProblems }
 
 // addf reports a field that could not be read.
 func (d *Document) addf(line int, field, format string, args ...any) {
@@ -166,9 +169,9 @@ type Problems []Problem
 
 // Error lists the problems, one a line.
 func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i := range p {
-		lines[i] = p[i].Error()
+	var lines []string
+	for _, one := range p {
+		lines = append(lines, one.Error())
 	}
 	if len(p) >= maxProblems {
 		lines = append(lines, "… and maybe more; mend these first")

@@ -57,7 +57,7 @@ func (d *Document) mapping(n *yaml.Node, v reflect.Value, path string) {
 		d.addf(n.Line, path, "%s stands where fields belong; write %s, each on a line with a colon and its value", describe(n), list)
 		return
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && !d.full(); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Tag == "!!merge" || key.Kind == yaml.AliasNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0:
@@ -94,6 +94,9 @@ func (d *Document) sequence(n *yaml.Node, v reflect.Value, path string) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, entry := range n.Content {
+		if d.full() {
+			return
+		}
 		at := path + "[" + strconv.Itoa(i) + "]"
 		d.lines[at] = entry.Line
 		if blank(entry) {
@@ -171,8 +174,7 @@ func describe(n *yaml.Node) string {
 		return "a group of fields"
 	case yaml.SequenceNode:
 		return "a list"
-	case yaml.ScalarNode:
+	default:
 		return fmt.Sprintf("%.40q", n.Value)
 	}
-	return "something else"
 }
