@@ -115,7 +115,6 @@ func TestLibraries() []string {
 		"github.com/cockroachdb/datadriven",
 		"go.uber.org/goleak",
 		"pgregory.net/rapid",
-		"github.com/rogpeppe/go-internal/...",
 	}
 }
 
