@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -18,8 +19,8 @@ import (
 
 const about = `Allmende: a coordinator for energy commons.
 
-Neighbours produce electricity, share it by rules that they vote on, and can
-verify every kilowatt-hour. Start with "allmende demo".`
+Neighbours produce electricity, share it by rules that they set themselves, and
+can verify every kilowatt-hour. Start with "allmende demo".`
 
 // commands are all there are, in the order of the help.
 type commands struct {
@@ -70,11 +71,17 @@ func run(ctx context.Context, args []string, out *output) (code int) {
 	}
 	if err := kctx.Run(); err != nil {
 		if !errors.Is(err, errReported) {
-			out.Remark("allmende %s: %v\n", kctx.Command(), err)
+			out.Remark("allmende %s: %v\n", commandName(kctx.Command()), err)
 		}
 		return 1
 	}
 	return 0
+}
+
+// commandName is what somebody typed, without the names of its arguments.
+func commandName(command string) string {
+	name, _, _ := strings.Cut(command, " <")
+	return name
 }
 
 type versionCmd struct {

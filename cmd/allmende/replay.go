@@ -21,7 +21,7 @@ import (
 type replayCmd struct {
 	Folder  string `arg:"" type:"existingdir" help:"Folder with the recorded data."`
 	Format  string `enum:"citylearn" default:"citylearn" help:"Format of the data: citylearn (hourly homes of the CityLearn challenge 2022)."`
-	Charter string `required:"" type:"existingfile" help:"Charter to share by; see charters/ for templates."`
+	Charter string `required:"" type:"existingfile" placeholder:"FILE" help:"Charter to share by; see charters/ for templates."`
 	Storage string `enum:"none,shared" default:"none" help:"none: batteries stand still. shared: each home's battery serves the community, charging from surplus and discharging into need."`
 	JSON    bool   `help:"Print the result as JSON, energies in whole watt-hours."`
 }

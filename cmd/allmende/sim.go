@@ -34,10 +34,10 @@ func (c *simCmd) Run(ctx context.Context, out *output) error {
 		return nil
 	}
 	if c.Site == "" {
-		return errors.New("sim: no site: write --site FILE; `allmende sim --example` prints a file to start from")
+		return errors.New("no site: write --site FILE; `allmende sim --example` prints a file to start from")
 	}
 	if c.Speed < 1 || c.Speed > 3600 {
-		return fmt.Errorf("sim: a speed of %g is not between 1 and 3600", c.Speed)
+		return fmt.Errorf("a speed of %g is not between 1 and 3600", c.Speed)
 	}
 	site, err := sim.LoadSite(c.Site)
 	if err != nil {

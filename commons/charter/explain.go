@@ -75,6 +75,7 @@ func (r *Round) explain(heading, slot string, example bool) string {
 		fmt.Fprintf(&b, " Nobody gets more than %s from this round in one %s.", r.Cap, slot)
 	}
 	switch {
+	case r.Cap != nil: // the example knows no cap, and would contradict it
 	case example && r.Method == Equal:
 		b.WriteString(" For example, if 6 kWh are there and three neighbours need 1, 3 and 5 kWh, they get 1, 2.5 and 2.5 kWh.")
 	case example:

@@ -18,7 +18,9 @@ var (
 	// the program must be started again after the disk was looked at.
 	ErrDurability = errors.New("the disk did not confirm a write: look at it, then start again")
 	// ErrDisk: reading or writing failed in another way.
-	ErrDisk = errors.New("the disk under the ledger database fails")
+	ErrDisk = errors.New("the disk under the ledger database fails: look at it and its mount")
+	// ErrDamaged: the file is no database, or what is in it does not fit together.
+	ErrDamaged = errors.New("the ledger database is damaged, or the file is another: look at the disk, and restore the data folder from its backup")
 	// ErrBusy: another process holds the database.
 	ErrBusy = errors.New("another process holds the ledger database: stop it first")
 	// ErrNewerSchema: a newer program made the database.
@@ -52,8 +54,10 @@ func classify(err error) error {
 	switch code & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return kind(ErrNoSpace, err)
-	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+	case sqlite3.SQLITE_IOERR:
 		return kind(ErrDisk, err)
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return kind(ErrDamaged, err)
 	case sqlite3.SQLITE_BUSY:
 		return kind(ErrBusy, err)
 	}

@@ -42,7 +42,7 @@ func TestFailedFsyncIsFinal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	for _, passing := range []error{ErrNoSpace, ErrDisk, ErrBusy} {
+	for _, passing := range []error{ErrNoSpace, ErrDisk, ErrDamaged, ErrBusy} {
 		if err := s.write(ctx, func(context.Context, *sql.Tx) error { return passing }); !errors.Is(err, passing) {
 			t.Fatal(err)
 		}

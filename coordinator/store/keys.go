@@ -65,7 +65,7 @@ func LoadVerifier(path string) (string, note.Verifiers, error) {
 func readKey(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("%w; allmende init makes it", err)
+		return "", fmt.Errorf("%w: restore it from the backup; `allmende init` makes it for a new community", err)
 	}
 	if err != nil {
 		return "", err

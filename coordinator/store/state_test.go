@@ -118,10 +118,10 @@ func TestReaderNeedsASchema(t *testing.T) {
 	if err := os.WriteFile(path, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.OpenReader(ctx, path); !errors.Is(err, store.ErrDisk) {
+	if _, err := store.OpenReader(ctx, path); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("reading garbage: %v", err)
 	}
-	if _, err := store.Open(ctx, path, options(t)); !errors.Is(err, store.ErrDisk) {
+	if _, err := store.Open(ctx, path, options(t)); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("opening garbage: %v", err)
 	}
 }
