@@ -158,7 +158,7 @@ func (p *poller) sample(register meters.Register, value energy.Energy, at energy
 		c = &counter{interval: p.env.cfg.Interval}
 		p.counters[register] = c
 	}
-	if s.Quality == energy.Sleeping && c.known && value < c.last.Value {
+	if s.Quality == energy.Sleeping && c.last.known && value < c.last.Value {
 		return nil // some inverters show 0 at night; that is no new counter
 	}
 	return c.take(meters.Sample{

@@ -71,12 +71,12 @@ func (t *Track) Add(s Sample) (from, to energy.Instant, changed bool) {
 // Len is the number of samples held.
 func (t *Track) Len() int { return len(t.samples) }
 
-// Prune drops samples before at, but keeps the two newest of them, from which
-// the value at the cut is interpolated.
+// Prune drops samples before at, but keeps the three newest of them, from which
+// the value at the cut is interpolated and glitches are told.
 func (t *Track) Prune(at energy.Instant) {
 	i := t.firstAtOrAfter(at)
-	if i > 2 {
-		t.samples = slices.Delete(t.samples, 0, i-2)
+	if i > 3 {
+		t.samples = slices.Delete(t.samples, 0, i-3)
 	}
 }
 
@@ -131,10 +131,11 @@ func (t *Track) Difference(iv energy.Interval, lim Limits) Value {
 	if t.samples[first].At > iv.Start {
 		v.worsen(energy.Estimated, "readings begin inside the interval")
 	}
-	for i := first; i < n-1 && t.samples[i].At < iv.End(); {
+	// Two samples earlier, so that a glitch at the very start is seen as one.
+	for i := max(first-2, 0); i < n-1 && t.samples[i].At < iv.End(); {
 		next, skipped := t.follow(i, lim)
 		t.count(&v, t.samples[i], t.samples[next], iv, lim)
-		if skipped {
+		if skipped && t.samples[next].At > iv.Start {
 			v.worsen(energy.Estimated, "a reading off the line of its neighbours was passed over")
 		}
 		i = next
@@ -147,14 +148,15 @@ func (t *Track) Difference(iv energy.Interval, lim Limits) Value {
 }
 
 // follow is the sample that continues the line from i: the next one, or the
-// one after it where the next is a glitch between two that fit.
+// one after it where the next is a glitch between two that fit. Too high a count
+// is one even where it could be true: the next one shows that it was not.
 func (t *Track) follow(i int, lim Limits) (next int, skipped bool) {
 	next = i + 1
 	if next+1 >= len(t.samples) || t.samples[next].Reset || t.samples[next+1].Reset {
 		return next, false
 	}
 	a, b, c := t.samples[i], t.samples[next], t.samples[next+1]
-	if fault(a, b, lim) != "" && fault(a, c, lim) == "" {
+	if (fault(a, b, lim) != "" || c.Value < b.Value) && fault(a, c, lim) == "" {
 		return next + 1, true
 	}
 	return next, false

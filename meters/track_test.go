@@ -129,14 +129,26 @@ func TestNothingIsInvented(t *testing.T) {
 }
 
 func TestPruneKeepsTheCut(t *testing.T) {
-	tr := track(sample(0, 0), sample(60_000, 10), sample(120_000, 30), sample(1_800_000, 9_000), sample(3_600_000, 20_000))
+	tr := track(sample(0, 0), sample(30_000, 5), sample(60_000, 10), sample(120_000, 30), sample(1_800_000, 9_000), sample(3_600_000, 20_000))
 	before := tr.Difference(quarter(2), limits)
 	tr.Prune(quarter(2).Start)
 	if got := tr.Difference(quarter(2), limits); got != before {
 		t.Fatalf("after pruning %+v, before %+v", got, before)
 	}
-	if tr.Len() != 4 {
+	if tr.Len() != 5 {
 		t.Fatalf("%d samples kept", tr.Len())
+	}
+}
+
+// A misreading exactly on a boundary belongs to neither interval beside it, and
+// one that could be true is told by the lower count behind it.
+func TestMisreadingOnABoundary(t *testing.T) {
+	for name, misread := range map[string]energy.Energy{"impossible": 1 << 40, "possible": 30_000, "too low": 0} {
+		tr := track(sample(0, 10_000), sample(890_000, 19_000), sample(900_000, misread), sample(910_000, 21_000), sample(1_800_000, 25_000))
+		a, b := tr.Difference(quarter(0), limits), tr.Difference(quarter(1), limits)
+		if a.Energy != 10_000 || b.Energy != 5_000 {
+			t.Errorf("%s: %v and %v", name, a, b)
+		}
 	}
 }
 
