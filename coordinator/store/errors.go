@@ -21,6 +21,9 @@ var (
 	ErrDisk = errors.New("the disk under the ledger database fails: look at it and its mount")
 	// ErrDamaged: the file is no database, or what is in it does not fit together.
 	ErrDamaged = errors.New("the ledger database is damaged, or the file is another: look at the disk, and restore the data folder from its backup")
+	// ErrAccess: the file can't be opened. SQLite keeps files beside it also for
+	// readers, so that they may read while a coordinator writes.
+	ErrAccess = errors.New("the ledger database can't be opened: its folder must be there, and this user must be able to write into it; to verify without, copy the community's folder to where you may write")
 	// ErrBusy: another process holds the database.
 	ErrBusy = errors.New("another process holds the ledger database: stop it first")
 	// ErrNewerSchema: a newer program made the database.
@@ -58,6 +61,8 @@ func classify(err error) error {
 		return kind(ErrDisk, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return kind(ErrDamaged, err)
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+		return kind(ErrAccess, err)
 	case sqlite3.SQLITE_BUSY:
 		return kind(ErrBusy, err)
 	}
