@@ -693,6 +693,34 @@ func TestStartRefuses(t *testing.T) {
 	expect(try(nil), "ledger.key", "allmende init")
 }
 
+// TestAFoundingCharterIsForSomebody: a misspelt group would share nothing, for
+// good. Once in force, a charter runs also when a group's last member has left.
+func TestAFoundingCharterIsForSomebody(t *testing.T) {
+	dir, w := folder(t, twoHomes), newWorld(t, dawn)
+	families := strings.Replace(string(charters.Templates()[0].YAML), "name: everybody", "name: families first\n      groups: [families]", 1)
+	write := func(name, content string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("charter.yaml", families)
+	cfg, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Simulated = true
+	if _, err = Start(t.Context(), cfg, w.clock, testLog(t)); err == nil || !strings.Contains(err.Error(), `no member is in group "families"`) {
+		t.Fatalf("a charter for nobody: %v", err)
+	}
+	withFamily := strings.Replace(twoHomes, "{id: ben", "{groups: [families], id: ben", 1)
+	for _, community := range []string{withFamily, twoHomes} {
+		write("community.yaml", community)
+		if err := start(t, dir, w).Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestADemoMayBeStoppedAnytime stops coordinators right after their start.
 func TestStopRightAfterStart(t *testing.T) {
 	dir := folder(t, twoHomes)

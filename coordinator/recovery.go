@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/coordinator/store"
@@ -40,6 +42,10 @@ func charterInForce(ctx context.Context, s *store.Store, cfg Config, now energy.
 		return api.InForce{}, false, err
 	}
 	if !ok {
+		if g := emptyGroup(cfg.Rules, cfg.Roll); g != "" {
+			return api.InForce{}, false, fmt.Errorf("%s: sharing.rounds: no member is in group %q, so nobody would take part, and the charter stays in the ledger for good: give the group to members in %s, or write the one that you mean",
+				cfg.Charter, g, cfg.Community)
+		}
 		return api.InForce{Charter: cfg.Rules, Hash: hash, Effective: now}, true, nil
 	}
 	if active.Hash != hash {
@@ -49,6 +55,20 @@ func charterInForce(ctx context.Context, s *store.Store, cfg Config, now energy.
 			cfg.Charter, hash, active.Charter.Name, active.Hash, active.Effective)
 	}
 	return api.InForce{Charter: active.Charter, Hash: active.Hash, Effective: active.Effective}, false, nil
+}
+
+// emptyGroup is a group that the rules name and no member is in, or nothing.
+// Later it may be so, because the last one moved away; at the founding it is a
+// slip of the pen that would leave energy unshared.
+func emptyGroup(rules charter.Charter, community roll.Community) roll.Group {
+	for _, r := range rules.Sharing.Rounds {
+		for _, g := range r.Groups {
+			if !slices.ContainsFunc(community.Members, func(m roll.Member) bool { return slices.Contains(m.Groups, g) }) {
+				return g
+			}
+		}
+	}
+	return ""
 }
 
 // awaitWorldTime refuses a clock that stands before the newest world time that
