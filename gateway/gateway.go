@@ -87,7 +87,7 @@ func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logge
 // build makes a loop for each bus, in the order of the configuration.
 func (m *machine) build(identity uplink.Identity, clock worldtime.Clock) {
 	_, real := clock.(*worldtime.Real)
-	env := &environment{cfg: m.cfg, now: clock.Now, stamp: stamps(clock, real)}
+	env := &environment{cfg: m.cfg, now: clock.Now, stamp: stamps(clock, real, bootTime)}
 	m.link = uplink.New(uplink.Config{
 		Address: m.cfg.Coordinator, TLS: identity.TLS(), Software: m.cfg.Software, Source: m.spool,
 		Commands: m, Status: m.status, Now: clock.Now, Log: m.log, Bounds: m.linkBounds(real),
@@ -122,11 +122,12 @@ func openSunSpec(ctx context.Context, bus *modbus.Bus, unit uint8) (device, erro
 	return dev, nil
 }
 
-// stamps is the monotonic clock that commands end on.
-func stamps(clock worldtime.Clock, real bool) func() guard.Stamp {
+// stamps is the monotonic clock that commands end on: in service the boot-time
+// clock since the start.
+func stamps(clock worldtime.Clock, real bool, boot func() time.Duration) func() guard.Stamp {
 	if real {
-		start := time.Now()
-		return func() guard.Stamp { return guard.Stamp(time.Since(start).Milliseconds()) }
+		start := boot()
+		return func() guard.Stamp { return guard.Stamp((boot() - start).Milliseconds()) }
 	}
 	return func() guard.Stamp { return guard.Stamp(clock.Now()) }
 }

@@ -124,7 +124,7 @@ func newBench(t *testing.T, cfg Config, devices ...*fakeDevice) *bench {
 	t.Helper()
 	clock := worldtime.NewReal()
 	b := &bench{begun: time.Now()}
-	b.env = &environment{cfg: cfg.withDefaults(), now: clock.Now, stamp: stamps(clock, true)}
+	b.env = &environment{cfg: cfg.withDefaults(), now: clock.Now, stamp: stamps(clock, true, func() time.Duration { return time.Since(b.begun) })}
 	b.loop = &loop{
 		name: "bus", env: b.env, clock: clock, mail: newMailbox(),
 		keep: func(s []meters.Sample) {
