@@ -43,12 +43,12 @@ func (g *gateway) problem(id roll.GatewayID, h api.GatewayHealth, wall time.Time
 		return g.refused
 	case g.session == nil:
 		return "not connected: check that the gateway has power and network and that `allmende gateway run` runs there; it keeps its samples meanwhile"
+	case g.status.SpoolError != "": // it keeps nothing then but what is in its memory
+		return g.status.SpoolError
 	case g.full:
 		return "its samples cannot be stored here: free space under the coordinator's data folder; the gateway keeps them meanwhile"
 	case g.aside != "":
 		return g.aside
-	case g.status.SpoolError != "":
-		return g.status.SpoolError
 	case h.ClockKnown && (h.ClockOffset > maxOffset || h.ClockOffset < -maxOffset):
 		return fmt.Sprintf("its clock is off by %s: set it (timedatectl set-ntp true)", h.ClockOffset)
 	case h.DevicesOnline < len(g.status.Devices):
