@@ -5,7 +5,6 @@ package coordinator
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ func (alwaysDurable) Acknowledged(context.Context, roll.GatewayID, string) (uint
 }
 
 func testFleet() (*fleet, *api.Session) {
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	f := newFleet(roll.Community{ID: "c", Gateways: []roll.Gateway{{ID: "gw"}}})
 	f.inbox, f.owner, f.clock, f.log, f.problems = alwaysDurable{}, newOwner(nil, time.UTC), worldtime.NewReal(), log, newProblems(log)
 	f.fatal = func(error) {}

@@ -100,7 +100,7 @@ func TestAccountsGoOnAtTheHorizon(t *testing.T) {
 	const silent = 2 * 96
 	run := func(t *testing.T, restart bool) {
 		s := mill(t, energy.Day)
-		for n := int64(0); n < silent; n++ {
+		for n := range int64(silent) {
 			s.quarter(n, energy.Energy(n)*30*energy.WattHour, n < 3)
 		}
 		if restart {
@@ -139,7 +139,7 @@ func TestAccountsGoOnAtTheHorizon(t *testing.T) {
 func TestCorrectionGoesOnAfterRestart(t *testing.T) {
 	s := mill(t, 0)
 	const n = 40
-	for i := int64(0); i < n; i++ {
+	for i := range int64(n) {
 		s.quarter(i, energy.Energy(i)*energy.WattHour, true)
 	}
 	s.unbroken(t)

@@ -73,8 +73,7 @@ func (c *replayCmd) Run(ctx context.Context, out *output) error {
 	if c.JSON {
 		return out.JSON(report)
 	}
-	report.print(out, &ch, c.Storage)
-	return nil
+	return report.print(out, &ch, c.Storage)
 }
 
 // readCharter reads and checks a charter file.
@@ -170,7 +169,7 @@ func newReplayReport(rec *citylearn.Recording, res replay.Result) replayReport {
 		m.GridImportWh = m.ConsumptionWh - m.OwnUseWh - m.SharedWh
 		m.GridExportWh = m.ProductionWh - m.OwnUseWh - m.SoldWh - m.StoredWh
 		m.GridImportWithoutSharingWh = m.ConsumptionWh - m.OwnUseWh
-		r.replayTotals.add(*m)
+		r.add(*m)
 		r.ByMember[string(ids[i])] = *m
 		r.order = append(r.order, string(ids[i]))
 	}
@@ -209,7 +208,7 @@ func costRatio(t replay.Totals) float64 {
 	return float64(int64(ratio*1e6+0.5)) / 1e6
 }
 
-func (r *replayReport) print(out *output, ch *charter.Charter, storage string) {
+func (r *replayReport) print(out *output, ch *charter.Charter, storage string) error {
 	out.Printf("%d intervals, %d members, charter “%s”, storage %s\n\n", r.Intervals, r.Members, ch.Name, storage)
 	w := tabwriter.NewWriter(out.Out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "kWh\tproduction\tconsumption\town use\tshared\tgrid import\twithout sharing\tgrid export\tcost\t")
@@ -221,12 +220,15 @@ func (r *replayReport) print(out *output, ch *charter.Charter, storage string) {
 		row(id, r.ByMember[id])
 	}
 	row("community", r.replayTotals)
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing the table: %w", err)
+	}
 	if r.ChargedWh > 0 {
 		out.Printf("\nStorage took %s kWh, gave %s kWh and lost %s kWh.\n", kwh(r.ChargedWh), kwh(r.DischargedWh), kwh(r.StorageLossWh))
 	}
 	out.Printf("\nGrid import is %.4f of what it would be without sharing; its cost is %.4f.\n",
 		float64(r.GridImportWh)/float64(max(r.GridImportWithoutSharingWh, 1)), r.CostRatio)
+	return nil
 }
 
 // kwh prints watt-hours as kWh with one decimal, rounded half up.

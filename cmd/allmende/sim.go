@@ -109,7 +109,9 @@ func printPoints(ctx context.Context, out *output, world *sim.World) error {
 	defer func() {
 		stop()
 		for _, e := range ended {
-			<-e // a bus that is stopped ends without an error
+			if err := <-e; err != nil {
+				out.Remark("allmende: a Modbus connection ended badly: %v\n", err)
+			}
 		}
 	}()
 	for _, d := range world.Devices() {

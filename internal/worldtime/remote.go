@@ -12,6 +12,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/allmende-energy/allmende/energy"
 )
@@ -167,10 +168,14 @@ func (r *Remote) told() energy.Instant { return energy.Instant(r.now.Load()) }
 // Speed is what the world reported last.
 func (r *Remote) Speed() float64 { return float64(r.speed.Load()) / 1e6 }
 
+// joinWithin bounds the dialling of a participant, in wall time.
+const joinWithin = 10 * time.Second
+
 // Join takes part. A world that cannot be reached shows at the first wait.
 func (r *Remote) Join(name string) Participant {
 	p := &remoteParticipant{clock: r}
-	p.conn, p.err = net.Dial("tcp", r.addr)
+	// There is no context to give up by: the world is on this computer.
+	p.conn, p.err = (&net.Dialer{Timeout: joinWithin}).DialContext(context.Background(), "tcp", r.addr)
 	if p.err == nil {
 		p.in = bufio.NewReaderSize(p.conn, maxLine)
 		_, p.err = r.exchange(p.conn, p.in, request{Join: name})
