@@ -4,6 +4,7 @@ package scheduler
 
 import (
 	"crypto/sha256"
+	"maps"
 	"slices"
 
 	"github.com/allmende-energy/allmende/commons/ledger"
@@ -81,15 +82,12 @@ func (l *settledIntervals) forget(before energy.Instant) energy.Instant {
 	return before
 }
 
-// dirtyInOrder are the touched intervals, oldest first: storage accounts run on
-// from one to the next.
-func (l *settledIntervals) dirtyInOrder() []energy.Instant {
-	starts := make([]energy.Instant, 0, len(l.dirty))
-	for start := range l.dirty {
-		starts = append(starts, start)
-	}
-	slices.Sort(starts)
-	return starts
+// nextDirty are the oldest n touched intervals: storage accounts run on from
+// one to the next. Those that still wait for data are the newest, because
+// nothing is complete behind a register that ends; they hold up no others.
+func (l *settledIntervals) nextDirty(n int) []energy.Instant {
+	starts := slices.Sorted(maps.Keys(l.dirty))
+	return starts[:min(n, len(starts))]
 }
 
 func newSettledInterval(set ledger.IntervalSettled, rows []ledger.Row, index int64) *settledInterval {

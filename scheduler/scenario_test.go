@@ -222,6 +222,9 @@ func (s *scenario) tick(d *datadriven.TestData) (string, error) {
 			break
 		}
 	}
+	if d.HasArg("quiet") {
+		return fmt.Sprintf("%d leaves more\n", len(s.leaves)-before), nil
+	}
 	return s.printFrom(before), nil
 }
 

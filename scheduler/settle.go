@@ -20,22 +20,18 @@ const slice = 16
 // cut off with us are given the time to bring what they kept.
 const restartGrace = energy.QuarterHour
 
-// settleDue settles what is due, oldest first: intervals that late data
-// touched, then the next ones that are complete or past their deadline.
+// settleDue settles what is due: intervals that late data touched, then the
+// next ones that are complete or past their deadline. Each has a slice of its
+// own, so that neither waits for the other.
 func (s *State) settleDue(out *effects) {
 	if s.ledger.busy {
 		return
 	}
 	var leaves []PendingLeaf
-	left := slice
-	for _, start := range s.ledger.dirtyInOrder() {
-		if left == 0 {
-			break
-		}
-		left--
+	for _, start := range s.ledger.nextDirty(slice) {
 		leaves = append(leaves, s.resettle(start)...)
 	}
-	for ; left > 0 && s.ledger.next.End() <= s.now; left-- {
+	for left := slice; left > 0 && s.ledger.next.End() <= s.now; left-- {
 		leaf, ok := s.settleNext()
 		if !ok {
 			break
