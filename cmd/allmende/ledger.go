@@ -122,6 +122,9 @@ func (c *ledgerVerifyCmd) print(out *output, r ledger.Report) {
 		r.Leaves, r.Charters, r.Intervals, r.Reversals, r.Rows, r.Erased)
 	if !r.Holds() {
 		out.Printf("DOES NOT HOLD: %v\n", r.Fault)
+		if c.Key != "" && r.Fault.Leaf == ledger.NoLeaf {
+			out.Printf("Is the key that was given with --key the one of this community?\n")
+		}
 		return
 	}
 	out.Printf("Everything holds, up to the signed checkpoint of %d leaves (root %s).\n", r.Checkpoint.Size, r.Checkpoint.Root)

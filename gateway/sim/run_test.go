@@ -5,6 +5,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -230,5 +231,58 @@ func TestLongAbsence(t *testing.T) {
 	totals, _ := w.Totals("home-1")
 	if kwh := totals.Consumption / energy.KilowattHour; kwh < 200 || kwh > 400 {
 		t.Errorf("after ten years %d kWh were used: more or less than a month's", kwh)
+	}
+}
+
+// said passes on what a world logs.
+type said chan string
+
+func (s said) Write(p []byte) (int, error) {
+	select {
+	case s <- string(p):
+	default:
+	}
+	return len(p), nil
+}
+
+// While its state can't be saved the world stands; then it goes on.
+func TestFullDiskHoldsTheWorld(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	clock := worldtime.NewStepped(energy.InstantOf(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)), 1000, 0)
+	log := make(said, 16)
+	w, err := New(example(t), clock, Options{State: filepath.Join(dir, "state.json"), Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	for _, err := os.Stat(filepath.Join(dir, "state.json")); err != nil; _, err = os.Stat(filepath.Join(dir, "state.json")) {
+		time.Sleep(time.Millisecond) // until it was saved once
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for line := range log {
+		if strings.Contains(line, "can't be saved") {
+			break
+		}
+	}
+	stood := clock.Now()
+	if len(clock.Running()) != 1 {
+		t.Errorf("the world does not wait for its site: %v", clock.Running())
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	for clock.Now() == stood {
+		time.Sleep(time.Millisecond) // the package's time limit ends a world that stands for good
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -187,8 +187,32 @@ func (w *World) now() energy.Instant {
 	return n
 }
 
-// Run lives until ctx ends, then saves, closes the listeners and returns nil.
-// A state that cannot be saved ends it with the error.
+// saveOrWait saves the state and, where it can't, says so once and tries again
+// until it can or ctx ends; what ctx leaves unsaved, Run's end saves or reports.
+func (w *World) saveOrWait(ctx context.Context) {
+	const retry = time.Second
+	for said := false; ; said = true {
+		err := w.save()
+		if err == nil {
+			return
+		}
+		if !said {
+			w.log.Warn("the site's state can't be saved; waiting until it can", "site", w.site.ID, "error", err)
+		}
+		timer := time.NewTimer(retry)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// Run lives until ctx ends, then saves, closes the listeners and returns nil,
+// or why the state could not be saved, at first or at last. Where the disk is full
+// in between, a stepped world stands until there is space again, so that no
+// counter is lost.
 func (w *World) Run(ctx context.Context) error {
 	part := w.clock.Join("sim " + w.site.ID)
 	defer part.Leave()
@@ -208,9 +232,12 @@ func (w *World) Run(ctx context.Context) error {
 		w.advance(w.now())
 		w.mu.Unlock()
 		if time.Since(saved) > saveEvery {
-			if err := w.save(); err != nil {
-				return errors.Join(err, w.Close())
+			if saved.IsZero() { // a file that can't be written at all is a mistake, not a full disk
+				if err := w.save(); err != nil {
+					return errors.Join(err, w.Close())
+				}
 			}
+			w.saveOrWait(ctx)
 			saved = time.Now()
 		}
 	}

@@ -53,13 +53,16 @@ type (
 		Authority string       `yaml:"authority"`
 		LedgerKey string       `yaml:"ledger_key"`
 		HTTP      listenFile   `yaml:"http"`
-		GRPC      listenFile   `yaml:"grpc"`
+		GRPC      portFile     `yaml:"grpc"`
 		Gateways  gatewaysFile `yaml:"gateways"`
 		Live      liveFile     `yaml:"live"`
 	}
 	listenFile struct {
 		Listen address  `yaml:"listen"`
 		Names  []string `yaml:"names"`
+	}
+	portFile struct {
+		Listen address `yaml:"listen"`
 	}
 	gatewaysFile struct {
 		Listen  address  `yaml:"listen"`
@@ -115,7 +118,7 @@ func DefaultServe(dir string) Serve {
 func defaultServe() serveFile {
 	return serveFile{
 		Community: "community.yaml", Charter: "charter.yaml", Data: "data", Authority: "authority", LedgerKey: "ledger.key",
-		HTTP: listenFile{Listen: DefaultHTTP}, GRPC: listenFile{Listen: DefaultGRPC},
+		HTTP: listenFile{Listen: DefaultHTTP}, GRPC: portFile{Listen: DefaultGRPC},
 		Gateways: gatewaysFile{Listen: DefaultGateways},
 		Live:     liveFile{defaultTick, defaultStaleAfter, defaultSetpointTTL},
 	}
@@ -133,7 +136,7 @@ func (f *serveFile) serve(file string) Serve {
 		Community: in(f.Community), Charter: in(f.Charter), Authority: in(f.Authority), LedgerKey: in(f.LedgerKey),
 		Database:       filepath.Join(in(f.Data), "ledger.db"),
 		HTTP:           Listener{string(f.HTTP.Listen), f.HTTP.Names, file + ", http.listen"},
-		GRPC:           Listener{string(f.GRPC.Listen), f.GRPC.Names, file + ", grpc.listen"},
+		GRPC:           Listener{string(f.GRPC.Listen), nil, file + ", grpc.listen"},
 		Gateways:       Listener{string(f.Gateways.Listen), f.Gateways.Names, file + ", gateways.listen"},
 		GatewayAddress: string(f.Gateways.Address),
 		Tick:           f.Live.Tick,
@@ -159,10 +162,9 @@ func (f *serveFile) check(addf func(field, format string, args ...any)) {
 		}
 	}
 	names("http", f.HTTP.Names)
-	names("grpc", f.GRPC.Names)
 	names("gateways", f.Gateways.Names)
-	for i, a := range []listenFile{f.HTTP, f.GRPC} {
-		for j, b := range []listenFile{f.GRPC, {Listen: f.Gateways.Listen}} {
+	for i, a := range []portFile{{f.HTTP.Listen}, f.GRPC} {
+		for j, b := range []portFile{f.GRPC, {f.Gateways.Listen}} {
 			if i <= j && a.Listen == b.Listen && !strings.HasSuffix(string(a.Listen), ":0") {
 				addf([]string{"grpc.listen", "gateways.listen"}[j], "%s is taken by another listener of this file: give each a port of its own", a.Listen)
 			}
