@@ -52,13 +52,18 @@ func newSettledIntervals(cfg Config) settledIntervals {
 	}
 }
 
+// recheck is how much of the newest complete intervals is looked at again after
+// a start: a sample may have become durable just before a crash and never have
+// been settled. What comes out the same stays as it is.
+const recheck = energy.Day
+
 // touch notes that values between two instants may have changed. Samples that
 // are read back at start were settled once already, unless the interval was
-// incomplete then.
+// incomplete then, or is so young that the crash may have come in between.
 func (l *settledIntervals) touch(from, to, now energy.Instant, replayed bool) {
 	for iv := energy.IntervalAt(from, l.length); iv.Start <= to && iv.Start < l.next.Start; iv = iv.Next() {
 		s := l.byStart[iv.Start]
-		if s == nil || (replayed && s.complete) {
+		if s == nil || (replayed && s.complete && s.interval.End() <= l.durable.Add(-recheck)) {
 			continue
 		}
 		if _, known := l.dirty[iv.Start]; !known {
