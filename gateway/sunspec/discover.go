@@ -83,7 +83,7 @@ func Discover(ctx context.Context, r Reader, unit uint8) (Chain, error) {
 		}
 	}
 	if first != nil {
-		return Chain{}, fmt.Errorf("unit %d: %w at 40000, 0 or 50000; check unit id and address: %w", unit, ErrNotSunSpec, first)
+		return Chain{}, fmt.Errorf("unit %d: %w; so there is %w at 40000, 0 or 50000: check power, cable, address and unit id", unit, first, ErrNotSunSpec)
 	}
 	return Chain{}, fmt.Errorf("unit %d: %w at 40000, 0 or 50000; the device answers, so check its unit id or switch SunSpec on in it", unit, ErrNotSunSpec)
 }
