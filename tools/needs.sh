@@ -10,9 +10,9 @@ need() { # need PACKAGE WHY COMMAND...: the Debian package is missing unless the
 	local package=$1 why=$2
 	shift 2
 	if "$@" >/dev/null 2>&1; then
-		printf '  %-18s there     %s\n' "$package" "$why"
+		printf '  %-22s there     %s\n' "$package" "$why"
 	else
-		printf '  %-18s missing   %s\n' "$package" "$why"
+		printf '  %-22s missing   %s\n' "$package" "$why"
 		missing+=("$package")
 	fi
 }
@@ -27,6 +27,7 @@ need npm "the page's tests and build" have npm
 need chromium "the page in a real browser" have chromium
 need mbpoll "an independent Modbus client" have mbpoll
 need python3-pymodbus "another independent Modbus client" /usr/bin/python3 -c 'import pymodbus'
+need python3-serial-asyncio "pymodbus's client imports it, its package does not ask for it" /usr/bin/python3 -c 'import serial_asyncio'
 
 if [ ${#missing[@]} -gt 0 ]; then
 	as_root=()
