@@ -45,6 +45,7 @@ type Coordinator struct {
 	hub     *api.Hub
 	size    atomic.Int64 // of the ledger
 	saver   *worldSaver
+	record  *recorder
 	servers []server
 
 	serving sync.WaitGroup // the servers
@@ -161,6 +162,12 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 		return nil, err
 	}
 	*undo = append(*undo, func() { c.store.Close() }) //nolint:errcheck // the start's error is what matters
+	history, err := openSeries(ctx, c.cfg.Series)
+	if err != nil {
+		return nil, err
+	}
+	c.record = newRecorder(c.cfg.Roll.ID, history, c.problems)
+	*undo = append(*undo, func() { c.record.close() }) //nolint:errcheck // the start's error is what matters
 	c.fleet = newFleet(c.cfg.Roll)
 	c.commons = &commons{store: c.store, verifier: verifier, verifiers: verifiers, fleet: c.fleet}
 	return ca, nil
@@ -233,6 +240,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	f := c.fleet
 	f.inbox, f.owner, f.epoch, f.clock, f.problems, f.log = c.store, c.owner, c.epoch, c.clock, c.problems, c.log
 	f.fatal = func(err error) { c.fail(err) }
+	f.record = c.record.readings
 	f.enrolment = &enrolment{community: c.cfg.Roll, authority: ca, tokens: c.store, address: address}
 	for id, g := range f.gateways {
 		var err error
@@ -251,6 +259,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 }
 
 func (c *Coordinator) publish(l scheduler.Live) {
+	c.record.picture(l)
 	around := api.Around{Speed: c.clock.Speed(), LedgerSize: c.size.Load()}
 	for _, g := range c.fleet.list() {
 		around.Gateways = append(around.Gateways, g.Health)
@@ -301,6 +310,7 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 	c.owner.do(effects)
 	c.working.Go(guard(func() error { return com.run(ctx, c.owner.jobs, c.owner.committed) }))
 	c.working.Go(guard(func() error { return c.owner.run(ctx) }))
+	c.working.Go(guard(func() error { return c.record.run(ctx) }))
 	first := make(chan struct{})
 	passed := sync.OnceFunc(func() { close(first) })
 	c.working.Go(guard(func() error {
@@ -348,7 +358,7 @@ func (c *Coordinator) Stop() error {
 		cause := context.Cause(c.failed)
 		c.saver.every = 0
 		c.saver.save(context.Background(), c.clock.Now())
-		c.stopErr = errors.Join(cause, c.store.Close(), c.unlock())
+		c.stopErr = errors.Join(cause, c.record.close(), c.store.Close(), c.unlock())
 		c.fail(nil) // frees the context; a cause given before stays
 	})
 	return c.stopErr

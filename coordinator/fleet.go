@@ -37,6 +37,7 @@ type fleet struct {
 	clock     worldtime.Clock
 	problems  *problems
 	fatal     func(error)
+	record    func([]meters.Reading) // into the time series; never waits
 	log       *slog.Logger
 
 	mu       sync.Mutex
@@ -140,6 +141,7 @@ func (f *fleet) Detach(s *api.Session, cause error) {
 func (f *fleet) Live(_ context.Context, s *api.Session, b api.LiveBatch) error {
 	f.seen(s)
 	f.owner.live(scheduler.Readings{Gateway: s.Gateway, Session: s.Number, StampMS: b.StampMS, Readings: b.Readings})
+	f.record(b.Readings)
 	return nil
 }
 

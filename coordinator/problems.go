@@ -14,6 +14,7 @@ const (
 	problemInbox  = "inbox"
 	problemLedger = "ledger"
 	problemState  = "state"
+	problemSeries = "series"
 )
 
 // problems are what is wrong now. Each is logged when it begins and when it
@@ -36,6 +37,17 @@ func (p *problems) set(kind string, err error) {
 	p.mu.Unlock()
 	if !known {
 		p.log.Error("storing fails; nothing is lost, the gateways keep what is not acknowledged", "what", kind, "error", err)
+	}
+}
+
+// warn notes what is wrong with something that may be lost.
+func (p *problems) warn(kind, what string) {
+	p.mu.Lock()
+	_, known := p.what[kind]
+	p.what[kind] = what
+	p.mu.Unlock()
+	if !known {
+		p.log.Warn("something needs attention; the ledger is not touched by it", "what", kind, "problem", what)
 	}
 }
 

@@ -48,6 +48,8 @@ func Matrix() []Rule {
 		{Path: "scheduler/...", Pure: true, Ours: core},
 
 		{Path: "meters/citylearn", Ours: []string{"energy"}},
+		{Path: "meters/series", Pure: true, Ours: []string{"energy"}},
+		{Path: "meters/series/embedded", Ours: []string{"energy", "meters/series"}},
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
 		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
@@ -93,7 +95,7 @@ func Matrix() []Rule {
 		},
 		{
 			Path:  "coordinator",
-			Ours:  with(core, "charters", "internal/config", "internal/worldtime", "proto/...", "coordinator/..."),
+			Ours:  with(core, "meters/series/...", "charters", "internal/config", "internal/worldtime", "proto/...", "coordinator/..."),
 			Third: with(rpc, "golang.org/x/mod/sumdb/note"),
 		},
 

@@ -34,6 +34,8 @@ type Serve struct {
 	Tick        energy.Span // world time between two passes of the live loop
 	StaleAfter  energy.Span // a live reading this old is no longer the present
 	SetpointTTL energy.Span // how long a battery follows a command that is not renewed
+
+	Series Series // what was measured over time
 }
 
 // Listener is an address to listen on and the names it is reached by, besides
@@ -56,6 +58,7 @@ type (
 		GRPC      portFile     `yaml:"grpc"`
 		Gateways  gatewaysFile `yaml:"gateways"`
 		Live      liveFile     `yaml:"live"`
+		Series    seriesFile   `yaml:"series"`
 	}
 	listenFile struct {
 		Listen address  `yaml:"listen"`
@@ -121,6 +124,7 @@ func defaultServe() serveFile {
 		HTTP: listenFile{Listen: DefaultHTTP}, GRPC: portFile{Listen: DefaultGRPC},
 		Gateways: gatewaysFile{Listen: DefaultGateways},
 		Live:     liveFile{defaultTick, defaultStaleAfter, defaultSetpointTTL},
+		Series:   defaultSeries(),
 	}
 }
 
@@ -142,6 +146,7 @@ func (f *serveFile) serve(file string) Serve {
 		Tick:           f.Live.Tick,
 		StaleAfter:     f.Live.StaleAfter,
 		SetpointTTL:    f.Live.SetpointTTL,
+		Series:         f.Series.series(filepath.Join(in(f.Data), "series.db"), in),
 	}
 }
 
@@ -174,6 +179,7 @@ func (f *serveFile) check(addf func(field, format string, args ...any)) {
 		addf("gateways.address", "missing: the listener takes gateways on every network of this computer, so write the host and port that they dial, such as 192.168.1.10:9443")
 	}
 	f.Live.check(addf)
+	f.Series.check(addf)
 }
 
 // check keeps the times in an order in which they make sense: readings are
