@@ -62,7 +62,7 @@ type gateway struct {
 }
 
 func newFleet(c roll.Community) *fleet {
-	f := &fleet{community: c.ID, gateways: map[roll.GatewayID]*gateway{}}
+	f := &fleet{community: c.ID, gateways: map[roll.GatewayID]*gateway{}, record: func([]meters.Reading) {}}
 	for _, g := range c.Gateways {
 		f.gateways[g.ID] = &gateway{name: g.Name}
 		f.order = append(f.order, g.ID)
