@@ -20,6 +20,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/authority"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/adminsocket"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/scheduler"
 )
@@ -36,17 +37,19 @@ type Coordinator struct {
 	problems  *problems
 	addresses Addresses
 
-	unlock  func() error
-	store   *store.Store
-	epoch   int64
-	owner   *owner
-	fleet   *fleet
-	commons *commons
-	hub     *api.Hub
-	size    atomic.Int64 // of the ledger
-	saver   *worldSaver
-	record  *recorder
-	servers []server
+	unlock   func() error
+	admin    net.Listener // for the operator on this computer
+	store    *store.Store
+	register *register
+	epoch    int64
+	owner    *owner
+	fleet    *fleet
+	commons  *commons
+	hub      *api.Hub
+	size     atomic.Int64 // of the ledger
+	saver    *worldSaver
+	record   *recorder
+	servers  []server
 
 	serving sync.WaitGroup // the servers
 	working sync.WaitGroup // owner, committer, ticks
@@ -155,6 +158,10 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 		return nil, err
 	}
 	*undo = append(*undo, func() { c.unlock() }) //nolint:errcheck // the start's error is what matters
+	if c.admin, err = adminsocket.Listen(ctx, dir); err != nil {
+		return nil, err
+	}
+	*undo = append(*undo, func() { c.admin.Close() })
 	c.store, err = store.Open(ctx, c.cfg.Database, store.Options{
 		Community: c.cfg.Roll.ID, Signer: signer, Simulated: c.cfg.Simulated, MaxPages: c.cfg.maxPages,
 	})
@@ -168,7 +175,9 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 	}
 	c.record = newRecorder(c.cfg.Roll.ID, history, c.problems)
 	*undo = append(*undo, func() { c.record.close() }) //nolint:errcheck // the start's error is what matters
-	c.fleet = newFleet(c.cfg.Roll)
+	c.register = newRegister(c.cfg.Roll)
+	c.fleet = newFleet(c.cfg.Roll.ID)
+	c.register.Follow(c.fleet.follow)
 	c.commons = &commons{store: c.store, verifier: verifier, verifiers: verifiers, fleet: c.fleet}
 	return ca, nil
 }
@@ -191,7 +200,7 @@ func (c *Coordinator) serverNames() []string {
 
 // recover brings the state machine to where ledger and inbox are.
 func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (energy.Instant, []scheduler.Effect, error) {
-	zone, err := time.LoadLocation(c.cfg.Roll.Timezone)
+	zone, err := time.LoadLocation(c.register.Current().Timezone)
 	if err != nil {
 		return 0, nil, fmt.Errorf("community: timezone: %w", err)
 	}
@@ -213,13 +222,13 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 	}
 	c.size.Store(size)
 	state, err := scheduler.New(scheduler.Config{
-		Community: c.cfg.Roll, Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
+		Community: c.register.Current(), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
 		Epoch: c.epoch, SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
 	})
 	if err != nil {
 		return 0, nil, err
 	}
-	state, effects, err := restore(ctx, c.store, state, api.AssetsOf(c.cfg.Roll), now, founding, inForce.Effective)
+	state, effects, err := restore(ctx, c.store, state, api.AssetsOf(c.register.Current()), now, founding, inForce.Effective)
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading back the ledger: %w", err)
 	}
@@ -241,7 +250,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	f.inbox, f.owner, f.epoch, f.clock, f.problems, f.log = c.store, c.owner, c.epoch, c.clock, c.problems, c.log
 	f.fatal = func(err error) { c.fail(err) }
 	f.record = c.record.readings
-	f.enrolment = &enrolment{community: c.cfg.Roll, authority: ca, tokens: c.store, address: address}
+	f.enrolment = &enrolment{register: c.register, authority: ca, tokens: c.store, address: address}
 	for id, g := range f.gateways {
 		var err error
 		if g.enrolled, err = c.store.GatewayEnrolled(ctx, id, time.Now()); err != nil {
@@ -268,7 +277,10 @@ func (c *Coordinator) publish(l scheduler.Live) {
 }
 
 func (c *Coordinator) prepareServers(ctx context.Context, l [3]net.Listener, ca *authority.Authority) error {
-	community := api.NewCommunity(c.cfg.Roll, c.cfg.Simulated, c.commons, c.hub)
+	community := api.NewCommunity(c.cfg.Simulated, c.commons, c.hub)
+	c.register.Follow(community.Follow)
+	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now)
+	c.register.Follow(gateways.Follow)
 	handler, err := api.HTTP{
 		Community: community, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
 	}.Handler(ctx)
@@ -278,7 +290,8 @@ func (c *Coordinator) prepareServers(ctx context.Context, l [3]net.Listener, ca 
 	c.servers = []server{
 		web(l[0], handler, c.log),
 		integrators(l[1], community),
-		gatewayServer(l[2], ca, api.NewGateways(c.cfg.Roll, c.fleet, c.clock.Now)),
+		integrators(c.admin, community),
+		gatewayServer(l[2], ca, gateways),
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ type tokens interface {
 
 // enrolment trades one-time tokens for certificates.
 type enrolment struct {
-	community roll.Community
+	register  *register
 	authority *authority.Authority
 	tokens    tokens
 	address   string // that gateways dial
@@ -100,7 +100,7 @@ func (e *enrolment) enrol(ctx context.Context, secret string, requestDER []byte)
 }
 
 func (e *enrolment) knows(id roll.GatewayID) bool {
-	for _, g := range e.community.Gateways {
+	for _, g := range e.register.Current().Gateways {
 		if g.ID == id {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ type fleet struct {
 	mu       sync.Mutex
 	closing  bool
 	gateways map[roll.GatewayID]*gateway
-	order    []roll.GatewayID
+	order    []roll.GatewayID // of the present register
 }
 
 // gateway is what is known of one gateway. The fleet's mutex guards it.
@@ -61,16 +62,28 @@ type gateway struct {
 	full     bool   // what it sent could not be stored
 }
 
-func newFleet(c roll.Community) *fleet {
-	f := &fleet{community: c.ID, gateways: map[roll.GatewayID]*gateway{}, record: func([]meters.Reading) {}}
+func newFleet(id roll.CommunityID) *fleet {
+	return &fleet{community: id, gateways: map[roll.GatewayID]*gateway{}, record: func([]meters.Reading) {}}
+}
+
+// follow makes c the present register. What is known of a gateway that left it
+// stays known: it may come back, and its streams end by themselves.
+func (f *fleet) follow(c roll.Community) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.order = f.order[:0]
 	for _, g := range c.Gateways {
-		f.gateways[g.ID] = &gateway{name: g.Name}
+		known := f.gateways[g.ID]
+		if known == nil {
+			known = &gateway{}
+			f.gateways[g.ID] = known
+		}
+		known.name, known.devices = g.Name, 0
 		f.order = append(f.order, g.ID)
 	}
 	for _, a := range c.Assets {
 		f.gateways[a.Gateway].devices++
 	}
-	return f
 }
 
 // Identify implements [api.Fleet].
@@ -79,7 +92,10 @@ func (f *fleet) Identify(_ context.Context, cert *x509.Certificate) (roll.Gatewa
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", api.ErrDenied, err)
 	}
-	if _, known := f.gateways[id]; !known {
+	f.mu.Lock()
+	known := slices.Contains(f.order, id)
+	f.mu.Unlock()
+	if !known {
 		return "", fmt.Errorf("%w: gateway %s is not in the community's register: add it to community.yaml, or enrol this computer as another", api.ErrDenied, id)
 	}
 	return id, nil

@@ -29,7 +29,8 @@ func (alwaysDurable) Acknowledged(context.Context, roll.GatewayID, string) (uint
 
 func testFleet() (*fleet, *api.Session) {
 	log := slog.New(slog.DiscardHandler)
-	f := newFleet(roll.Community{ID: "c", Gateways: []roll.Gateway{{ID: "gw"}}})
+	f := newFleet("c")
+	f.follow(roll.Community{ID: "c", Gateways: []roll.Gateway{{ID: "gw"}}})
 	f.inbox, f.owner, f.clock, f.log, f.problems = alwaysDurable{}, newOwner(nil, time.UTC), worldtime.NewReal(), log, newProblems(log)
 	f.fatal = func(error) {}
 	return f, api.NewSession("gw", time.Time{}, api.Hello{SpoolID: "spool"})

@@ -203,7 +203,8 @@ func TestSamplesBehindTheDurableSequence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFleet(stateConfig(t).Community)
+	f := newFleet("test")
+	f.follow(stateConfig(t).Community)
 	f.owner, f.clock, f.problems, f.log = newOwner(state, time.UTC), worldtime.NewStepped(dawn, 0, 0), newProblems(testLog(t)), testLog(t)
 	f.inbox = short{2}
 	s := api.NewSession("gw-a", time.Now(), api.Hello{SpoolID: "s1"})

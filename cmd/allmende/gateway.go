@@ -3,24 +3,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/gateway"
-	"github.com/allmende-energy/allmende/internal/config"
 	"github.com/allmende-energy/allmende/internal/worldtime"
+	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
 
 // gatewayCmd is the edge: on the computer that speaks to the devices, except
@@ -77,8 +68,8 @@ func (c *gatewayRunCmd) Run(ctx context.Context, out *output) error {
 
 type gatewayTokenCmd struct {
 	Gateway string `arg:"" help:"The gateway's id in the community's register."`
-	Dir     string `xor:"where" type:"existingdir" placeholder:"DIR" help:"The community's folder, to find its running coordinator by."`
-	Server  string `xor:"where" placeholder:"URL" help:"The coordinator's page, such as http://127.0.0.1:8080. It answers on its own computer only."`
+	where
+	JSON bool `help:"Print as JSON."`
 }
 
 // Run asks the running coordinator: it alone writes to its database.
@@ -86,81 +77,20 @@ func (c *gatewayTokenCmd) Run(ctx context.Context, out *output) error {
 	if err := roll.CheckID(c.Gateway); err != nil {
 		return err
 	}
-	server, err := c.server()
+	conn, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	token, expires, err := requestToken(ctx, server, c.Gateway)
+	defer conn.Close() //nolint:errcheck // the answer is there
+	token, err := allmendev1.NewCommunityServiceClient(conn).CreateEnrolmentToken(ctx, &allmendev1.CreateEnrolmentTokenRequest{GatewayId: c.Gateway})
 	if err != nil {
 		return err
 	}
-	out.Printf("%s\n", token)
+	expires := time.UnixMilli(token.GetExpiresUnixMs())
+	if c.JSON {
+		return out.JSON(map[string]any{"gateway": c.Gateway, "token": token.GetToken(), "expires": expires.UTC()})
+	}
+	out.Printf("%s\n", token.GetToken())
 	out.Remark("It works once, until %s. On the gateway's computer run: allmende gateway enrol TOKEN\n", expires.Local().Format(time.DateTime))
 	return nil
-}
-
-// server is the base of the coordinator's REST.
-func (c *gatewayTokenCmd) server() (string, error) {
-	switch {
-	case c.Server != "":
-		u, err := url.Parse(c.Server)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return "", fmt.Errorf("--server %q is no address: write it as http://%s", c.Server, config.DefaultHTTP)
-		}
-		return strings.TrimRight(c.Server, "/"), nil
-	case c.Dir == "":
-		return "http://" + config.DefaultHTTP, nil
-	}
-	cfg, err := config.LoadServe(c.Dir)
-	if err != nil {
-		return "", err
-	}
-	host, port, err := net.SplitHostPort(cfg.HTTP.Listen)
-	if err != nil || port == "0" {
-		return "", fmt.Errorf("%s says %q, which tells no port to ask at: pass --server with what allmende serve printed", cfg.HTTP.Key, cfg.HTTP.Listen)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // it listens everywhere, and gives tokens to its own computer only
-	}
-	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-const maxAnswer = 64 << 10
-
-func requestToken(ctx context.Context, server, id string) (token string, expires time.Time, err error) {
-	fail := func(err error) (string, time.Time, error) {
-		return "", time.Time{}, fmt.Errorf("asking the coordinator at %s for a token: %w", server, err)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server+"/v1/gateways/"+url.PathEscape(id)+"/enrolment-token", bytes.NewReader([]byte("{}")))
-	if err != nil {
-		return fail(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fail(fmt.Errorf("%w; is it running? Start it with: allmende serve", err))
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	if err != nil {
-		return fail(err)
-	}
-	var body struct {
-		Token         string `json:"token"`
-		ExpiresUnixMS string `json:"expiresUnixMs"`
-		Message       string `json:"message"`
-	}
-	if err := json.Unmarshal(b, &body); err != nil {
-		return fail(fmt.Errorf("%s, and no answer that can be read; is that Allmende's address?", answer.Status))
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fail(fmt.Errorf("%s: %s", answer.Status, body.Message))
-	}
-	ms, err := strconv.ParseInt(body.ExpiresUnixMS, 10, 64)
-	if body.Token == "" || err != nil {
-		return fail(errors.New("its answer holds no token; is it of the same version?"))
-	}
-	return body.Token, time.UnixMilli(ms), nil
 }

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -60,15 +61,20 @@ type Commons interface {
 // Community is the CommunityService.
 type Community struct {
 	allmendev1.UnimplementedCommunityServiceServer
-	roll    *allmendev1.Community
-	commons Commons
-	hub     *Hub
+	roll      atomic.Pointer[allmendev1.Community]
+	simulated bool
+	commons   Commons
+	hub       *Hub
 }
 
-// NewCommunity returns the service.
-func NewCommunity(c roll.Community, simulated bool, commons Commons, hub *Hub) *Community {
-	return &Community{roll: encodeCommunity(c, simulated), commons: commons, hub: hub}
+// NewCommunity returns the service; Follow tells it the register before
+// anybody asks.
+func NewCommunity(simulated bool, commons Commons, hub *Hub) *Community {
+	return &Community{simulated: simulated, commons: commons, hub: hub}
 }
+
+// Follow makes c the present register.
+func (s *Community) Follow(c roll.Community) { s.roll.Store(encodeCommunity(c, s.simulated)) }
 
 // Page sizes.
 const (
@@ -79,7 +85,7 @@ const (
 
 // GetCommunity implements the service.
 func (s *Community) GetCommunity(context.Context, *allmendev1.GetCommunityRequest) (*allmendev1.Community, error) {
-	return s.roll, nil
+	return s.roll.Load(), nil
 }
 
 // GetCharter implements the service.
@@ -239,7 +245,7 @@ func fromLoopback(ctx context.Context) bool {
 		return false
 	}
 	p, ok := peer.FromContext(ctx)
-	return ok && loopback(p.Addr.String())
+	return ok && (p.Addr.Network() == "unix" || loopback(p.Addr.String()))
 }
 
 func loopback(hostport string) bool {

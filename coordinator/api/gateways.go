@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -68,15 +69,22 @@ type Fleet interface {
 type Gateways struct {
 	allmendev1.UnimplementedGatewayServiceServer
 	community roll.CommunityID
-	assets    Assets
+	assets    atomic.Pointer[Assets]
 	fleet     Fleet
 	now       func() energy.Instant
 	receivers sync.WaitGroup
 }
 
-// NewGateways returns the service for a community; now is world time.
-func NewGateways(c roll.Community, fleet Fleet, now func() energy.Instant) *Gateways {
-	return &Gateways{community: c.ID, assets: AssetsOf(c), fleet: fleet, now: now}
+// NewGateways returns the service for a community; now is world time. Follow
+// tells it the register before the first gateway calls.
+func NewGateways(id roll.CommunityID, fleet Fleet, now func() energy.Instant) *Gateways {
+	return &Gateways{community: id, fleet: fleet, now: now}
+}
+
+// Follow makes a register's assets the ones that gateways may speak for.
+func (g *Gateways) Follow(c roll.Community) {
+	assets := AssetsOf(c)
+	g.assets.Store(&assets)
 }
 
 // Wait returns when no stream works any more; the server must have stopped.
@@ -224,15 +232,16 @@ func (g *Gateways) converse(ctx context.Context, stream grpc.BidiStreamingServer
 }
 
 func (g *Gateways) handle(ctx context.Context, s *Session, up *allmendev1.Uplink) error {
+	assets := *g.assets.Load()
 	switch m := up.GetMessage().(type) {
 	case *allmendev1.Uplink_Live:
-		b, err := DecodeLive(g.assets, s.Gateway, g.now(), m.Live)
+		b, err := DecodeLive(assets, s.Gateway, g.now(), m.Live)
 		if err != nil {
 			return err
 		}
 		return g.fleet.Live(ctx, s, b)
 	case *allmendev1.Uplink_Meter:
-		b, err := DecodeMeter(g.assets, s.Gateway, g.now(), m.Meter)
+		b, err := DecodeMeter(assets, s.Gateway, g.now(), m.Meter)
 		if err != nil {
 			return err
 		}
@@ -242,7 +251,7 @@ func (g *Gateways) handle(ctx context.Context, s *Session, up *allmendev1.Uplink
 		s.replyClock(&allmendev1.ClockReply{SentUnixMs: m.ClockProbe.GetSentUnixMs(), ReceivedUnixMs: now, RepliedUnixMs: now})
 		return nil
 	case *allmendev1.Uplink_Status:
-		st, err := decodeStatus(g.assets, s.Gateway, m.Status)
+		st, err := decodeStatus(assets, s.Gateway, m.Status)
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,8 @@ func (s *still) CreateToken(context.Context, roll.GatewayID) (string, time.Time,
 func serve(t *testing.T) (*httptest.Server, *api.Hub, *still) {
 	t.Helper()
 	hub, commons := api.NewHub(), &still{}
-	community := api.NewCommunity(roll.Community{ID: "sunny-lane", Members: []roll.Member{{ID: "anna"}}}, true, commons, hub)
+	community := api.NewCommunity(true, commons, hub)
+	community.Follow(roll.Community{ID: "sunny-lane", Members: []roll.Member{{ID: "anna"}}})
 	handler, err := api.HTTP{Community: community, Hub: hub, Names: []string{"sun.example.org"}, Health: func() []string { return []string{"ledger: full"} }}.Handler(t.Context())
 	if err != nil {
 		t.Fatal(err)

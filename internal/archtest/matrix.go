@@ -54,6 +54,7 @@ func Matrix() []Rule {
 		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
 		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/strictyaml"}},
+		{Path: "internal/adminsocket"},
 		{Path: "internal/archtest"},
 		{Path: "internal/endtoend", Third: rpc}, // tests only
 		{Path: "docs"},                          // tests only
@@ -95,7 +96,7 @@ func Matrix() []Rule {
 		},
 		{
 			Path:  "coordinator",
-			Ours:  with(core, "meters/series/...", "charters", "internal/config", "internal/worldtime", "proto/...", "coordinator/..."),
+			Ours:  with(core, "meters/series/...", "charters", "internal/adminsocket", "internal/config", "internal/worldtime", "proto/...", "coordinator/..."),
 			Third: with(rpc, "golang.org/x/mod/sumdb/note"),
 		},
 
@@ -105,9 +106,10 @@ func Matrix() []Rule {
 			Third: with(rpc, "google.golang.org/protobuf/...", "github.com/grpc-ecosystem/grpc-gateway/v2/...", "google.golang.org/genproto/googleapis/api/annotations"),
 		},
 		{
-			Path:  "cmd/allmende",
-			Ours:  []string{"..."},
-			Third: []string{"github.com/alecthomas/kong", "golang.org/x/mod/sumdb/note", "golang.org/x/term"},
+			Path: "cmd/allmende",
+			Ours: []string{"..."},
+			Third: with(rpc, "github.com/alecthomas/kong", "golang.org/x/mod/sumdb/note", "golang.org/x/term",
+				"google.golang.org/genproto/googleapis/api/annotations", "google.golang.org/protobuf/..."),
 		},
 	}
 }

@@ -134,7 +134,7 @@ func (n *neighbourhood) startCoordinator() {
 
 // writeGateway enrols a gateway and writes its configuration.
 func (n *neighbourhood) writeGateway(gw string) {
-	token := strings.TrimSpace(string(run(n.t, n.bin, "gateway", "token", gw, "--server", "http://"+n.http)))
+	token := strings.TrimSpace(string(run(n.t, n.bin, "gateway", "token", gw, "--dir", n.coordinatorDir())))
 	if fields := strings.Fields(token); len(fields) > 1 {
 		for _, f := range fields {
 			if strings.HasPrefix(f, "alm1.") {
