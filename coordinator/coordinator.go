@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/coordinator/authority"
 	"github.com/allmende-energy/allmende/coordinator/store"
@@ -277,23 +278,38 @@ func (c *Coordinator) publish(l scheduler.Live) {
 }
 
 func (c *Coordinator) prepareServers(ctx context.Context, l [3]net.Listener, ca *authority.Authority) error {
-	community := api.NewCommunity(c.cfg.Simulated, c.commons, c.hub)
-	c.register.Follow(community.Follow)
 	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now)
 	c.register.Follow(gateways.Follow)
+	policy, err := access.Load()
+	if err != nil {
+		return err
+	}
+	// Nobody needs an account in a simulated world, to look around.
+	guard := &access.Guard{Policy: policy, Anonymous: policy.Anonymous(c.cfg.Simulated)}
+	services := c.services()
 	handler, err := api.HTTP{
-		Community: community, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
+		Guard: guard, Services: services, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
 	}.Handler(ctx)
 	if err != nil {
 		return err
 	}
 	c.servers = []server{
 		web(l[0], handler, c.log),
-		integrators(l[1], community),
-		integrators(c.admin, community),
+		integrators(l[1], services, guard.Network()),
+		integrators(c.admin, services, guard.Socket()),
 		gatewayServer(l[2], ca, gateways),
 	}
 	return nil
+}
+
+// services are what people and programs may call, each as the policy says: over
+// the network, by REST and on the local socket.
+func (c *Coordinator) services() []api.Service {
+	community := api.NewCommunity(c.cfg.Simulated, c.commons, c.hub)
+	c.register.Follow(community.Follow)
+	return []api.Service{
+		api.CommunityService(community),
+	}
 }
 
 // webNames are the hosts that browsers may address: those configured, and the

@@ -53,20 +53,26 @@ func grpcOptions(more ...grpc.ServerOption) []grpc.ServerOption {
 	}, more...)
 }
 
-// integrators serves the CommunityService with reflection and health.
-func integrators(l net.Listener, community *api.Community) server {
-	s := grpc.NewServer(grpcOptions()...)
-	allmendev1.RegisterCommunityServiceServer(s, community)
-	state := health.NewServer()
-	healthv1.RegisterHealthServer(s, state)
-	for _, name := range []string{"", allmendev1.CommunityService_ServiceDesc.ServiceName} {
-		state.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
-	}
-	reflection.Register(s)
+// integrators serves the services of people and programs, with reflection and
+// health, to callers that the guard lets in.
+func integrators(l net.Listener, services []api.Service, guard []grpc.ServerOption) server {
+	s, state := newIntegrators(services, guard)
 	return server{l, serveGRPC(s), func() {
 		state.Shutdown()
 		stopGRPC(s)
 	}}
+}
+
+func newIntegrators(services []api.Service, guard []grpc.ServerOption) (*grpc.Server, *health.Server) {
+	s, state := grpc.NewServer(grpcOptions(guard...)...), health.NewServer()
+	healthv1.RegisterHealthServer(s, state)
+	state.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+	for _, service := range services {
+		s.RegisterService(service.Desc, service.Impl)
+		state.SetServingStatus(service.Desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	}
+	reflection.Register(s)
+	return s, state
 }
 
 // gatewayServer serves the GatewayService over mutual TLS.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 
-	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
+	"github.com/allmende-energy/allmende/coordinator/access"
 )
 
 // maxBody bounds what a REST caller may send; the largest request is a few bytes.
@@ -22,8 +22,9 @@ const maxBody = 64 << 10
 
 // HTTP is what the web listener serves.
 type HTTP struct {
-	Community *Community
-	Hub       *Hub
+	Guard    *access.Guard
+	Services []Service
+	Hub      *Hub
 	// Page serves everything that is not the API; nil: nothing is there.
 	Page http.Handler
 	// Names are the hosts, besides loopback, that requests may be addressed to.
@@ -38,22 +39,33 @@ func (h HTTP) Handler(ctx context.Context) (http.Handler, error) {
 	rest := runtime.NewServeMux(
 		// No method but the one that was sent: an override would slip past checks of the method.
 		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		// No header of a caller becomes metadata that a service might trust.
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{MarshalOptions: marshal()}),
 	)
-	if err := allmendev1.RegisterCommunityServiceHandlerServer(ctx, rest, h.Community); err != nil {
-		return nil, fmt.Errorf("REST: %w", err)
+	conn := newInProcess(h.Guard, h.Services)
+	for _, s := range h.Services {
+		if s.REST == nil {
+			continue
+		}
+		if err := s.REST(ctx, rest, conn); err != nil {
+			return nil, fmt.Errorf("REST: %s: %w", s.Desc.ServiceName, err)
+		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/v1/", rest)
-	mux.HandleFunc("GET /v1/live", h.live)
-	mux.HandleFunc("GET /v1/live/events", h.events)
-	mux.HandleFunc("GET /healthz", h.health)
+	mux.Handle("/v1/", rest) // the guard decides about each method
+	route := func(pattern string, fn http.HandlerFunc) { mux.Handle(pattern, h.Guard.Route(pattern, fn)) }
+	route("GET /v1/live", h.live)
+	route("GET /v1/live/events", h.events)
+	route("GET /healthz", h.health)
 	if h.Page != nil {
-		mux.Handle("/", h.Page)
+		route("/", h.Page.ServeHTTP)
 	}
 	// A page of another site must not act here with its visitor's rights.
 	csrf := http.NewCrossOriginProtection()
-	return guard(h.Names, csrf.Handler(mux)), nil
+	return guard(h.Names, csrf.Handler(h.Guard.HTTP(mux))), nil
 }
 
 // guard sets what every answer carries and refuses requests that are not for us.
@@ -76,8 +88,7 @@ func guard(names []string, next http.Handler) http.Handler {
 		}
 		r.Header.Del("X-HTTP-Method-Override")
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		from := httpPeer{addr: r.RemoteAddr, proxied: r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), httpPeerKey{}, from)))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -120,17 +131,21 @@ func (h HTTP) live(w http.ResponseWriter, _ *http.Request) {
 	w.Write(b) //nolint:errcheck // the reader has gone; there is nobody to tell
 }
 
-// health answers 200 with the problems there are; a coordinator that answers lives.
-func (h HTTP) health(w http.ResponseWriter, _ *http.Request) {
+// health answers 200; a coordinator that answers lives. What is wrong is told
+// to those who may read it.
+func (h HTTP) health(w http.ResponseWriter, r *http.Request) {
 	problems := []string{}
 	if h.Health != nil {
 		problems = append(problems, h.Health()...)
 	}
-	state := "ok"
+	answer := map[string]any{"status": "ok"}
 	if len(problems) > 0 {
-		state = "degraded"
+		answer["status"] = "degraded"
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"status": state, "problems": problems})
+	if access.From(r.Context()).May(access.ReadHealth) {
+		answer["problems"] = problems
+	}
+	writeJSON(w, http.StatusOK, answer)
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

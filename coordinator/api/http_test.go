@@ -20,6 +20,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/energy"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
@@ -45,12 +46,28 @@ func (s *still) CreateToken(context.Context, roll.GatewayID) (string, time.Time,
 	return "alm1.token", time.UnixMilli(1), nil
 }
 
+// keys are tokens and whose they are.
+type keys map[string]access.Principal
+
+func (k keys) Bearer(_ context.Context, token string) (access.Principal, error) {
+	if who, ok := k[token]; ok {
+		return who, nil
+	}
+	return access.Principal{}, access.ErrUnknown
+}
+
 func serve(t *testing.T) (*httptest.Server, *api.Hub, *still) {
 	t.Helper()
 	hub, commons := api.NewHub(), &still{}
 	community := api.NewCommunity(true, commons, hub)
 	community.Follow(roll.Community{ID: "sunny-lane", Members: []roll.Member{{ID: "anna"}}})
-	handler, err := api.HTTP{Community: community, Hub: hub, Names: []string{"sun.example.org"}, Health: func() []string { return []string{"ledger: full"} }}.Handler(t.Context())
+	policy, err := access.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	installer := policy.Grant(access.Principal{ID: "ida", Kind: access.Person, Roles: []access.Role{access.RoleInstaller}})
+	guard := &access.Guard{Policy: policy, Anonymous: policy.Anonymous(true), Bearers: keys{"ida": installer}}
+	handler, err := api.HTTP{Guard: guard, Services: []api.Service{api.CommunityService(community)}, Hub: hub, Names: []string{"sun.example.org"}, Health: func() []string { return []string{"ledger: full"} }}.Handler(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,14 +143,20 @@ func TestREST(t *testing.T) {
 	expect("GET", "/v1/community", "", host("localhost:8080"), 200, "sunny-lane")
 	expect("GET", "/v1/community", "", host("[::1]:8080"), 200, "sunny-lane")
 
-	// Tokens: on this computer, not through a proxy, not from another site's page.
+	// Tokens: for who may, and not from another site's page.
 	const path = "/v1/gateways/gw-a/enrolment-token"
-	expect("POST", path, "{}", nil, 200, "alm1.token")
-	expect("POST", path, "{}", set("X-Forwarded-For", "192.0.2.1"), 403, "own computer")
-	expect("POST", path, "{}", set("Sec-Fetch-Site", "cross-site"), 403, "")
-	expect("POST", path, "{}", set("Origin", "http://evil.example.org"), 403, "")
-	expect("POST", "/v1/gateways/GW/enrolment-token", "{}", nil, 400, "gateway_id")
-	expect("POST", path, `{"x": "`+strings.Repeat("y", 1<<17)+`"}`, nil, 400, "")
+	ida := func(and func(*http.Request)) func(*http.Request) {
+		return func(r *http.Request) { set("Authorization", "Bearer ida")(r); and(r) }
+	}
+	expect("POST", path, "{}", ida(func(*http.Request) {}), 200, "alm1.token")
+	expect("POST", path, "{}", nil, 403, "gateways.enrol")
+	expect("POST", path, "{}", set("Authorization", "Bearer guessed"), 401, "not signed in")
+	expect("POST", path, "{}", set("Authorization", "Basic aWRhOg=="), 401, "Bearer TOKEN")
+	expect("POST", path, "{}", set("Grpc-Metadata-Authorization", "Bearer ida"), 403, "gateways.enrol")
+	expect("POST", path, "{}", ida(set("Sec-Fetch-Site", "cross-site")), 403, "")
+	expect("POST", path, "{}", ida(set("Origin", "http://evil.example.org")), 403, "")
+	expect("POST", "/v1/gateways/GW/enrolment-token", "{}", ida(func(*http.Request) {}), 400, "gateway_id")
+	expect("POST", path, `{"x": "`+strings.Repeat("y", 1<<17)+`"}`, ida(func(*http.Request) {}), 400, "")
 	if commons.tokens != 1 {
 		t.Errorf("%d tokens were made", commons.tokens)
 	}
