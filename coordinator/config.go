@@ -34,10 +34,11 @@ type Config struct {
 	maxPages int64 // bounds the database, for tests of a full one
 }
 
-// Load reads and checks the files of a community's folder. The error lists
-// everything that is wrong in all of them.
-func Load(dir string) (Config, error) {
-	serve, err := config.LoadServe(dir)
+// Load reads and checks the files of a community's folder; environment and
+// flags go before allmende.yaml. The error lists everything that is wrong in all
+// of them.
+func Load(dir string, flags ...config.Flag) (Config, error) {
+	serve, err := config.LoadServe(dir, flags...)
 	if err != nil {
 		return Config{}, err
 	}

@@ -27,6 +27,7 @@ type commands struct {
 	Demo    demoCmd    `cmd:"" help:"Run a whole simulated community on this computer and show its page."`
 	Init    initCmd    `cmd:"" help:"Write the files of a new community into a folder."`
 	Serve   serveCmd   `cmd:"" help:"Run the coordinator of a community."`
+	Config  configCmd  `cmd:"" help:"Explain, show and check the configuration of a coordinator."`
 	Gateway gatewayCmd `cmd:"" help:"Run a gateway, or enrol it with its coordinator."`
 	Charter charterCmd `cmd:"" help:"Check, hash or explain a charter."`
 	Ledger  ledgerCmd  `cmd:"" help:"Verify a community's ledger."`

@@ -6,33 +6,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	_ "time/tzdata" // time zones on computers that have none
 
 	"github.com/allmende-energy/allmende/coordinator"
 	"github.com/allmende-energy/allmende/dashboards"
+	"github.com/allmende-energy/allmende/internal/config"
+	"github.com/allmende-energy/allmende/internal/logs"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 )
 
 // serveCmd runs the coordinator of one community.
 type serveCmd struct {
-	Dir   string `default:"." type:"existingdir" placeholder:"DIR" help:"The community's folder, made by \"allmende init\"."`
-	HTTP  string `placeholder:"HOST:PORT" help:"Serve page and REST here instead of where allmende.yaml says."`
+	Dir  string `default:"." type:"existingdir" placeholder:"DIR" help:"The community's folder, made by \"allmende init\"."`
+	HTTP string `placeholder:"HOST:PORT" help:"Serve page and REST here instead of where allmende.yaml says."`
+	overrides
 	World string `hidden:"" placeholder:"HOST:PORT" help:"Take part in a simulated world that another process keeps."`
 }
 
 // Run serves until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, out *output) error {
-	cfg, err := coordinator.Load(c.Dir)
+	flags, err := c.flags()
 	if err != nil {
-		return fmt.Errorf("the configuration needs a correction:\n%w", err)
+		return err
 	}
 	if c.HTTP != "" {
-		if _, _, err := net.SplitHostPort(c.HTTP); err != nil {
-			return fmt.Errorf("--http %q is no address: write host and port, such as 127.0.0.1:8080", c.HTTP)
-		}
-		cfg.HTTP.Listen, cfg.HTTP.Key = c.HTTP, "--http"
+		flags = append(flags, config.Flag{Key: "http.listen", Value: c.HTTP, Name: "--http"})
+	}
+	cfg, err := coordinator.Load(c.Dir, flags...)
+	if err != nil {
+		return fmt.Errorf("the configuration needs a correction:\n%w", err)
 	}
 	cfg.Page = dashboards.Handler()
 	var clock worldtime.Clock = worldtime.NewReal()
@@ -45,7 +47,7 @@ func (c *serveCmd) Run(ctx context.Context, out *output) error {
 		defer world.Close() //nolint:errcheck // the world goes on without us
 		clock = world
 	}
-	log := slog.New(slog.NewTextHandler(out.Err, nil))
+	log := logs.New(out.Err, cfg.Log)
 	running, err := coordinator.Start(ctx, cfg, clock, log)
 	if errors.Is(err, context.Canceled) {
 		return nil

@@ -53,7 +53,9 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
 		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
-		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/strictyaml"}},
+		{Path: "internal/settings", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"github.com/knadh/koanf/..."}},
+		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/settings", "internal/strictyaml"}},
+		{Path: "internal/logs", Ours: []string{"internal/config"}},
 		{Path: "internal/adminsocket"},
 		{Path: "internal/archtest"},
 		{Path: "internal/endtoend", Third: rpc}, // tests only

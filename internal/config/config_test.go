@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/config"
+	"github.com/allmende-energy/allmende/internal/settings"
 )
 
 const plain = `id: lane
@@ -156,8 +158,9 @@ func TestServe(t *testing.T) {
 	if s.HTTP.Listen != ":8081" || s.Database != "/var/lib/x/ledger.db" || s.Community != "dir/community.yaml" || s.Tick != 5*energy.Second || s.GRPC.Listen != config.DefaultGRPC {
 		t.Errorf("%+v", s)
 	}
-	if want, got := config.DefaultServe("dir"), s; got.StaleAfter != want.StaleAfter || want.Gateways.Key != "dir/allmende.yaml, gateways.listen" {
-		t.Errorf("defaults %+v", want)
+	want, _, err := config.Defaults("dir")
+	if err != nil || s.StaleAfter != want.StaleAfter || want.Gateways.Key != "dir/allmende.yaml, gateways.listen" {
+		t.Errorf("defaults %+v, %v", want, err)
 	}
 	for src, want := range map[string]string{
 		"http: {listen: 8080}":                 `a.yaml:1: http.listen: "8080" is no address`,
@@ -193,27 +196,25 @@ func TestExamplesAreValid(t *testing.T) {
 	if c.ID != "moon-lane" || c.Name != `The "Moon": lane #1` || c.Timezone != "Europe/Prague" {
 		t.Errorf("%q %q %q", c.ID, c.Name, c.Timezone)
 	}
-	// What is commented out in allmende.yaml are the defaults: with them in, nothing changes.
+	// What is commented out in allmende.yaml are the defaults, or an example
+	// where there is none: with all of it in, the file is read all the same.
 	var in []string
-	uncommented := 0
 	for line := range strings.Lines(string(config.ExampleServe())) {
-		for _, field := range []string{"community", "charter", "data", "authority", "ledger_key", "live", "  tick", "  stale_after", "  setpoint_ttl"} {
-			if strings.HasPrefix(line, "# "+field+":") {
-				line = line[2:]
-				uncommented++
-			}
+		if hidden := regexp.MustCompile(`^( *)# (.*\n)`).FindStringSubmatch(line); hidden != nil {
+			line = hidden[1] + hidden[2]
 		}
 		in = append(in, line)
 	}
-	if uncommented != 9 {
-		t.Errorf("%d defaults are shown", uncommented)
-	}
-	got, err := config.DecodeServe("dir/allmende.yaml", []byte(strings.Join(in, "")))
+	all := strings.Join(in, "")
+	var s config.Serve
+	loaded, err := config.Settings(&s).Load(settings.Sources{File: "dir/allmende.yaml", Content: []byte(all)})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\nin\n%s", err, all)
 	}
-	if want := config.DefaultServe("dir"); fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("the commented defaults are\n%+v, the real ones\n%+v", got, want)
+	for _, k := range config.Settings(&s).Keys() {
+		if loaded.From(k.Name) != settings.FromFile || k.Default != "" && loaded.Text(k.Name) != k.Default {
+			t.Errorf("%s is %q in the file, from %s", k.Name, loaded.Text(k.Name), loaded.From(k.Name))
+		}
 	}
 }
 

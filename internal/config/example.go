@@ -10,14 +10,16 @@ import (
 	"github.com/allmende-energy/allmende/commons/roll"
 )
 
-//go:embed examples/allmende.yaml
-var exampleServe string
-
 //go:embed examples/community.yaml
 var exampleCommunity string
 
 // ExampleServe is a commented allmende.yaml with the defaults.
-func ExampleServe() []byte { return []byte(exampleServe) }
+func ExampleServe() []byte {
+	return Settings(&Serve{}).Example(`How this computer runs the coordinator of your community. A line behind one # shows the default, or an example where there is none; take the # away to change it. Paths start at this file's folder.
+
+    allmende serve --dir .             runs it, and checks this file first
+    allmende config explain KEY        says more about a line`)
+}
 
 // ExampleCommunity is a commented community.yaml of a few members, under the
 // given id, name and time zone.

@@ -4,9 +4,6 @@ package config
 
 import (
 	"fmt"
-	"net"
-	"strconv"
-	"strings"
 
 	"github.com/allmende-energy/allmende/energy"
 )
@@ -51,27 +48,5 @@ type degrees string
 // UnmarshalText keeps it.
 func (d *degrees) UnmarshalText(text []byte) error {
 	*d = degrees(text)
-	return nil
-}
-
-// address is host:port to listen on or to dial.
-type address string
-
-// UnmarshalText reads it.
-func (a *address) UnmarshalText(b []byte) error {
-	text := string(b)
-	host, port, err := net.SplitHostPort(text)
-	if err != nil {
-		return fmt.Errorf("%.80q is no address: write host and port, such as 127.0.0.1:8080", text)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("%.80q: the port is a number from 0 (any that is free) to 65535, not %q", text, port)
-	} else {
-		port = strconv.FormatUint(n, 10)
-	}
-	if strings.ContainsAny(host, " /@") {
-		return fmt.Errorf("%.80q: the host is a name or an IP address", text)
-	}
-	*a = address(net.JoinHostPort(host, port))
 	return nil
 }

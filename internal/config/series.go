@@ -2,12 +2,7 @@
 
 package config
 
-import (
-	"fmt"
-	"net/url"
-	"strconv"
-	"strings"
-)
+import "github.com/allmende-energy/allmende/internal/settings"
 
 // SeriesStore is where the time series go.
 type SeriesStore string
@@ -35,100 +30,55 @@ type InfluxDB struct {
 	TokenFile    string // empty: no token
 }
 
-// The fields of series in allmende.yaml.
-type (
-	seriesFile struct {
-		Store    SeriesStore  `yaml:"store"`
-		Embedded embeddedFile `yaml:"embedded"`
-		InfluxDB influxFile   `yaml:"influxdb"`
-	}
-	embeddedFile struct {
-		MaxSize byteSize `yaml:"max_size"`
-	}
-	influxFile struct {
-		URL          string `yaml:"url"`
-		Organisation string `yaml:"organisation"`
-		Bucket       string `yaml:"bucket"`
-		TokenFile    string `yaml:"token_file"`
-	}
+// Bounds of the embedded time series.
+const (
+	minSeriesSize = 16 << 20 // the least with which it is of use
+	maxSeriesSize = 1 << 50
 )
 
-// DefaultSeriesSize is the cap of the embedded time series: room for a thousand
-// devices that report each second, for about five years.
-const DefaultSeriesSize = 4 << 30
-
-// minSeriesSize is the least cap with which the embedded store is of use.
-const minSeriesSize = 16 << 20
-
-func defaultSeries() seriesFile {
-	return seriesFile{Store: SeriesEmbedded, Embedded: embeddedFile{DefaultSeriesSize}}
+func seriesPart(s *Serve) settings.Part {
+	f := &s.Series
+	return settings.Part{
+		Title: "Time series",
+		Intro: "The memory of what was measured, for pages and Grafana; see docs/series.md. Nothing in it is ever booked.",
+		Keys: []settings.Key{
+			{
+				Name: "series.store", Value: settings.Choice(&f.Store, SeriesEmbedded, SeriesInfluxDB, SeriesNone), Default: string(SeriesEmbedded),
+				Help: "Where measured values are kept over time. embedded keeps them beside the ledger, in a file of its own in the data folder; influxdb sends them to a server; none keeps nothing, and the pages show no history.",
+			},
+			{
+				Name: "series.embedded.max_size", Value: settings.Size(&f.MaxBytes, minSeriesSize, maxSeriesSize), Default: "4GiB", Example: "500MiB",
+				Help: "The most that the embedded file takes. Beyond it the finest and oldest values go first. The default has room for a thousand devices that report each second, for about five years.",
+			},
+			{
+				Name: "series.influxdb.url", Value: settings.URL(&f.InfluxDB.URL, "http", "https"), Example: "http://127.0.0.1:8086",
+				Help: "The address of the InfluxDB server.",
+			},
+			{
+				Name: "series.influxdb.organisation", Value: settings.Text(&f.InfluxDB.Organisation), Example: "lane",
+				Help: "The organisation in InfluxDB 2. InfluxDB 1.8 has none.",
+			},
+			{
+				Name: "series.influxdb.bucket", Value: settings.Text(&f.InfluxDB.Bucket), Example: "allmende",
+				Help: "The bucket that values go to. For InfluxDB 1.8 write database/retention, such as allmende/autogen.",
+			},
+			{
+				Name: "series.influxdb.token_file", Value: settings.Path(&f.InfluxDB.TokenFile, s.Dir), Example: "influxdb.token",
+				Help: "A file that holds the token and nothing else. For InfluxDB 1.8 it holds user:password. Without it no token is sent.",
+			},
+		},
+		Check: func(report settings.Report) { f.check(report) },
+	}
 }
 
-func (f *seriesFile) check(addf func(field, format string, args ...any)) {
-	if s := f.Embedded.MaxSize; s < minSeriesSize {
-		addf("series.embedded.max_size", "%s is too little to be of use: write at least %s", s, byteSize(minSeriesSize))
-	}
-	switch f.Store {
-	case SeriesEmbedded, SeriesNone:
+func (s *Series) check(report settings.Report) {
+	if s.Store != SeriesInfluxDB {
 		return
-	case SeriesInfluxDB:
-	default:
-		addf("series.store", "%.40q is no store: write embedded, influxdb or none", f.Store)
-		return
 	}
-	u, err := url.Parse(f.InfluxDB.URL)
-	switch {
-	case f.InfluxDB.URL == "":
-		addf("series.influxdb.url", "missing: write the server's address, such as http://127.0.0.1:8086")
-	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		addf("series.influxdb.url", "%.80q is no address: write it with http:// or https://, such as http://127.0.0.1:8086", f.InfluxDB.URL)
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		addf("series.influxdb.url", "write host, port and path alone; what proves who you are belongs into the file that token_file names")
+	if s.InfluxDB.URL == "" {
+		report("series.influxdb.url", "missing: write the server's address, such as http://127.0.0.1:8086")
 	}
-	if f.InfluxDB.Bucket == "" {
-		addf("series.influxdb.bucket", "missing: write the bucket's name; for InfluxDB 1.8 database/retention, such as allmende/autogen")
+	if s.InfluxDB.Bucket == "" {
+		report("series.influxdb.bucket", "missing: write the bucket's name; for InfluxDB 1.8 database/retention, such as allmende/autogen")
 	}
-}
-
-func (f *seriesFile) series(data string, in func(string) string) Series {
-	s := Series{
-		Store: f.Store, File: data, MaxBytes: int64(f.Embedded.MaxSize),
-		InfluxDB: InfluxDB{URL: f.InfluxDB.URL, Organisation: f.InfluxDB.Organisation, Bucket: f.InfluxDB.Bucket},
-	}
-	if f.InfluxDB.TokenFile != "" {
-		s.InfluxDB.TokenFile = in(f.InfluxDB.TokenFile)
-	}
-	return s
-}
-
-// byteSize is a number of bytes, written in MiB or GiB.
-type byteSize int64
-
-// UnmarshalText reads it.
-func (b *byteSize) UnmarshalText(text []byte) error {
-	s := strings.TrimSpace(string(text))
-	for _, u := range []struct {
-		name string
-		unit int64
-	}{{"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}} {
-		digits, ok := strings.CutSuffix(s, u.name)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 20)
-		if err != nil {
-			break
-		}
-		*b = byteSize(int64(n) * u.unit)
-		return nil
-	}
-	return fmt.Errorf("%.40q is no size: write a whole number of MiB, GiB or TiB, such as 4GiB", s)
-}
-
-// String prints it as it is written.
-func (b byteSize) String() string {
-	if b >= 1<<30 && b%(1<<30) == 0 {
-		return strconv.FormatInt(int64(b>>30), 10) + "GiB"
-	}
-	return strconv.FormatInt(int64(b>>20), 10) + "MiB"
 }

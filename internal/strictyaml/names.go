@@ -37,8 +37,8 @@ func join(path, field string) string {
 	return path + "." + field
 }
 
-// suggest is the field that was probably meant, two typing errors away at most, or empty.
-func suggest(key string, names []string) string {
+// Suggest is the name that was probably meant, two typing errors away at most, or empty.
+func Suggest(key string, names []string) string {
 	best, least := "", 3
 	for _, n := range names {
 		if dist := typos(clip(key), n); dist < least {

@@ -72,7 +72,7 @@ func (d *Document) mapping(n *yaml.Node, v reflect.Value, path string) {
 		first, twice := d.lines[at]
 		switch {
 		case f < 0:
-			meant := suggest(key.Value, names)
+			meant := Suggest(key.Value, names)
 			if meant != "" {
 				d.bad[join(path, meant)] = -1 // it isn't missing, then
 				meant = " (did you mean " + meant + "?)"
