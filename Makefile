@@ -7,10 +7,13 @@ SHELL := bash
 
 BUF_VERSION := v1.70.0
 LINT_VERSION := v2.15.0
+# The newest whose modules all resolve through the proxy.
+NFPM_VERSION := v2.45.2
 
 TOOLS := $(CURDIR)/.cache/tools
 BUF := $(TOOLS)/buf-$(BUF_VERSION)
 LINT := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)
 WEB := dashboards/web
 
 .PHONY: help
@@ -19,7 +22,11 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/allmende (needs Go alone)
-	CGO_ENABLED=0 go build -trimpath -o bin/allmende ./cmd/allmende
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(shell tools/version.sh ldflags)' -o bin/allmende ./cmd/allmende
+
+.PHONY: packages
+packages: $(NFPM) ## programs and Debian packages for amd64, arm64 and armhf in dist/ (ARCHES=amd64 for one)
+	@tools/packages.sh $(NFPM) dist
 
 .PHONY: demo
 demo: build ## run a simulated community, page on http://127.0.0.1:8080 (needs Go alone; ARGS="--speed 1 --dir village")
@@ -99,3 +106,6 @@ $(BUF):
 
 $(LINT):
 	@tools/go-tool.sh $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint $(LINT_VERSION)
+
+$(NFPM):
+	@tools/go-tool.sh $@ github.com/goreleaser/nfpm/v2/cmd/nfpm $(NFPM_VERSION)

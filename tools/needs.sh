@@ -28,6 +28,7 @@ need chromium "the page in a real browser" have chromium
 need mbpoll "an independent Modbus client" have mbpoll
 need python3-pymodbus "another independent Modbus client" /usr/bin/python3 -c 'import pymodbus'
 need python3-serial-asyncio "pymodbus's client imports it, its package does not ask for it" /usr/bin/python3 -c 'import serial_asyncio'
+need systemd "how hard the services are held" have systemd-analyze
 
 if [ ${#missing[@]} -gt 0 ]; then
 	as_root=()

@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -83,21 +82,4 @@ func run(ctx context.Context, args []string, out *output) (code int) {
 func commandName(command string) string {
 	name, _, _ := strings.Cut(command, " <")
 	return name
-}
-
-type versionCmd struct {
-	JSON bool `help:"Print as JSON."`
-}
-
-func (c *versionCmd) Run(out *output) error {
-	info := buildInformation()
-	if c.JSON {
-		return out.JSON(info)
-	}
-	out.Printf("%s\n", info)
-	return nil
-}
-
-func (b buildInfo) String() string {
-	return fmt.Sprintf("allmende %s, revision %s, %s, %s/%s", b.Version, b.Revision, b.Go, b.OS, b.Arch)
 }

@@ -60,6 +60,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/archtest"},
 		{Path: "internal/endtoend", Third: rpc}, // tests only
 		{Path: "docs"},                          // tests only
+		{Path: "deploy"},                        // tests only
 
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters"}},

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: AGPL-3.0-or-later
+#
+# packages.sh NFPM OUT builds the program for each kind of computer, and the
+# Debian packages, into OUT. The same commit gives the same bytes: no path, no
+# clock and no C compiler takes part. ARCHES="amd64" builds fewer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+nfpm=$1 out=$2
+arches=${ARCHES:-amd64 arm64 armhf}
+
+version=$(tools/version.sh)
+DEBIAN_VERSION=$(tools/version.sh debian)
+SOURCE_DATE_EPOCH=$(tools/version.sh epoch)
+export DEBIAN_VERSION SOURCE_DATE_EPOCH
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+build() { # build ARCH FILE: the program for a Debian architecture
+	local goarm=
+	case $1 in
+	amd64 | arm64) goarch=$1 ;;
+	armhf) goarch=arm goarm=7 ;;
+	*)
+		echo "packages.sh: no architecture $1; there are amd64, arm64 and armhf" >&2
+		exit 2
+		;;
+	esac
+	CGO_ENABLED=0 GOOS=linux GOARCH=$goarch GOARM=$goarm GOAMD64=v1 GOFLAGS= go build -trimpath -buildvcs=false \
+		-ldflags "-s -w -buildid= $(tools/version.sh ldflags)" -o "$2" ./cmd/allmende
+}
+
+mkdir -p "$out" "$work/doc"
+zip9() { gzip -9 -n -c; }
+cp deploy/debian/copyright "$work/doc/"
+cp README.md "$work/doc/"
+zip9 <LICENSE >"$work/doc/LICENSE.gz"
+zip9 <CHANGELOG.md >"$work/doc/changelog.gz"
+
+for arch in $arches; do
+	stage=$work/$arch
+	mkdir "$stage"
+	cp -r "$work/doc" "$stage/doc"
+	build "$arch" "$stage/allmende"
+	install -m 0755 "$stage/allmende" "$out/allmende-linux-$arch"
+	for package in allmende allmende-gateway; do
+		ARCH=$arch STAGE=$stage "$nfpm" package --packager deb --config "deploy/debian/$package.yaml" \
+			--target "$out/${package}_${DEBIAN_VERSION}_$arch.deb" >/dev/null
+	done
+done
+(cd "$out" && sha256sum allmende-linux-* ./*.deb | sed 's# \./# #' >SHA256SUMS)
+echo "version $version in $out:"
+sed 's/^/  /' "$out/SHA256SUMS"
