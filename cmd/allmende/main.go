@@ -30,6 +30,8 @@ type commands struct {
 	Gateway gatewayCmd `cmd:"" help:"Run a gateway, or enrol it with its coordinator."`
 	Charter charterCmd `cmd:"" help:"Check, hash or explain a charter."`
 	Ledger  ledgerCmd  `cmd:"" help:"Verify a community's ledger."`
+	Backup  backupCmd  `cmd:"" help:"Put everything that brings the community back into one file."`
+	Restore restoreCmd `cmd:"" help:"Make a community of a backup again."`
 	Replay  replayCmd  `cmd:"" help:"Run recorded intervals through the scheduler: what would this charter have done?"`
 	Sim     simCmd     `cmd:"" help:"Serve a simulated site over Modbus TCP."`
 	Version versionCmd `cmd:"" help:"Print the version and how the binary was built."`

@@ -100,17 +100,25 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 
 // prepare migrates and checks that the database is ours.
 func (s *Store) prepare(ctx context.Context) error {
-	if err := checkSchema(ctx, s.w, true); err != nil {
+	if err := migrate(ctx, s.w); err != nil {
 		return err
 	}
-	p, err := provider(s.w)
+	return s.write(ctx, s.claim)
+}
+
+// migrate brings the schema up to date.
+func migrate(ctx context.Context, db *sql.DB) error {
+	if err := checkSchema(ctx, db, true); err != nil {
+		return err
+	}
+	p, err := provider(db)
 	if err != nil {
 		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bringing the schema up to date: %w", err)
 	}
-	return s.write(ctx, s.claim)
+	return nil
 }
 
 // Close ends all connections. Writes in progress finish first.
@@ -129,11 +137,15 @@ type Reader struct {
 // OpenReader opens the database at path for reading; a coordinator may be
 // running on it.
 func OpenReader(ctx context.Context, path string) (*Reader, error) {
+	return openReader(ctx, path, false)
+}
+
+func openReader(ctx context.Context, path string, older bool) (*Reader, error) {
 	db, err := openDB(path, 1, append(readPragmas(), "mode=ro"), "deferred")
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSchema(ctx, db, false); err != nil {
+	if err := checkSchema(ctx, db, older); err != nil {
 		return nil, errors.Join(fmt.Errorf("store %s: %w", path, classify(err)), db.Close())
 	}
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -222,16 +234,9 @@ func checkSchema(ctx context.Context, db *sql.DB, mayMigrate bool) error {
 	}
 	sources := p.ListSources()
 	known := sources[len(sources)-1].Version
-	var tables int
-	err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`).Scan(&tables)
+	have, err := schemaOf(ctx, db)
 	if err != nil {
 		return err
-	}
-	have := int64(0)
-	if tables > 0 {
-		if err := db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`).Scan(&have); err != nil {
-			return err
-		}
 	}
 	switch {
 	case have > known:
@@ -240,6 +245,17 @@ func checkSchema(ctx context.Context, db *sql.DB, mayMigrate bool) error {
 		return fmt.Errorf("its schema has version %d, this program needs %d: start the coordinator once, which brings it up to date", have, known)
 	}
 	return nil
+}
+
+// schemaOf is the version of a database's schema; 0 while it has none.
+func schemaOf(ctx context.Context, db *sql.DB) (version int64, err error) {
+	var tables int
+	err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`).Scan(&tables)
+	if err != nil || tables == 0 {
+		return 0, err
+	}
+	err = db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`).Scan(&version)
+	return version, err
 }
 
 // write runs fn in one transaction on the write connection. When it returns

@@ -91,6 +91,11 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Ours:  []string{"energy", "commons/...", "meters"},
 			Third: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/v3/...", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
 		},
+		{
+			Path:  "coordinator/backup",
+			Ours:  []string{"commons/ledger", "scheduler/settlement", "internal/config", "coordinator/store"},
+			Third: []string{"filippo.io/age/...", "golang.org/x/mod/sumdb/note"},
+		},
 		{Path: "coordinator/authority", Ours: []string{"commons/roll"}},
 		{
 			Path:  "coordinator/access",
@@ -127,6 +132,7 @@ func TestLibraries() []string {
 	return []string{
 		"github.com/cockroachdb/datadriven",
 		"go.uber.org/goleak",
+		"golang.org/x/crypto/ssh", // keys, to encrypt backups for
 		"pgregory.net/rapid",
 	}
 }

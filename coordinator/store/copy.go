@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// copyLook is how often the progress of a copy is looked at.
+const copyLook = 200 * time.Millisecond
+
+// SchemaVersion is the newest schema that this program knows.
+func SchemaVersion() (int64, error) {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return 0, err
+	}
+	var newest int64
+	for _, name := range names {
+		var version int64
+		if _, err := fmt.Sscanf(filepath.Base(name), "%d_", &version); err != nil {
+			return 0, fmt.Errorf("migration %s: %w", name, err)
+		}
+		newest = max(newest, version)
+	}
+	return newest, nil
+}
+
+// Copy writes the database at path, as it is at this moment, into a new SQLite
+// file at to; a coordinator may be running on it. It takes every table there is,
+// whatever the schema. What was deleted is not in the copy, not even as free
+// pages. The copy is on the disk when Copy returns. progress, which may be nil,
+// hears of bytes.
+func Copy(ctx context.Context, path, to string, progress func(done, total int64)) (err error) {
+	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(fmt.Errorf("copying the database: %s is there already", to), err)
+	}
+	db, err := openDB(path, 1, []string{pragma("busy_timeout", busyTimeoutMS), "mode=ro"}, "deferred")
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	defer func() {
+		if err != nil {
+			_ = os.Remove(to) // half a copy is none
+			err = fmt.Errorf("copying the database %s: %w", path, classify(err))
+		}
+	}()
+	var pages, size int64
+	if err := db.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages); err != nil {
+		return err
+	}
+	if err := db.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&size); err != nil {
+		return err
+	}
+	watched := watchCopy(to, pages*size, progress)
+	_, err = db.ExecContext(ctx, `VACUUM INTO ?`, to)
+	watched()
+	if err != nil {
+		return err
+	}
+	return settleFile(to)
+}
+
+// watchCopy reports how far a file has grown until the function it returns is called.
+func watchCopy(path string, total int64, progress func(done, total int64)) (stop func()) {
+	if progress == nil {
+		return func() {}
+	}
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		look := time.NewTicker(copyLook)
+		defer look.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-look.C:
+				if info, err := os.Stat(path); err == nil {
+					progress(min(info.Size(), total), total)
+				}
+			}
+		}
+	}()
+	return func() { close(quit); <-ended }
+}
+
+// settleFile makes a finished file durable, and readable by its owner alone.
+func settleFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// maxFindings bounds what an integrity check reports.
+const maxFindings = 20
+
+// CheckFile reads a SQLite file from its first page to its last: whether the
+// pages are sound, every index agrees with its table, and every reference leads
+// somewhere. The error wraps [ErrDamaged] where something is wrong.
+func CheckFile(ctx context.Context, path string) error {
+	db, err := openDB(path, 1, append(readPragmas(), "mode=ro"), "deferred")
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	findings, err := collect(ctx, db, func(rows *sql.Rows, s *string) error { return rows.Scan(s) },
+		fmt.Sprintf(`PRAGMA integrity_check(%d)`, maxFindings))
+	if err != nil {
+		return fmt.Errorf("checking %s: %w", path, err)
+	}
+	if len(findings) != 1 || findings[0] != "ok" {
+		return fmt.Errorf("checking %s: %w: %s", path, ErrDamaged, strings.Join(findings, "; "))
+	}
+	type broken struct {
+		table, parent string
+		row, key      any
+	}
+	lost, err := collect(ctx, db, func(rows *sql.Rows, b *broken) error { return rows.Scan(&b.table, &b.row, &b.parent, &b.key) },
+		`PRAGMA foreign_key_check`)
+	if err != nil {
+		return fmt.Errorf("checking %s: %w", path, err)
+	}
+	if len(lost) > 0 {
+		return fmt.Errorf("checking %s: %w: %d references lead nowhere, the first from table %s into %s", path, ErrDamaged, len(lost), lost[0].table, lost[0].parent)
+	}
+	return nil
+}
+
+// FileSchema is the schema version of the SQLite database at path; 0: it has none.
+func FileSchema(ctx context.Context, path string) (int64, error) {
+	db, err := openDB(path, 1, append(readPragmas(), "mode=ro"), "deferred")
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	version, err := schemaOf(ctx, db)
+	if err != nil {
+		return 0, fmt.Errorf("store %s: %w", path, classify(err))
+	}
+	return version, nil
+}
+
+// OpenCopy opens the SQLite database at path for reading, of this schema or an
+// older one: what a backup of a community holds whose coordinator has not run
+// since the program was upgraded.
+func OpenCopy(ctx context.Context, path string) (*Reader, error) {
+	return openReader(ctx, path, true)
+}
+
+// Upgrade brings the SQLite database at path up to this program's schema, as the
+// coordinator does at its start. Nothing else may have it open.
+func Upgrade(ctx context.Context, path string) error {
+	db, err := openDB(path, 1, writePragmas(Options{}), "immediate")
+	if err != nil {
+		return err
+	}
+	if err := migrate(ctx, db); err != nil {
+		return errors.Join(fmt.Errorf("store %s: %w", path, classify(err)), db.Close())
+	}
+	// Everything goes into the one file: whoever moves it takes no other along.
+	_, err = db.ExecContext(ctx, `PRAGMA journal_mode = DELETE`)
+	return errors.Join(classify(err), db.Close())
+}
