@@ -62,7 +62,7 @@ func Restore(ctx context.Context, file string, o RestoreOptions) (_ Restored, er
 		return Restored{}, err
 	}
 	defer os.RemoveAll(aside) //nolint:errcheck // after the renaming it is gone
-	u := unpacking{o: o, archive: a, root: aside, serve: config.DefaultServe(aside)}
+	u := unpacking{o: o, archive: a, root: aside}
 	if err := u.run(ctx); err != nil {
 		return Restored{}, fmt.Errorf("%s: %w", file, explain(err))
 	}
