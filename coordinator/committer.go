@@ -12,8 +12,8 @@ import (
 	"github.com/allmende-energy/allmende/scheduler"
 )
 
-// retryCommit is how often a commit is tried again while the disk is full, on
-// the wall clock.
+// retryCommit is how often a commit is tried again while the disk is full or
+// the database server away, on the wall clock.
 const retryCommit = 5 * time.Second
 
 // commits is the part of the store that the committer writes to.
@@ -30,8 +30,8 @@ type committer struct {
 	grown    func(size int64) // the ledger has so many leaves now
 }
 
-// run commits what comes in until ctx ends, and says so. A full disk is waited
-// out, with the job unchanged; every other failure is final.
+// run commits what comes in until ctx ends, and says so. What passes, such as
+// a full disk, is waited out, with the job unchanged; every other failure is final.
 func (c *committer) run(ctx context.Context, jobs <-chan scheduler.Store, committed chan<- scheduler.Committed) error {
 	for {
 		select {
@@ -77,7 +77,5 @@ func (c *committer) commit(ctx context.Context, job scheduler.Store) (first int6
 }
 
 // passing says whether a failure to store ends by itself or by somebody's
-// freeing space; the others, such as a failed fsync, are final.
-func passing(err error) bool {
-	return errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrBusy)
-}
+// freeing space or starting a server; the others, such as a failed fsync, are final.
+func passing(err error) bool { return store.Passing(err) }

@@ -20,9 +20,11 @@ import (
 
 // A member is forgotten: in the database, in its log, in the inbox, and the
 // ledger still holds.
-func TestErase(t *testing.T) {
+func TestErase(t *testing.T) { onEach(t, testErase) }
+
+func testErase(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path, epoch, v := history(t, 4, 6)
+	s, path, epoch, v := history(t, on, 4, 6)
 	mine := meters.Sample{Key: meters.Key{Asset: "meter-home-02", Register: meters.Import}, At: day0}
 	other := meters.Sample{Key: meters.Key{Asset: "meter-home-03", Register: meters.Import}, At: day0}
 	if _, err := s.AppendInbox(ctx, "gw-1", "a", 1, []meters.Sample{mine, other}); err != nil {
@@ -38,14 +40,14 @@ func TestErase(t *testing.T) {
 			secret = r.Salt[:]
 		}
 	}
-	if !onDisk(t, path, secret) {
+	if on == sqlite && !onDisk(t, path, secret) {
 		t.Fatal("the salt was not there before")
 	}
 	n, err := s.Erase(ctx, "home-02", "meter-home-02")
 	if err != nil || n != 12 { // a member's and a battery's row in each of six
 		t.Fatalf("%d rows erased, %v", n, err)
 	}
-	if onDisk(t, path, secret) {
+	if on == sqlite && onDisk(t, path, secret) {
 		t.Error("the erased salt is still on the disk")
 	}
 	r := holds(t, path)
@@ -80,9 +82,11 @@ func TestErase(t *testing.T) {
 }
 
 // A reversal after an erasure takes back what is still there.
-func TestReversalAfterErasure(t *testing.T) {
+func TestReversalAfterErasure(t *testing.T) { onEach(t, testReversalAfterErasure) }
+
+func testReversalAfterErasure(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path, epoch, v := history(t, 3, 0)
+	s, path, epoch, v := history(t, on, 3, 0)
 	old := v.interval(t, 0, 0)
 	commit(t, s, epoch, old)
 	if _, err := s.Erase(ctx, "home-01"); err != nil {
@@ -114,43 +118,44 @@ func onDisk(tb testing.TB, path string, what []byte) bool {
 }
 
 // Somebody changes the database by hand. The verifier names the leaf.
-func TestTamperedDatabaseIsNamed(t *testing.T) {
-	s, original, _, _ := history(t, 4, 6)
+func TestTamperedDatabaseIsNamed(t *testing.T) { onEach(t, testTamperedDatabaseIsNamed) }
+
+func testTamperedDatabaseIsNamed(t *testing.T, on engine) {
+	s, original, _, _ := history(t, on, 4, 6)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	database, err := os.ReadFile(original)
-	if err != nil {
-		t.Fatal(err)
+	copied := on.copier(t, original)
+	changes := []string{
+		`UPDATE leaf SET body = CAST(REPLACE(CAST(body AS TEXT), '"revision":0', '"revision":1') AS BLOB) WHERE idx = ?`,
+		`UPDATE leaf SET body = CAST(CAST(body AS TEXT) || ' ' AS BLOB) WHERE idx = ?`,
+		`UPDATE leaf SET body = x'' WHERE idx = ?`,
+		`UPDATE annex_row SET body = CAST(REPLACE(CAST(body AS TEXT), '"share":"', '"share":"1') AS BLOB) WHERE leaf = ? AND kind = 'member'`,
+		`UPDATE annex_row SET salt = x'00' WHERE leaf = ? AND idx = 2`,
+		`UPDATE annex_row SET subject = 'home-99' WHERE leaf = ? AND idx = 1`,
+		`UPDATE annex_row SET idx = idx + 100 WHERE leaf = ? AND idx = 5`,
+		`UPDATE entry SET amount_mwh = amount_mwh + 1 WHERE leaf = ? AND idx = 0`,
+		`UPDATE entry SET account = 'member:home-99:shared' WHERE leaf = ? AND idx = 0`,
+		`DELETE FROM entry WHERE leaf = ? AND idx = 1`,
+		`DELETE FROM tree_hash`,
 	}
-	dir := t.TempDir()
+	if on == sqlite { // elsewhere a number can't be a word
+		changes = append(changes, `UPDATE entry SET amount_mwh = 'much' WHERE leaf = ? AND idx = 0`)
+	}
+	words := strings.NewReplacer("CAST(CAST(body AS TEXT)", "convert_to(convert_from(body, 'UTF8')",
+		"CAST(REPLACE(CAST(body AS TEXT)", "convert_to(REPLACE(convert_from(body, 'UTF8')", " AS BLOB)", ", 'UTF8')", "x''", "''", "x'00'", `'\x00'`)
 	rapid.Check(t, func(rt *rapid.T) {
-		path := filepath.Join(dir, "tampered.db")
-		for _, suffix := range []string{"", "-wal", "-shm"} {
-			_ = os.Remove(path + suffix)
-		}
-		if err := os.WriteFile(path, database, 0o600); err != nil {
-			rt.Fatal(err)
-		}
 		leaf := int64(rapid.IntRange(1, 6).Draw(rt, "leaf"))
-		change := rapid.SampledFrom([]string{
-			`UPDATE leaf SET body = CAST(REPLACE(CAST(body AS TEXT), '"revision":0', '"revision":1') AS BLOB) WHERE idx = ?`,
-			`UPDATE leaf SET body = CAST(CAST(body AS TEXT) || ' ' AS BLOB) WHERE idx = ?`,
-			`UPDATE leaf SET body = x'' WHERE idx = ?`,
-			`UPDATE annex_row SET body = CAST(REPLACE(CAST(body AS TEXT), '"share":"', '"share":"1') AS BLOB) WHERE leaf = ? AND kind = 'member'`,
-			`UPDATE annex_row SET salt = x'00' WHERE leaf = ? AND idx = 2`,
-			`UPDATE annex_row SET subject = 'home-99' WHERE leaf = ? AND idx = 1`,
-			`UPDATE annex_row SET idx = idx + 100 WHERE leaf = ? AND idx = 5`,
-			`UPDATE entry SET amount_mwh = amount_mwh + 1 WHERE leaf = ? AND idx = 0`,
-			`UPDATE entry SET amount_mwh = 'much' WHERE leaf = ? AND idx = 0`,
-			`UPDATE entry SET account = 'member:home-99:shared' WHERE leaf = ? AND idx = 0`,
-			`DELETE FROM entry WHERE leaf = ? AND idx = 1`,
-			`DELETE FROM tree_hash`,
-		}).Draw(rt, "change")
+		change := rapid.SampledFrom(changes).Draw(rt, "change")
+		if on == postgres {
+			change = words.Replace(change)
+		}
 		if strings.Contains(change, "tree_hash") {
 			leaf = 1 // its hash has index 1
 			change = `DELETE FROM tree_hash WHERE idx = ?`
 		}
+		path, drop := copied()
+		defer drop()
 		if n := execSQL(t, path, change, leaf); n == 0 {
 			rt.Fatalf("%s changed nothing", change)
 		}
@@ -159,4 +164,30 @@ func TestTamperedDatabaseIsNamed(t *testing.T) {
 			rt.Fatalf("after %s: %v", change, r.Fault)
 		}
 	})
+}
+
+// copier makes copies of a database that nobody uses, one at a time.
+func (on engine) copier(tb testing.TB, original string) func() (database string, drop func()) {
+	tb.Helper()
+	if on == postgres {
+		return func() (string, func()) {
+			database := server.Copy(tb, original)
+			return database, func() { server.Drop(tb, database) }
+		}
+	}
+	content, err := os.ReadFile(original)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	path := filepath.Join(tb.TempDir(), "copy.db")
+	return func() (string, func()) {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+		return path, func() {
+			for _, suffix := range []string{"", "-wal", "-shm"} {
+				_ = os.Remove(path + suffix)
+			}
+		}
+	}
 }

@@ -9,10 +9,12 @@ import (
 )
 
 // BenchmarkAppendInbox reports samples a second, each batch durable.
-func BenchmarkAppendInbox(b *testing.B) {
+func BenchmarkAppendInbox(b *testing.B) { benchOnEach(b, benchmarkAppendInbox) }
+
+func benchmarkAppendInbox(b *testing.B, on engine) {
 	for _, n := range []int{1, 100, 500} {
 		b.Run(fmt.Sprint("batch=", n), func(b *testing.B) {
-			s, _ := fresh(b)
+			s, _ := fresh(b, on)
 			seq := uint64(1)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -28,8 +30,10 @@ func BenchmarkAppendInbox(b *testing.B) {
 }
 
 // BenchmarkCommit stores one interval of 17 rows: 11 homes and 6 batteries.
-func BenchmarkCommit(b *testing.B) {
-	s, _, epoch, v := history(b, 11, 0)
+func BenchmarkCommit(b *testing.B) { benchOnEach(b, benchmarkCommit) }
+
+func benchmarkCommit(b *testing.B, on engine) {
+	s, _, epoch, v := history(b, on, 11, 0)
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
@@ -45,8 +49,10 @@ func BenchmarkCommit(b *testing.B) {
 }
 
 // BenchmarkVerify reports leaves a second over a day of 17 rows an interval.
-func BenchmarkVerify(b *testing.B) {
-	_, path, _, _ := history(b, 11, 96)
+func BenchmarkVerify(b *testing.B) { benchOnEach(b, benchmarkVerify) }
+
+func benchmarkVerify(b *testing.B, on engine) {
+	_, path, _, _ := history(b, on, 11, 96)
 	for b.Loop() {
 		holds(b, path)
 	}

@@ -34,18 +34,18 @@ type NewLeaf struct {
 //
 // It refuses an epoch that is not the one in force ([ErrEpoch]), leaves that do
 // not follow from those before ([ErrChain]) and rows whose sums are not the
-// leaf's totals ([ledger.ErrBalance]).
+// leaf's totals ([ledger.ErrBalance]). After [ErrUnreachable] it may be called
+// again with the same leaves: they are stored once.
 func (s *Store) Commit(ctx context.Context, epoch int64, leaves []NewLeaf) (firstIndex, size int64, err error) {
 	if len(leaves) == 0 || len(leaves) > MaxLeaves {
 		return 0, 0, fmt.Errorf("ledger: a commit of %d leaves, 1 to %d are possible", len(leaves), MaxLeaves)
 	}
-	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		inForce, err := getMetaInt(ctx, tx, metaEpoch)
-		if err != nil {
-			return err
-		}
-		if epoch != inForce {
-			return fmt.Errorf("%w: it is %d, in force is %d", ErrEpoch, epoch, inForce)
+	if first, size, done, err := s.answer(ctx, leaves); err != nil || done {
+		return first, size, ledgerError(err)
+	}
+	err = s.write(ctx, func(ctx context.Context, tx *txn) (err error) {
+		if epoch != tx.epoch {
+			return fmt.Errorf("%w: it is %d, in force is %d", ErrEpoch, epoch, tx.epoch)
 		}
 		if firstIndex, err = nextLeaf(ctx, tx); err != nil {
 			return err
@@ -62,10 +62,20 @@ func (s *Store) Commit(ctx context.Context, epoch int64, leaves []NewLeaf) (firs
 		}
 		return c.checkpoint(ctx)
 	})
+	if lost, ok := errors.AsType[*noAnswer](err); ok {
+		err = errors.Join(err, s.open.leave(lost.mark, leaves, firstIndex, size))
+	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("ledger: %w", err)
+		return 0, 0, ledgerError(err)
 	}
 	return firstIndex, size, nil
+}
+
+func ledgerError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("ledger: %w", err)
 }
 
 // nextLeaf is the index of the next leaf, which is the ledger's size.
@@ -80,7 +90,7 @@ func nextLeaf(ctx context.Context, q querier) (int64, error) {
 // committer appends leaves within one transaction.
 type committer struct {
 	s     *Store
-	tx    *sql.Tx
+	tx    *txn
 	epoch int64
 	index int64 // of the leaf that comes next
 }

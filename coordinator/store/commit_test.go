@@ -43,9 +43,9 @@ func holds(tb testing.TB, path string) ledger.Report {
 }
 
 // history is a store with a charter and so many intervals.
-func history(tb testing.TB, homes, intervals int) (s *store.Store, path string, epoch int64, v *village) {
+func history(tb testing.TB, on engine, homes, intervals int) (s *store.Store, path string, epoch int64, v *village) {
 	tb.Helper()
-	s, path = fresh(tb)
+	s, path = fresh(tb, on)
 	epoch = raise(tb, s)
 	v = newVillage(tb, homes)
 	commit(tb, s, epoch, v.founding())
@@ -55,9 +55,11 @@ func history(tb testing.TB, homes, intervals int) (s *store.Store, path string, 
 	return s, path, epoch, v
 }
 
-func TestCommitAndReadBack(t *testing.T) {
+func TestCommitAndReadBack(t *testing.T) { onEach(t, testCommitAndReadBack) }
+
+func testCommitAndReadBack(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path, epoch, v := history(t, 4, 3)
+	s, path, epoch, v := history(t, on, 4, 3)
 	leaf := v.interval(t, 3, 0)
 	before := *leaf.Leaf.Settled
 	if first, size := commit(t, s, epoch, leaf); first != 4 || size != 5 {
@@ -100,9 +102,11 @@ func TestCommitAndReadBack(t *testing.T) {
 	}
 }
 
-func TestEmptyStore(t *testing.T) {
+func TestEmptyStore(t *testing.T) { onEach(t, testEmptyStore) }
+
+func testEmptyStore(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path := fresh(t)
+	s, path := fresh(t, on)
 	_, ok1, err1 := s.FirstInterval(ctx)
 	_, ok2, err2 := s.ActiveCharter(ctx)
 	_, ok3, err3 := s.WorldTime(ctx)
@@ -116,10 +120,12 @@ func TestEmptyStore(t *testing.T) {
 }
 
 // The same inputs, secrets and key give the same bytes: leaves and checkpoint.
-func TestSameInputsSameBytes(t *testing.T) {
+func TestSameInputsSameBytes(t *testing.T) { onEach(t, testSameInputsSameBytes) }
+
+func testSameInputsSameBytes(t *testing.T, on engine) {
 	ctx := context.Background()
 	read := func() (out [][]byte) {
-		s, _, _, _ := history(t, 3, 4)
+		s, _, _, _ := history(t, on, 3, 4)
 		if err := s.Leaves(ctx, 0, func(_ int64, b []byte) error { out = append(out, b); return nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -134,9 +140,11 @@ func TestSameInputsSameBytes(t *testing.T) {
 	}
 }
 
-func TestReversal(t *testing.T) {
+func TestReversal(t *testing.T) { onEach(t, testReversal) }
+
+func testReversal(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path, epoch, v := history(t, 4, 0)
+	s, path, epoch, v := history(t, on, 4, 0)
 	old := v.interval(t, 0, 0)
 	commit(t, s, epoch, old)
 	v.stock = map[roll.AssetID]ledger.Stock{}
@@ -178,9 +186,11 @@ func TestReversal(t *testing.T) {
 }
 
 // A refused commit changes nothing, whichever of its leaves was at fault.
-func TestCommitRefuses(t *testing.T) {
+func TestCommitRefuses(t *testing.T) { onEach(t, testCommitRefuses) }
+
+func testCommitRefuses(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path, epoch, v := history(t, 2, 2)
+	s, path, epoch, v := history(t, on, 2, 2)
 	with := func(l store.NewLeaf, change func(*store.NewLeaf)) []store.NewLeaf {
 		change(&l)
 		return []store.NewLeaf{l}
@@ -225,9 +235,12 @@ func TestCommitRefuses(t *testing.T) {
 	holds(t, path)
 }
 
-func TestEpochFences(t *testing.T) {
+func TestEpochFences(t *testing.T) { onEach(t, testEpochFences) }
+
+func testEpochFences(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path, epoch, v := history(t, 2, 1)
+	s, path, epoch, v := history(t, on, 2, 1)
+	on.disconnect(t, path) // a server lets nobody else in before
 	other := open(t, path)
 	if next := raise(t, other); next != epoch+1 {
 		t.Fatalf("epoch %d after %d", next, epoch)
@@ -236,13 +249,18 @@ func TestEpochFences(t *testing.T) {
 	if _, _, err := s.Commit(ctx, epoch, []store.NewLeaf{leaf}); !errors.Is(err, store.ErrEpoch) {
 		t.Fatalf("the old node wrote: %v", err)
 	}
+	if _, err := s.AppendInbox(ctx, "gw-1", "a", 1, batchOf(1, 3)); !errors.Is(err, store.ErrEpoch) {
+		t.Fatalf("the old node took samples: %v", err)
+	}
 	commit(t, other, epoch+1, leaf)
 	holds(t, path)
 }
 
-func TestOpenRefusesWhatIsNotOurs(t *testing.T) {
+func TestOpenRefusesWhatIsNotOurs(t *testing.T) { onEach(t, testOpenRefusesWhatIsNotOurs) }
+
+func testOpenRefusesWhatIsNotOurs(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path, _, _ := history(t, 2, 1)
+	s, path, _, _ := history(t, on, 2, 1)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func Copy(ctx context.Context, path, to string, progress func(done, total int64)
 	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
 		return errors.Join(fmt.Errorf("copying the database: %s is there already", to), err)
 	}
-	db, err := openDB(path, 1, []string{pragma("busy_timeout", busyTimeoutMS), "mode=ro"}, "deferred")
+	db, err := openFile(path, forCopying)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ const maxFindings = 20
 // pages are sound, every index agrees with its table, and every reference leads
 // somewhere. The error wraps [ErrDamaged] where something is wrong.
 func CheckFile(ctx context.Context, path string) error {
-	db, err := openDB(path, 1, append(readPragmas(), "mode=ro"), "deferred")
+	db, err := openFile(path, forAudit)
 	if err != nil {
 		return err
 	}
@@ -147,12 +147,12 @@ func CheckFile(ctx context.Context, path string) error {
 
 // FileSchema is the schema version of the SQLite database at path; 0: it has none.
 func FileSchema(ctx context.Context, path string) (int64, error) {
-	db, err := openDB(path, 1, append(readPragmas(), "mode=ro"), "deferred")
+	db, err := openFile(path, forAudit)
 	if err != nil {
 		return 0, err
 	}
 	defer db.Close() //nolint:errcheck // it was only read
-	version, err := schemaOf(ctx, db)
+	version, err := schemaOf(ctx, &sqliteFile{}, db)
 	if err != nil {
 		return 0, fmt.Errorf("store %s: %w", path, classify(err))
 	}
@@ -169,14 +169,26 @@ func OpenCopy(ctx context.Context, path string) (*Reader, error) {
 // Upgrade brings the SQLite database at path up to this program's schema, as the
 // coordinator does at its start. Nothing else may have it open.
 func Upgrade(ctx context.Context, path string) error {
-	db, err := openDB(path, 1, writePragmas(Options{}), "immediate")
+	db, err := openFile(path, forWriting)
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, db); err != nil {
+	if err := migrate(ctx, &sqliteFile{}, db); err != nil {
 		return errors.Join(fmt.Errorf("store %s: %w", path, classify(err)), db.Close())
 	}
 	// Everything goes into the one file: whoever moves it takes no other along.
 	_, err = db.ExecContext(ctx, `PRAGMA journal_mode = DELETE`)
 	return errors.Join(classify(err), db.Close())
+}
+
+func openFile(path string, u use) (*sql.DB, error) {
+	f, err := newSQLite(path, 0)
+	if err != nil {
+		return nil, err
+	}
+	db, err := f.connect(u)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", path, err)
+	}
+	return db, nil
 }

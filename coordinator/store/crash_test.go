@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/allmende-energy/allmende/commons/ledger"
@@ -22,8 +21,10 @@ import (
 // A process is killed in the middle of its work, again and again. What it said
 // was stored is there, once; at most the one write that it was about to
 // acknowledge is there besides; and the ledger verifies.
-func TestKilledProcessLosesNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ledger.db")
+func TestKilledProcessLosesNothing(t *testing.T) { onEach(t, testKilledProcessLosesNothing) }
+
+func testKilledProcessLosesNothing(t *testing.T, on engine) {
+	path := on.database(t)
 	rng := rand.New(chacha(11))
 	for round := range 4 {
 		leaves, samples := runAndKill(t, path, 1+rng.IntN(25))

@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -15,13 +14,14 @@ import (
 // leaves stay as they are; what they hold of her is commitments that nobody can
 // open any more. It returns how many annex rows went.
 //
-// What is deleted is overwritten in the database and in its write-ahead log.
-// Backups are the operator's to forget.
+// In a file, what is deleted is overwritten, also in the write-ahead log. A
+// server frees it and overwrites it by and by. Backups are the operator's to
+// forget.
 func (s *Store) Erase(ctx context.Context, member roll.MemberID, assets ...roll.AssetID) (rows int64, err error) {
 	if member == "" {
 		return 0, fmt.Errorf("erasing: a member is needed, the community's own records stay")
 	}
-	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.write(ctx, func(ctx context.Context, tx *txn) error {
 		res, err := tx.ExecContext(ctx, `DELETE FROM annex_row WHERE subject = ?`, string(member))
 		if err != nil {
 			return err
@@ -49,21 +49,8 @@ func (s *Store) Erase(ctx context.Context, member roll.MemberID, assets ...roll.
 	if err != nil {
 		return 0, fmt.Errorf("erasing member %q: %w", member, err)
 	}
-	if err := s.truncateLog(ctx); err != nil {
-		return rows, fmt.Errorf("erasing member %q: the records are gone, but the write-ahead log still holds them; erase again later: %w", member, err)
+	if err := s.engine.scrub(ctx, s.w); err != nil {
+		return rows, fmt.Errorf("erasing member %q: the records are gone, but their bytes are still on the disk; erase again later: %w", member, classify(err))
 	}
 	return rows, nil
-}
-
-// truncateLog moves the write-ahead log into the database and empties it.
-func (s *Store) truncateLog(ctx context.Context) error {
-	var busy, pages, moved int64
-	err := s.w.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved)
-	if err != nil {
-		return classify(err)
-	}
-	if busy != 0 {
-		return ErrBusy
-	}
-	return nil
 }

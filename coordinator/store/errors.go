@@ -3,11 +3,16 @@
 package store
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Kinds of refusal. Where one is returned, nothing was stored.
@@ -26,6 +31,13 @@ var (
 	ErrAccess = errors.New("the ledger database can't be opened: its folder must be there, and this user must be able to write into it; to verify without, copy the community's folder to where you may write")
 	// ErrBusy: another process holds the database.
 	ErrBusy = errors.New("another process holds the ledger database: stop it first")
+	// ErrUnreachable: the database server is down or can't be reached. The store
+	// works again when it is back.
+	ErrUnreachable = errors.New("the database server does not answer: see that it runs and that the network is up; what arrives is refused until then")
+	// ErrUnsafe: the database server would lose what it has confirmed.
+	ErrUnsafe = errors.New("the database server does not keep what it confirms")
+	// ErrExists: something of that name or number is there already.
+	ErrExists = errors.New("it is there already")
 	// ErrNewerSchema: a newer program made the database.
 	ErrNewerSchema = errors.New("the ledger database was made by a newer program")
 	// ErrForeign: the database belongs to another community, key or world.
@@ -40,33 +52,43 @@ var (
 	ErrChain = errors.New("the leaf does not follow from the ledger")
 )
 
-// classify gives an error of the driver one of the kinds above, and leaves
-// every other as it is.
+// Passing says whether a failure ends by itself, or by somebody's doing while
+// the program runs: try the same again later. Others are final.
+func Passing(err error) bool {
+	return errors.Is(err, ErrNoSpace) || errors.Is(err, ErrBusy) || errors.Is(err, ErrUnreachable)
+}
+
+// classify gives an error of a driver one of the kinds above, and leaves every
+// other as it is.
 func classify(err error) error {
-	var se *sqlite.Error
-	if !errors.As(err, &se) {
-		return err
+	if err == nil {
+		return nil
 	}
-	code := se.Code()
-	switch code {
-	case sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC:
-		return kind(ErrDurability, err)
-	case sqlite3.SQLITE_IOERR_SHMSIZE: // growing the shared index, which fails for lack of space alone
-		return kind(ErrNoSpace, err)
+	if se, ok := errors.AsType[*sqlite.Error](err); ok {
+		return classifySQLite(se, err)
 	}
-	switch code & 0xff {
-	case sqlite3.SQLITE_FULL:
-		return kind(ErrNoSpace, err)
-	case sqlite3.SQLITE_IOERR:
-		return kind(ErrDisk, err)
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return kind(ErrDamaged, err)
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
-		return kind(ErrAccess, err)
-	case sqlite3.SQLITE_BUSY:
-		return kind(ErrBusy, err)
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return classifyPostgres(pe, err)
+	}
+	if lost(err) {
+		return kind(ErrUnreachable, err)
 	}
 	return err
+}
+
+// lost says whether a connection to a server failed, or could not be made.
+func lost(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) ||
+		pgconn.SafeToRetry(err) && !strings.Contains(err.Error(), "conn busy") // two statements at a time are our own fault
 }
 
 func kind(k, err error) error {
@@ -74,4 +96,33 @@ func kind(k, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w (%w)", k, err)
+}
+
+// because is a refusal of a kind with words of its own, which say what to do.
+// The cause may be nil.
+func because(k error, text string, cause error) error {
+	if errors.Is(cause, k) {
+		return cause
+	}
+	return &refusal{k, text, cause}
+}
+
+type refusal struct {
+	kind  error
+	text  string
+	cause error
+}
+
+func (r *refusal) Error() string {
+	if r.cause == nil {
+		return r.text
+	}
+	return r.text + " (" + r.cause.Error() + ")"
+}
+
+func (r *refusal) Unwrap() []error {
+	if r.cause == nil {
+		return []error{r.kind}
+	}
+	return []error{r.kind, r.cause}
 }

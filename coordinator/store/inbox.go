@@ -37,7 +37,7 @@ func (s *Store) AppendInbox(ctx context.Context, gateway roll.GatewayID, spoolID
 		return 0, fmt.Errorf("inbox of gateway %q: %w", gateway, err)
 	}
 	var gap error
-	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.write(ctx, func(ctx context.Context, tx *txn) error {
 		id, have, err := s.spool(ctx, tx, gateway, spoolID)
 		if err != nil {
 			return err
@@ -71,7 +71,7 @@ func (s *Store) AdmitGap(ctx context.Context, gateway roll.GatewayID, spoolID st
 	if err := checkBatch(gateway, spoolID, firstSeq, nil); err != nil {
 		return fmt.Errorf("inbox of gateway %q: %w", gateway, err)
 	}
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
 		id, have, err := s.spool(ctx, tx, gateway, spoolID)
 		if err != nil || have+1 >= firstSeq {
 			return err
@@ -108,7 +108,7 @@ func checkBatch(gateway roll.GatewayID, spoolID string, firstSeq uint64, samples
 }
 
 // spool finds or adds a spool and says how far it is durable.
-func (s *Store) spool(ctx context.Context, tx *sql.Tx, gateway roll.GatewayID, spoolID string) (id int64, durable uint64, err error) {
+func (s *Store) spool(ctx context.Context, tx *txn, gateway roll.GatewayID, spoolID string) (id int64, durable uint64, err error) {
 	var have int64
 	err = tx.QueryRowContext(ctx, `SELECT id, durable FROM spool WHERE gateway = ? AND name = ?`, string(gateway), spoolID).Scan(&id, &have)
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -121,7 +121,7 @@ func (s *Store) spool(ctx context.Context, tx *sql.Tx, gateway roll.GatewayID, s
 	return id, 0, err
 }
 
-func (s *Store) insertSamples(ctx context.Context, tx *sql.Tx, spool int64, seq uint64, samples []meters.Sample) error {
+func (s *Store) insertSamples(ctx context.Context, tx *txn, spool int64, seq uint64, samples []meters.Sample) error {
 	id, err := nextID(ctx, tx, `SELECT MAX(id) FROM inbox`)
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func (s *Store) insertSamples(ctx context.Context, tx *sql.Tx, spool int64, seq 
 }
 
 // seriesID finds or adds the number of a register.
-func (s *Store) seriesID(ctx context.Context, tx *sql.Tx, key meters.Key) (int64, error) {
+func (s *Store) seriesID(ctx context.Context, tx *txn, key meters.Key) (int64, error) {
 	if id, ok := s.series[key]; ok {
 		return id, nil
 	}

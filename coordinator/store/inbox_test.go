@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -38,9 +37,11 @@ func batchOf(first uint64, n int) []meters.Sample {
 
 // Whatever batches come, in whatever order and however often: the inbox holds
 // each sample once, in sequence, up to the last that nothing before is missing of.
-func TestInboxIsIdempotent(t *testing.T) {
+func TestInboxIsIdempotent(t *testing.T) { onEach(t, testInboxIsIdempotent) }
+
+func testInboxIsIdempotent(t *testing.T, on engine) {
 	ctx := context.Background()
-	path, n := filepath.Join(t.TempDir(), "ledger.db"), 0
+	path, n := on.database(t), 0
 	s, err := store.Open(ctx, path, options(t))
 	if err != nil {
 		t.Fatal(err)
@@ -119,9 +120,11 @@ func TestInboxIsIdempotent(t *testing.T) {
 	})
 }
 
-func TestInboxKeepsTheOrderOfArrival(t *testing.T) {
+func TestInboxKeepsTheOrderOfArrival(t *testing.T) { onEach(t, testInboxKeepsTheOrderOfArrival) }
+
+func testInboxKeepsTheOrderOfArrival(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, _ := fresh(t)
+	s, _ := fresh(t, on)
 	const pages = 2500 // more than InboxSince holds at a time
 	late := sampleOf(1)
 	late.At = day0.Add(-energy.Day)
@@ -150,9 +153,11 @@ func TestInboxKeepsTheOrderOfArrival(t *testing.T) {
 	}
 }
 
-func TestAdmitGap(t *testing.T) {
+func TestAdmitGap(t *testing.T) { onEach(t, testAdmitGap) }
+
+func testAdmitGap(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, _ := fresh(t)
+	s, _ := fresh(t, on)
 	if err := s.AdmitGap(ctx, "gw-1", "a", 40); err != nil {
 		t.Fatal(err)
 	}
@@ -167,8 +172,10 @@ func TestAdmitGap(t *testing.T) {
 	}
 }
 
-func TestInboxRefuses(t *testing.T) {
-	s, _ := fresh(t)
+func TestInboxRefuses(t *testing.T) { onEach(t, testInboxRefuses) }
+
+func testInboxRefuses(t *testing.T, on engine) {
+	s, _ := fresh(t, on)
 	long := string(make([]byte, 65))
 	nameless, odd := sampleOf(1), sampleOf(1)
 	nameless.Asset = ""
@@ -194,9 +201,11 @@ func TestInboxRefuses(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 // Gateways, the committer and pages come at once.
-func TestConcurrentUse(t *testing.T) {
+func TestConcurrentUse(t *testing.T) { onEach(t, testConcurrentUse) }
+
+func testConcurrentUse(t *testing.T, on engine) {
 	ctx := context.Background()
-	s, path := fresh(t)
+	s, path := fresh(t, on)
 	epoch := raise(t, s)
 	v := newVillage(t, 3)
 	commit(t, s, epoch, v.founding())

@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -26,6 +25,9 @@ func (s *Store) Pragmas(tb testing.TB, names ...string) []string {
 	return out
 }
 
+// RebindDollar is for tests that change a server's database behind the store's back.
+var RebindDollar = rebindDollar
+
 // A failed fsync is final: what the disk holds can't be known any more.
 func TestFailedFsyncIsFinal(t *testing.T) {
 	ctx := context.Background()
@@ -42,15 +44,15 @@ func TestFailedFsyncIsFinal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	for _, passing := range []error{ErrNoSpace, ErrDisk, ErrDamaged, ErrBusy} {
-		if err := s.write(ctx, func(context.Context, *sql.Tx) error { return passing }); !errors.Is(err, passing) {
+	for _, passing := range []error{ErrNoSpace, ErrDisk, ErrDamaged, ErrBusy, ErrUnreachable} {
+		if err := s.write(ctx, func(context.Context, *txn) error { return passing }); !errors.Is(err, passing) {
 			t.Fatal(err)
 		}
 		if _, err := s.RaiseEpoch(ctx); err != nil {
 			t.Fatalf("%v lasts: %v", passing, err)
 		}
 	}
-	if err := s.write(ctx, func(context.Context, *sql.Tx) error { return ErrDurability }); !errors.Is(err, ErrDurability) {
+	if err := s.write(ctx, func(context.Context, *txn) error { return ErrDurability }); !errors.Is(err, ErrDurability) {
 		t.Fatal(err)
 	}
 	if _, err := s.RaiseEpoch(ctx); !errors.Is(err, ErrDurability) {

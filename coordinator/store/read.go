@@ -16,12 +16,6 @@ import (
 	"github.com/allmende-energy/allmende/energy"
 )
 
-// querier is what a database and a transaction have in common.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // reads are the methods that change nothing; [Store], [Snapshot] and [Reader]
 // have them in common. They implement [ledger.Log].
 type reads struct{ q querier }

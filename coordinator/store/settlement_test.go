@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 
 	"github.com/allmende-energy/allmende/commons/charter"
@@ -19,8 +18,10 @@ import (
 
 // Whatever charter and whatever meters: what the settlement books is taken by
 // the store and holds for the verifier, with every row and with some erased.
-func TestEverySettlementVerifies(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ledger.db")
+func TestEverySettlementVerifies(t *testing.T) { onEach(t, testEverySettlementVerifies) }
+
+func testEverySettlementVerifies(t *testing.T, on engine) {
+	path := on.database(t)
 	s := open(t, path)
 	epoch := raise(t, s)
 	g := gamble{rand.New(chacha(21))}

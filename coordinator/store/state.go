@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -15,25 +14,23 @@ import (
 )
 
 // RaiseEpoch raises the fencing number and returns it: from now on no other
-// holder of a lower one can write to the ledger.
+// holder of a lower one can write.
 func (s *Store) RaiseEpoch(ctx context.Context) (int64, error) {
 	var epoch int64
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
-		if epoch, err = getMetaInt(ctx, tx, metaEpoch); err != nil {
-			return err
-		}
-		epoch++
+	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
+		epoch = tx.epoch + 1
 		return setMeta(ctx, tx, metaEpoch, strconv.FormatInt(epoch, 10))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("raising the epoch: %w", err)
 	}
+	s.epoch.Store(epoch)
 	return epoch, nil
 }
 
 // SaveWorldTime remembers how far world time has come. A lower value changes nothing.
 func (s *Store) SaveWorldTime(ctx context.Context, at energy.Instant) error {
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
 		have, err := getMetaInt(ctx, tx, metaWorldTime)
 		if err != nil || have >= int64(at) {
 			return err
@@ -62,7 +59,7 @@ func (r reads) WorldTime(ctx context.Context) (at energy.Instant, ok bool, err e
 
 // CreateToken stores the hash of an enrolment token's secret.
 func (s *Store) CreateToken(ctx context.Context, gateway roll.GatewayID, hash [32]byte, expires time.Time) error {
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO enrolment_token (hash, gateway, expires_ms) VALUES (?, ?, ?)`,
 			hash[:], string(gateway), expires.UnixMilli())
 		return err
@@ -76,7 +73,7 @@ func (s *Store) CreateToken(ctx context.Context, gateway roll.GatewayID, hash [3
 // UseToken takes a token, once, and says whose it is. The errors wrap [ErrToken].
 func (s *Store) UseToken(ctx context.Context, hash [32]byte, now time.Time) (roll.GatewayID, error) {
 	var gateway string
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
 		res, err := tx.ExecContext(ctx, `UPDATE enrolment_token SET used_ms = ?
 			WHERE hash = ? AND used_ms IS NULL AND expires_ms > ?`, now.UnixMilli(), hash[:], now.UnixMilli())
 		if err != nil {
@@ -95,7 +92,7 @@ func (s *Store) UseToken(ctx context.Context, hash [32]byte, now time.Time) (rol
 
 // SaveCertificate remembers that a gateway was given a certificate.
 func (s *Store) SaveCertificate(ctx context.Context, gateway roll.GatewayID, serial string, notAfter time.Time) error {
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO gateway_certificate (gateway, serial, not_after_ms) VALUES (?, ?, ?)
 			ON CONFLICT (gateway, serial) DO UPDATE SET not_after_ms = excluded.not_after_ms`,
 			string(gateway), serial, notAfter.UnixMilli())

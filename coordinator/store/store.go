@@ -1,13 +1,36 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
 // Package store keeps a community's truth in one database: the inbox of
-// metering samples, the ledger with its annex, and the little state that must
-// survive a restart. It is embedded SQLite in write-ahead mode with
-// synchronous=FULL: what a method has returned is on the disk.
+// metering samples, the ledger with its annex, and the state that must survive
+// a restart. What a method that writes has returned is durable.
 //
-// There is one connection that writes and a few that read. Statements are
-// written so that PostgreSQL can take them over; what is SQLite's alone stands
-// in this file, in errors.go and in migrations.
+// The database is a SQLite file, or a database on a PostgreSQL server. There is
+// one connection that writes and a few that read, and all that writes goes
+// through [Store.write], one transaction after the other.
+//
+// # Statements for both
+//
+// A statement is written once, with ? for its arguments, and sees the same data
+// in the same way on both engines. That takes a few habits:
+//
+//   - A method that writes calls s.write and gets a *txn; one that reads hangs
+//     on [reads] and asks r.q. Both rebind the placeholders. Nobody else calls
+//     the drivers, and a test of each method runs on both engines (onEach).
+//   - Columns are TEXT, BLOB, INTEGER, BIGINT or SMALLINT. Migrations are
+//     translated (BLOB to BYTEA, INTEGER to BIGINT, TEXT to be compared by its
+//     bytes). Truth is a SMALLINT of 0 or 1, an instant a BIGINT of milliseconds.
+//   - Ids are given by the program: nextID within the transaction, or random.
+//   - What exists already is met with ON CONFLICT … DO NOTHING or DO UPDATE and
+//     RowsAffected. PostgreSQL ends a transaction at its first error, so nothing
+//     goes on after one; outside, a duplicate is [ErrExists].
+//   - No two statements at a time within a transaction: read rows to their end
+//     (collect) before the next.
+//   - An argument that stands alone is cast: CAST(? AS BIGINT). So is a SUM.
+//   - No LIKE (its cases differ), no scalar MAX or MIN, no IFNULL, no INSERT OR.
+//   - Text holds no NUL and is valid UTF-8: check what comes from outside.
+//   - What fn hands out of write counts only when write has returned nil.
+//
+// What is one engine's alone stands in engine_sqlite.go and engine_postgres.go.
 package store
 
 import (
@@ -18,15 +41,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net/url"
-	"path/filepath"
 	"strconv"
 	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/mod/sumdb/note"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/meters"
@@ -35,18 +54,13 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-const (
-	readers       = 4
-	busyTimeoutMS = 5000
-)
-
 // Options say whose store it is.
 type Options struct {
 	Community roll.CommunityID
 	Signer    note.Signer // signs checkpoints; its name is the community's id
 	Simulated bool        // a simulated world: every checkpoint says so
 	Rand      io.Reader   // for salts' secrets; nil: crypto/rand
-	// MaxPages bounds the database to so many pages (4 KiB each); 0: unbounded.
+	// MaxPages bounds a database in a file to so many pages (4 KiB each); 0: unbounded.
 	MaxPages int64
 }
 
@@ -54,6 +68,7 @@ type Options struct {
 // from several goroutines; writes queue up.
 type Store struct {
 	reads
+	engine    engine
 	w         *sql.DB // one connection
 	r         *sql.DB
 	community roll.CommunityID
@@ -64,54 +79,68 @@ type Store struct {
 	// failed is set by a failed fsync and never taken back: what the operating
 	// system dropped then can't be told, so nothing is acknowledged any more.
 	failed atomic.Pointer[error]
+	// epoch is the one that this store has raised; 0: none.
+	epoch atomic.Int64
+	open  unanswered
 
-	// Caches of what is committed; used only while holding the write connection.
+	// Caches of what is committed; used only while holding the write connection,
+	// and emptied when another session than before writes.
+	session uint64
 	series  map[meters.Key]int64
 	secrets map[roll.MemberID][32]byte
 }
 
-// Open opens or creates the database at path and brings its schema up to date.
-// It refuses a schema newer than this program, the database of another
-// community, and a checkpoint key other than the one that signed before.
-func Open(ctx context.Context, path string, o Options) (*Store, error) {
+// Open opens the database, which is named by a path or by a PostgreSQL URL, and
+// brings its schema up to date; a file is created. It refuses a schema newer
+// than this program, the database of another community, and a checkpoint key
+// other than the one that signed before.
+func Open(ctx context.Context, database string, o Options) (*Store, error) {
 	if o.Community == "" || o.Signer == nil || o.Signer.Name() != string(o.Community) {
-		return nil, fmt.Errorf("store %s: a community and a checkpoint key of the same name are needed", path)
+		return nil, fmt.Errorf("store %s: a community and a checkpoint key of the same name are needed", Name(database))
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
-	w, err := openDB(path, 1, writePragmas(o), "immediate")
+	e, err := engineAt(database, o)
 	if err != nil {
 		return nil, err
 	}
+	w, err := e.connect(forWriting)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", e, err)
+	}
 	s := &Store{
-		w: w, community: o.Community, signer: o.Signer, simulated: o.Simulated, rand: o.Rand,
+		engine: e, w: w, community: o.Community, signer: o.Signer, simulated: o.Simulated, rand: o.Rand,
 		series: make(map[meters.Key]int64), secrets: make(map[roll.MemberID][32]byte),
 	}
 	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("store %s: %w", path, classify(err)), w.Close())
+		return nil, errors.Join(fmt.Errorf("store %s: %w", e, classify(err)), w.Close())
 	}
-	if s.r, err = openDB(path, readers, readPragmas(), "deferred"); err != nil {
-		return nil, errors.Join(err, w.Close())
+	if s.r, err = e.connect(forReading); err != nil {
+		return nil, errors.Join(fmt.Errorf("store %s: %w", e, err), w.Close())
 	}
-	s.reads = reads{s.r}
+	s.reads = reads{bound{s.r, e}}
 	return s, nil
 }
 
 // prepare migrates and checks that the database is ours.
 func (s *Store) prepare(ctx context.Context) error {
-	if err := migrate(ctx, s.w); err != nil {
+	if err := migrate(ctx, s.engine, s.w); err != nil {
+		return err
+	}
+	// Each write begins with this row.
+	if _, err := s.w.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('`+metaEpoch+`', '0') ON CONFLICT (name) DO NOTHING`); err != nil {
 		return err
 	}
 	return s.write(ctx, s.claim)
 }
 
 // migrate brings the schema up to date.
-func migrate(ctx context.Context, db *sql.DB) error {
-	if err := checkSchema(ctx, db, true); err != nil {
+func migrate(ctx context.Context, e engine, db *sql.DB) error {
+	if err := checkSchema(ctx, e, db, true); err != nil {
 		return err
 	}
-	p, err := provider(db)
+	p, err := provider(e, db)
 	if err != nil {
 		return err
 	}
@@ -134,38 +163,41 @@ type Reader struct {
 	tx *sql.Tx
 }
 
-// OpenReader opens the database at path for reading; a coordinator may be
-// running on it.
-func OpenReader(ctx context.Context, path string) (*Reader, error) {
-	return openReader(ctx, path, false)
+// OpenReader opens a database for reading; a coordinator may be running on it.
+func OpenReader(ctx context.Context, database string) (*Reader, error) {
+	return openReader(ctx, database, false)
 }
 
-func openReader(ctx context.Context, path string, older bool) (*Reader, error) {
-	db, err := openDB(path, 1, append(readPragmas(), "mode=ro"), "deferred")
+func openReader(ctx context.Context, database string, older bool) (*Reader, error) {
+	e, err := engineAt(database, Options{})
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSchema(ctx, db, older); err != nil {
-		return nil, errors.Join(fmt.Errorf("store %s: %w", path, classify(err)), db.Close())
-	}
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	db, err := e.connect(forAudit)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("store %s: %w", path, classify(err)), db.Close())
+		return nil, fmt.Errorf("store %s: %w", e, err)
 	}
-	return &Reader{reads{tx}, db, tx}, nil
+	if err := checkSchema(ctx, e, db, older); err != nil {
+		return nil, errors.Join(fmt.Errorf("store %s: %w", e, classify(err)), db.Close())
+	}
+	tx, err := still(ctx, e, db)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store %s: %w", e, classify(err)), db.Close())
+	}
+	return &Reader{reads{bound{tx, e}}, db, tx}, nil
 }
 
 // Close ends the reading.
 func (r *Reader) Close() error { return errors.Join(r.tx.Rollback(), r.db.Close()) }
 
 // Snapshot is the present state, held still while the store goes on. Close it soon:
-// the write-ahead log grows meanwhile.
+// what is written meanwhile can't be tidied up behind it.
 func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
-	tx, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := still(ctx, s.engine, s.r)
 	if err != nil {
 		return nil, fmt.Errorf("store snapshot: %w", classify(err))
 	}
-	return &Snapshot{reads{tx}, tx}, nil
+	return &Snapshot{reads{bound{tx, s.engine}}, tx}, nil
 }
 
 // Snapshot reads one state of a store.
@@ -177,64 +209,39 @@ type Snapshot struct {
 // Close lets the state go.
 func (s *Snapshot) Close() error { return s.tx.Rollback() }
 
-func writePragmas(o Options) []string {
-	p := []string{
-		pragma("busy_timeout", busyTimeoutMS),
-		pragma("journal_mode", "WAL"),
-		pragma("synchronous", "FULL"),
-		pragma("foreign_keys", 1),
-		pragma("secure_delete", 1), // what is erased is overwritten
-	}
-	if o.MaxPages > 0 {
-		p = append(p, pragma("max_page_count", o.MaxPages))
-	}
-	return p
-}
-
-func readPragmas() []string {
-	return []string{pragma("busy_timeout", busyTimeoutMS), pragma("query_only", 1)}
-}
-
-func pragma(name string, value any) string {
-	return "_pragma=" + url.QueryEscape(fmt.Sprintf("%s(%v)", name, value))
-}
-
-func openDB(path string, connections int, parameters []string, begin string) (*sql.DB, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", path, err)
-	}
-	dsn := (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}).String() + "?_txlock=" + begin
-	for _, p := range parameters {
-		dsn += "&" + p
-	}
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	return db, nil
-}
-
-func provider(db *sql.DB) (*goose.Provider, error) {
-	dir, err := fs.Sub(migrations, "migrations")
+// still begins a transaction that sees the state of this moment. Both engines
+// choose the state at the first statement, so there is one.
+func still(ctx context.Context, e engine, db *sql.DB) (*sql.Tx, error) {
+	tx, err := db.BeginTx(ctx, e.snapshot())
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectSQLite3, db, dir)
+	var n int
+	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM meta`).Scan(&n); err != nil {
+		_ = tx.Rollback() // the first error says why
+		return nil, err
+	}
+	return tx, nil
+}
+
+func provider(e engine, db *sql.DB) (*goose.Provider, error) {
+	dialect, dir, err := e.migrations()
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(dialect, db, dir)
 }
 
 // checkSchema refuses a schema that this program does not know. Without
 // mayMigrate it also refuses one that is older.
-func checkSchema(ctx context.Context, db *sql.DB, mayMigrate bool) error {
-	p, err := provider(db)
+func checkSchema(ctx context.Context, e engine, db *sql.DB, mayMigrate bool) error {
+	p, err := provider(e, db)
 	if err != nil {
 		return err
 	}
 	sources := p.ListSources()
 	known := sources[len(sources)-1].Version
-	have, err := schemaOf(ctx, db)
+	have, err := schemaOf(ctx, e, db)
 	if err != nil {
 		return err
 	}
@@ -248,55 +255,13 @@ func checkSchema(ctx context.Context, db *sql.DB, mayMigrate bool) error {
 }
 
 // schemaOf is the version of a database's schema; 0 while it has none.
-func schemaOf(ctx context.Context, db *sql.DB) (version int64, err error) {
-	var tables int
-	err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`).Scan(&tables)
-	if err != nil || tables == 0 {
+func schemaOf(ctx context.Context, e engine, q querier) (version int64, err error) {
+	there, err := e.versioned(ctx, q)
+	if err != nil || !there {
 		return 0, err
 	}
-	err = db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`).Scan(&version)
+	err = q.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version`).Scan(&version)
 	return version, err
-}
-
-// write runs fn in one transaction on the write connection. When it returns
-// nil, everything is durable; otherwise nothing is.
-func (s *Store) write(ctx context.Context, fn func(context.Context, *sql.Tx) error) error {
-	if failed := s.failed.Load(); failed != nil {
-		return *failed
-	}
-	conn, err := s.w.Conn(ctx)
-	if err != nil {
-		return classify(err)
-	}
-	defer conn.Close() //nolint:errcheck // gives the connection back
-	// From here on nothing is interrupted: half a commit has no answer.
-	ctx = context.WithoutCancel(ctx)
-	err = func() error {
-		tx, err := conn.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		defer tx.Rollback() // after Commit it does nothing
-		if err := fn(ctx, tx); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}()
-	if err != nil {
-		s.forget()
-		err = classify(err)
-		if errors.Is(err, ErrDurability) {
-			s.failed.CompareAndSwap(nil, &err)
-		}
-		return err
-	}
-	return nil
-}
-
-// forget empties the caches: a transaction that failed may have filled them.
-func (s *Store) forget() {
-	clear(s.series)
-	clear(s.secrets)
 }
 
 // Names in table meta.
@@ -309,7 +274,7 @@ const (
 )
 
 // claim writes whose database this is, or checks it.
-func (s *Store) claim(ctx context.Context, tx *sql.Tx) error {
+func (s *Store) claim(ctx context.Context, tx *txn) error {
 	for _, m := range []struct{ name, value, remedy string }{
 		{metaCommunity, string(s.community), "use the data directory of this community"},
 		{metaKey, fmt.Sprintf("%s+%08x", s.signer.Name(), s.signer.KeyHash()), "restore the key file that belongs to this ledger"},
@@ -340,7 +305,7 @@ func getMeta(ctx context.Context, q querier, name string) (string, bool, error) 
 	return value, err == nil, err
 }
 
-func setMeta(ctx context.Context, tx *sql.Tx, name, value string) error {
+func setMeta(ctx context.Context, tx *txn, name, value string) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES (?, ?)
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
 	return err

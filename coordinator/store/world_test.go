@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
@@ -51,19 +50,14 @@ func options(tb testing.TB) store.Options {
 	return store.Options{Community: community, Signer: signer, Simulated: true, Rand: chacha(1)}
 }
 
-func open(tb testing.TB, path string) *store.Store {
+func open(tb testing.TB, database string) *store.Store {
 	tb.Helper()
-	s, err := store.Open(context.Background(), path, options(tb))
+	s, err := store.Open(context.Background(), database, options(tb))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Close() })
 	return s
-}
-
-func fresh(tb testing.TB) (*store.Store, string) {
-	path := filepath.Join(tb.TempDir(), "ledger.db")
-	return open(tb, path), path
 }
 
 // village settles a community of homes, every second one with a battery behind

@@ -59,6 +59,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/adminsocket"},
 		{Path: "internal/archtest"},
 		{Path: "internal/endtoend", Third: rpc}, // tests only
+		{Path: "internal/pgtest"},               // for tests only
 		{Path: "docs"},                          // tests only
 		{Path: "deploy"},                        // tests only
 
@@ -89,7 +90,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{
 			Path:  "coordinator/store",
 			Ours:  []string{"energy", "commons/...", "meters"},
-			Third: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/v3/...", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
+			Third: []string{"modernc.org/sqlite/...", "github.com/jackc/pgx/v5/...", "github.com/pressly/goose/v3/...", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
 		},
 		{
 			Path:  "coordinator/backup",

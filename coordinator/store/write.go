@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// askFor bounds how long a write waits to learn what became of a commit that
+	// had no answer, and askEvery how often it asks.
+	askFor   = 10 * time.Second
+	askEvery = 250 * time.Millisecond
+)
+
+// write runs fn in one transaction on the write connection. When it returns
+// nil, everything is durable. Otherwise nothing is, unless the connection broke
+// at the commit and stayed so: then the error is a [*noAnswer] beside
+// [ErrUnreachable], and whoever could do harm by trying again asks first.
+// It runs fn at most once, and refuses with [ErrEpoch] when another process has
+// raised the epoch above ours.
+func (s *Store) write(ctx context.Context, fn func(context.Context, *txn) error) error {
+	if failed := s.failed.Load(); failed != nil {
+		return *failed
+	}
+	err := s.transact(ctx, fn)
+	if lost, ok := errors.AsType[*noAnswer](err); ok {
+		err = s.settle(ctx, lost)
+	}
+	if errors.Is(err, ErrDurability) {
+		s.failed.CompareAndSwap(nil, &err)
+	}
+	return err
+}
+
+func (s *Store) transact(ctx context.Context, fn func(context.Context, *txn) error) error {
+	conn, b, err := s.begin(ctx)
+	if err != nil {
+		return s.overtaken(ctx, classify(err))
+	}
+	defer b.end()
+	defer conn.Close() //nolint:errcheck // gives the connection back
+	ctx = b.ctx
+	if b.session != s.session {
+		s.forget()
+		s.session = b.session
+	}
+	err = func() error {
+		defer b.tx.Rollback() // after Commit it does nothing
+		if ours := s.epoch.Load(); ours != 0 && ours != b.epoch {
+			return fmt.Errorf("%w: ours is %d, in force is %d", ErrEpoch, ours, b.epoch)
+		}
+		if err := fn(ctx, &txn{bound{b.tx, s.engine}, b.tx, b.epoch}); err != nil {
+			return err
+		}
+		err := b.tx.Commit()
+		if err != nil && b.mark != "" && !refused(err) {
+			return &noAnswer{b.mark, err}
+		}
+		return err
+	}()
+	if err == nil {
+		return nil
+	}
+	s.forget()
+	if _, ok := errors.AsType[*noAnswer](err); !ok && ctx.Err() != nil {
+		return kind(ErrUnreachable, err) // the time of one write is over
+	}
+	return classify(err)
+}
+
+// begin gets hold of the connection and begins. A connection that broke since
+// the last write shows it only now, so it tries a second one.
+func (s *Store) begin(ctx context.Context) (conn *sql.Conn, b begun, err error) {
+	for range 2 {
+		if conn, err = s.w.Conn(ctx); err != nil {
+			return nil, begun{}, err
+		}
+		if b, err = s.beginOn(ctx, conn); err == nil {
+			return conn, b, nil
+		}
+		_ = conn.Close() // it gives the connection back
+		if !errors.Is(classify(err), ErrUnreachable) {
+			break
+		}
+	}
+	return nil, begun{}, err
+}
+
+func (s *Store) beginOn(ctx context.Context, conn *sql.Conn) (begun, error) {
+	// From here on nothing is interrupted: half a commit has no answer.
+	ctx, end := context.WithoutCancel(ctx), func() {}
+	if limit := s.engine.limit(); limit > 0 {
+		ctx, end = context.WithTimeout(ctx, limit)
+	}
+	b, err := s.engine.begin(ctx, conn)
+	if err != nil {
+		end()
+		return begun{}, err
+	}
+	b.ctx, b.end = ctx, end
+	return b, nil
+}
+
+// overtaken makes of "another process holds the database" the final refusal
+// that it is when that process has raised the epoch.
+func (s *Store) overtaken(ctx context.Context, err error) error {
+	ours := s.epoch.Load()
+	if ours == 0 || !errors.Is(err, ErrBusy) {
+		return err
+	}
+	if inForce, failed := getMetaInt(ctx, s.q, metaEpoch); failed == nil && inForce != ours {
+		return fmt.Errorf("%w: ours is %d, in force is %d", ErrEpoch, ours, inForce)
+	}
+	return err
+}
+
+// forget empties the caches: a transaction that failed may have filled them.
+func (s *Store) forget() {
+	clear(s.series)
+	clear(s.secrets)
+}
+
+// noAnswer is a commit of which nobody knows whether it happened.
+type noAnswer struct {
+	mark string
+	err  error
+}
+
+func (n *noAnswer) Error() string { return n.err.Error() }
+
+func (n *noAnswer) Unwrap() error { return n.err }
+
+// settle finds out what became of a commit. It returns nil when the commit
+// happened.
+func (s *Store) settle(ctx context.Context, lost *noAnswer) error {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	for {
+		happened, err := s.engine.committed(ctx, s.w, lost.mark)
+		switch {
+		case err == nil && happened:
+			return nil
+		case err == nil:
+			return kind(ErrUnreachable, fmt.Errorf("it went away, and nothing was stored: %w", lost.err))
+		}
+		select {
+		case <-time.After(askEvery):
+		case <-ctx.Done():
+			return kind(ErrUnreachable, fmt.Errorf("it went away during a commit: %w", lost))
+		}
+	}
+}
+
+// unanswered is the ledger commit that was left open by a connection that broke.
+type unanswered struct {
+	mu     sync.Mutex
+	mark   string // empty: none
+	leaves [sha256.Size]byte
+	first  int64
+	size   int64
+}
+
+// leave remembers a commit whose answer is missing.
+func (u *unanswered) leave(mark string, leaves []NewLeaf, first, size int64) error {
+	digest, err := digestOf(leaves)
+	if err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.mark, u.leaves, u.first, u.size = mark, digest, first, size
+	return nil
+}
+
+// answer says whether leaves were committed by the attempt that had no answer,
+// and where. The error says that this is not known yet.
+func (s *Store) answer(ctx context.Context, leaves []NewLeaf) (first, size int64, done bool, err error) {
+	u := &s.open
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.mark == "" {
+		return 0, 0, false, nil
+	}
+	digest, err := digestOf(leaves)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	happened, err := s.engine.committed(ctx, s.w, u.mark)
+	if err != nil {
+		return 0, 0, false, s.overtaken(ctx, classify(err))
+	}
+	u.mark = ""
+	return u.first, u.size, happened && digest == u.leaves, nil
+}
+
+func digestOf(leaves []NewLeaf) ([sha256.Size]byte, error) {
+	b, err := json.Marshal(leaves)
+	return sha256.Sum256(b), err
+}
