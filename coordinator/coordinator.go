@@ -223,7 +223,7 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 	}
 	c.size.Store(size)
 	state, err := scheduler.New(scheduler.Config{
-		Community: c.register.Current(), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
+		Registers: roll.Always(c.register.Current()), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
 		Epoch: c.epoch, SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
 	})
 	if err != nil {

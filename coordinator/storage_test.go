@@ -204,7 +204,7 @@ func TestSamplesBehindTheDurableSequence(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFleet("test")
-	f.follow(stateConfig(t).Community)
+	f.follow(stateConfig(t).Registers[0].Community)
 	f.owner, f.clock, f.problems, f.log = newOwner(state, time.UTC), worldtime.NewStepped(dawn, 0, 0), newProblems(testLog(t)), testLog(t)
 	f.inbox = short{2}
 	s := api.NewSession("gw-a", time.Now(), api.Hello{SpoolID: "s1"})
@@ -248,7 +248,7 @@ func stateConfig(t *testing.T) scheduler.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return scheduler.Config{Community: cfg.Roll, Charter: cfg.Rules, CharterHash: "x", Effective: dawn, Epoch: 1}
+	return scheduler.Config{Registers: roll.Always(cfg.Roll), Charter: cfg.Rules, CharterHash: "x", Effective: dawn, Epoch: 1}
 }
 
 func TestTheLiveLaneLosesInsteadOfWaiting(t *testing.T) {

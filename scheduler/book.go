@@ -12,8 +12,8 @@ import (
 	"github.com/allmende-energy/allmende/meters"
 )
 
-// book is the roll in the order and shape that a tick and a settlement need.
-// It is built once and never changed.
+// book is one register in the order and shape that a tick and a settlement
+// need. It is built once and never changed.
 type book struct {
 	pools     []roll.PoolID
 	sites     []siteEntry    // by pool, then member, then site
@@ -50,9 +50,8 @@ type bindingEntry struct {
 	maxPower   energy.Power
 }
 
-func newBook(cfg Config) book {
-	c := cfg.Community
-	b := book{
+func newBook(cfg Config, c roll.Community) *book {
+	b := &book{
 		gateway: map[roll.AssetID]roll.GatewayID{}, kind: map[roll.AssetID]roll.AssetKind{},
 		owner: map[roll.AssetID]roll.MemberID{}, groups: map[roll.MemberID][]roll.Group{},
 	}
@@ -121,10 +120,10 @@ func plausible(c roll.Connection) energy.Power {
 	return limit + limit/4 // fuses are slow
 }
 
-// reports says whether the gateway may report this register.
-func (b *book) reports(gw roll.GatewayID, k meters.Key) bool {
-	owner, known := b.gateway[k.Asset]
-	return known && owner == gw && HasRegister(b.kind[k.Asset], k.Register)
+// has says whether a battery has an account.
+func (b *book) has(battery roll.AssetID) bool {
+	_, found := slices.BinarySearchFunc(b.batteries, battery, func(x batteryEntry, id roll.AssetID) int { return cmp.Compare(x.id, id) })
+	return found
 }
 
 // HasRegister says whether a kind of asset has a register.

@@ -21,10 +21,16 @@ type settledIntervals struct {
 	next      energy.Interval
 	startedAt energy.Instant
 	byStart   map[energy.Instant]*settledInterval
-	dirty     map[energy.Instant]energy.Instant // interval → when late data touched it first
-	inFlight  []*settledInterval                // leaves under way, in order; nil for a leaf that is no interval
-	busy      bool                              // a Store is under way
-	durable   energy.Instant                    // end of the newest interval that is stored, 0 if there is none
+	dirty     map[energy.Instant]touched
+	inFlight  []*settledInterval // leaves under way, in order; nil for a leaf that is no interval
+	busy      bool               // a Store is under way
+	durable   energy.Instant     // end of the newest interval that is stored, 0 if there is none
+}
+
+// touched is why a settled interval is to be looked at again.
+type touched struct {
+	since energy.Instant // when that was noticed first
+	roll  bool           // the register was corrected; else data came late
 }
 
 type settledInterval struct {
@@ -48,7 +54,7 @@ func newSettledIntervals(cfg Config) settledIntervals {
 	}
 	return settledIntervals{
 		length: cfg.Charter.Interval, next: first,
-		byStart: map[energy.Instant]*settledInterval{}, dirty: map[energy.Instant]energy.Instant{},
+		byStart: map[energy.Instant]*settledInterval{}, dirty: map[energy.Instant]touched{},
 	}
 }
 
@@ -66,10 +72,18 @@ func (l *settledIntervals) touch(from, to, now energy.Instant, replayed bool) {
 		if s == nil || (replayed && s.complete && s.interval.End() <= l.durable.Add(-recheck)) {
 			continue
 		}
-		if _, known := l.dirty[iv.Start]; !known {
-			l.dirty[iv.Start] = now
-		}
+		l.touched(iv.Start, now, false)
 	}
+}
+
+// touched notes that an interval is to be looked at again.
+func (l *settledIntervals) touched(start, now energy.Instant, roll bool) {
+	d, known := l.dirty[start]
+	if !known {
+		d.since = now
+	}
+	d.roll = d.roll || roll
+	l.dirty[start] = d
 }
 
 // forget drops what lies before the horizon, but not what a correction that is
@@ -149,7 +163,7 @@ func (e Restored) apply(s *State, _ *effects) {
 	s.ledger.byStart[iv.interval.Start] = iv
 	if before := s.ledger.byStart[iv.interval.Start.Add(-iv.interval.Length)]; before != nil && !iv.continues(before) {
 		// A correction was stored up to here when we stopped: it goes on.
-		s.ledger.dirty[iv.interval.Start] = iv.interval.Start
+		s.ledger.touched(iv.interval.Start, iv.interval.Start, false)
 	}
 	s.ledger.durable = max(s.ledger.durable, e.Settled.Interval.End())
 	if next := e.Settled.Interval.Next(); next.Start > s.ledger.next.Start {

@@ -81,11 +81,18 @@ type liveState struct {
 	powers    []energy.Power
 }
 
-func newLiveState(cfg Config, b *book) liveState {
+func newLiveState(cfg Config) liveState {
 	return liveState{
 		latest: map[roll.AssetID]meters.Reading{}, stamp: map[roll.GatewayID]stamp{}, toDate: map[roll.MemberID]sums{},
-		rules: cfg.Charter.InPower(), sharers: make([]allocation.Member, len(b.members)),
+		rules: cfg.Charter.InPower(),
 	}
+}
+
+// resize makes the buffers fit a book, and forgets the readings of assets that
+// it does not have.
+func (l *liveState) resize(b *book) {
+	l.sharers = make([]allocation.Member, len(b.members))
+	maps.DeleteFunc(l.latest, func(a roll.AssetID, _ meters.Reading) bool { return b.gateway[a] == "" })
 }
 
 func (e Readings) apply(s *State, _ *effects) {

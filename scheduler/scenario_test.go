@@ -46,12 +46,16 @@ func TestScenarios(t *testing.T) {
 
 // scenario is a community under test: a state machine and a ledger in memory.
 type scenario struct {
-	community roll.Community
-	state     *scheduler.State
-	leaves    []scheduler.PendingLeaf
-	samples   []scheduler.Samples // the inbox
-	cfg       scheduler.Config
-	day       energy.Instant
+	community  roll.Community
+	state      *scheduler.State
+	leaves     []scheduler.PendingLeaf
+	samples    []scheduler.Samples // the inbox
+	cfg        scheduler.Config
+	day        energy.Instant
+	history    roll.History
+	amended    []scheduler.Amended
+	now        energy.Instant // of the newest tick
+	connection roll.ConnectionID
 }
 
 const founded = "2026-06-01T00:00:00Z"
@@ -60,6 +64,8 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 	switch d.Cmd {
 	case "community":
 		return s.found(d)
+	case "register":
+		return s.change(d)
 	case "meters":
 		return "", s.meters(d.Input)
 	case "time":
@@ -85,27 +91,17 @@ func (s *scenario) found(d *datadriven.TestData) (string, error) {
 		conn = roll.Connection{ID: "house", Kind: roll.OneMeter, Meter: "house-meter"}
 		s.community.Assets = append(s.community.Assets, roll.Asset{ID: "house-meter", Kind: roll.Meter, Connection: "house", Gateway: "gw"})
 	}
-	s.community.Connections = []roll.Connection{conn}
+	s.community.Connections, s.connection = []roll.Connection{conn}, conn.ID
 	for line := range strings.Lines(d.Input) {
-		id, has, _ := strings.Cut(strings.TrimSpace(line), ":")
-		m := roll.MemberID(id)
-		s.community.Members = append(s.community.Members, roll.Member{ID: m, Name: id})
-		s.community.Sites = append(s.community.Sites, roll.Site{ID: roll.SiteID(id), Member: m, Connection: conn.ID})
-		asset := func(kind roll.AssetKind, b *roll.BatteryData) {
-			s.community.Assets = append(s.community.Assets, roll.Asset{
-				ID: roll.AssetID(id + "-" + string(kind)), Kind: kind, Site: roll.SiteID(id), Owner: m, Gateway: "gw", Battery: b,
-			})
-		}
-		asset(roll.Meter, nil)
-		if strings.Contains(has, "sun") {
-			asset(roll.Inverter, nil)
-		}
-		if strings.Contains(has, "battery") {
-			asset(roll.Battery, &roll.BatteryData{
-				Capacity: 10 * energy.KilowattHour, MaxCharge: 5 * energy.Kilowatt, MaxDischarge: 5 * energy.Kilowatt,
-				MinSoC: 50, MaxSoC: 1000, ReserveSoC: 100, ChargeEff: 950_000, DischargeEff: 950_000,
-				Placement: roll.OwnMeter, Dispatchable: true,
-			})
+		for _, e := range s.household(line) {
+			switch {
+			case e.Member != nil:
+				s.community.Members = append(s.community.Members, *e.Member)
+			case e.Site != nil:
+				s.community.Sites = append(s.community.Sites, *e.Site)
+			case e.Asset != nil:
+				s.community.Assets = append(s.community.Assets, *e.Asset)
+			}
 		}
 	}
 	for _, tpl := range charters.Templates() {
@@ -129,7 +125,8 @@ func (s *scenario) found(d *datadriven.TestData) (string, error) {
 		}
 		at, _ := time.Parse(time.RFC3339, founded)
 		s.day = energy.InstantOf(at)
-		s.cfg = scheduler.Config{Community: s.community, Charter: ch, CharterHash: hash, Effective: s.day, Epoch: 1}
+		s.history = roll.Found(s.community, s.day)
+		s.cfg = scheduler.Config{Registers: roll.Always(s.community), Charter: ch, CharterHash: hash, Effective: s.day, Epoch: 1}
 	}
 	return "", s.start(true)
 }
@@ -215,6 +212,7 @@ func (s *scenario) tick(d *datadriven.TestData) (string, error) {
 		return "", err
 	}
 	before := len(s.leaves)
+	s.now = at
 	for range 10 { // re-settlements may need several slices
 		n := len(s.leaves)
 		s.step(scheduler.Tick{At: at, DayStart: s.day})
@@ -269,6 +267,7 @@ func (s *scenario) live(d *datadriven.TestData) (string, error) {
 
 // restart forgets the state machine and builds a new one from ledger and inbox.
 func (s *scenario) restart() (string, error) {
+	s.cfg.Registers, s.cfg.Amended = s.history.Since(s.day), s.amended
 	if err := s.start(false); err != nil {
 		return "", err
 	}
@@ -292,7 +291,7 @@ func (s *scenario) restart() (string, error) {
 		batch.Replayed = true
 		s.step(batch)
 	}
-	s.step(scheduler.Started{At: s.day})
+	s.step(scheduler.Started{At: max(s.day, s.now)})
 	return "", nil
 }
 

@@ -19,7 +19,10 @@ import (
 
 // Config is what a community's state machine starts from.
 type Config struct {
-	Community   roll.Community
+	// Registers are those in force since the oldest interval that may be settled
+	// again, in order, and those that are planned.
+	Registers   []roll.Dated
+	Amended     []Amended // what is to be looked at again at the start
 	Charter     charter.Charter
 	CharterHash string
 	Effective   energy.Instant // from when the charter is in force; no interval before it is settled
@@ -45,14 +48,17 @@ const maxPower = 1000 * energy.Kilowatt
 
 // State is one community's state. It belongs to the goroutine that steps it.
 type State struct {
-	cfg  Config
-	book book
-	now  energy.Instant
+	cfg       Config
+	community roll.CommunityID
+	books     books
+	book      *book // of the present
+	now       energy.Instant
 
-	tracks map[meters.Key]*meters.Track
-	ledger settledIntervals
-	live   liveState
-	settle settlement.Settler
+	speakers map[speaker]roll.AssetKind
+	tracks   map[source]*meters.Track
+	ledger   settledIntervals
+	live     liveState
+	settle   settlement.Settler
 }
 
 // New checks the configuration and returns the state before the first event.
@@ -69,15 +75,23 @@ func New(cfg Config) (*State, error) {
 	if cfg.SetpointTTL < 0 || cfg.StaleAfter < 0 || cfg.MaxGap < 0 || cfg.Horizon < energy.Day {
 		return nil, errors.New("scheduler: a negative span, or a horizon under a day")
 	}
-	if err := cfg.Community.Validate(); err != nil {
-		return nil, fmt.Errorf("scheduler: %w", err)
+	if len(cfg.Registers) == 0 {
+		return nil, errors.New("scheduler: no register")
+	}
+	for _, d := range cfg.Registers {
+		if err := d.Community.Validate(); err != nil {
+			return nil, fmt.Errorf("scheduler: from %v on: %w", d.From, err)
+		}
 	}
 	if err := cfg.Charter.Validate(); err != nil {
 		return nil, fmt.Errorf("scheduler: %w", err)
 	}
-	s := &State{cfg: cfg, book: newBook(cfg), tracks: map[meters.Key]*meters.Track{}}
+	s := &State{cfg: cfg, community: cfg.Registers[0].Community.ID, books: newBooks(cfg, cfg.Registers), tracks: map[source]*meters.Track{}}
+	s.cfg.Registers = nil // the books hold them from here on
+	s.speakers = s.books.speakers()
 	s.ledger = newSettledIntervals(cfg)
-	s.live = newLiveState(cfg, &s.book)
+	s.live = newLiveState(cfg)
+	s.turnTo(cfg.Effective)
 	return s, nil
 }
 
@@ -91,7 +105,11 @@ func Step(s *State, e Event) (*State, []Effect) {
 
 func (e Started) apply(s *State, out *effects) {
 	s.now = max(s.now, e.At)
+	s.turnTo(s.now)
 	s.ledger.startedAt = e.At
+	for _, a := range s.cfg.Amended {
+		s.ledger.amend(a, s.now)
+	}
 	if e.Founding {
 		s.storeCharter(out)
 	}
@@ -99,13 +117,15 @@ func (e Started) apply(s *State, out *effects) {
 
 func (e Samples) apply(s *State, _ *effects) {
 	for _, sample := range e.Samples {
-		if !s.book.reports(e.Gateway, sample.Key) {
+		kind, known := s.speakers[speaker{e.Gateway, sample.Asset}]
+		if !known || !HasRegister(kind, sample.Register) {
 			continue // the edge refuses these; a state machine is not the place to trust it
 		}
-		track := s.tracks[sample.Key]
+		from := source{e.Gateway, sample.Key}
+		track := s.tracks[from]
 		if track == nil {
 			track = &meters.Track{}
-			s.tracks[sample.Key] = track
+			s.tracks[from] = track
 		}
 		if from, to, changed := track.Add(sample); changed {
 			s.ledger.touch(from, to, s.now, e.Replayed)
@@ -118,6 +138,7 @@ func (e Tick) apply(s *State, out *effects) {
 		return // world time never moves back
 	}
 	s.now = e.At
+	s.turnTo(s.now)
 	s.settleDue(out)
 	s.tick(e, out)
 }

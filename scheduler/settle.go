@@ -47,6 +47,7 @@ func (s *State) settleDue(out *effects) {
 		for _, t := range s.tracks {
 			t.Prune(kept)
 		}
+		s.books = s.books.forget(kept)
 	}
 }
 
@@ -77,9 +78,9 @@ func (s *State) settleNext() (PendingLeaf, bool) {
 // old leaf is reversed and a new one follows. While data are still missing it
 // waits for them, but no longer than a first settlement would.
 func (s *State) resettle(start energy.Instant) []PendingLeaf {
-	old := s.ledger.byStart[start]
+	old, why := s.ledger.byStart[start], s.ledger.dirty[start]
 	in, complete := s.inputs(old.interval)
-	if !complete && !s.overdue(old.interval, s.ledger.dirty[start]) {
+	if !complete && !s.overdue(old.interval, why.since) {
 		return nil
 	}
 	delete(s.ledger.dirty, start)
@@ -90,14 +91,18 @@ func (s *State) resettle(start energy.Instant) []PendingLeaf {
 	s.ledger.byStart[start] = done
 	s.ledger.inFlight = append(s.ledger.inFlight, nil, done)
 	if next := old.interval.Next(); !maps.Equal(done.closing, old.closing) && s.ledger.byStart[next.Start] != nil {
-		s.ledger.dirty[next.Start] = old.interval.End() // its accounts open differently now
+		// Its accounts open differently now, and it waits for nothing else.
+		s.ledger.dirty[next.Start] = touched{old.interval.End(), why.roll || s.ledger.dirty[next.Start].roll}
 	}
 	reason := "late or corrected meter data"
-	if complete && !old.complete {
+	switch {
+	case why.roll:
+		reason = "the register was corrected"
+	case complete && !old.complete:
 		reason = "the missing meter data came"
 	}
 	reversal := ledger.Leaf{
-		Kind: ledger.KindReversal, Community: s.cfg.Community.ID,
+		Kind: ledger.KindReversal, Community: s.community,
 		Reversal: &ledger.Reversal{Leaf: old.index, Interval: old.interval, Reason: reason},
 	}
 	return []PendingLeaf{{Leaf: reversal}, leaf}
@@ -108,7 +113,8 @@ func (s *State) settleInterval(in settlement.Input, complete bool, revision int)
 	if err != nil {
 		return PendingLeaf{}, nil, err
 	}
-	rows, err := res.Rows(func(a roll.AssetID) roll.MemberID { return s.book.owner[a] })
+	book := s.books.at(in.Interval.Start)
+	rows, err := res.Rows(func(a roll.AssetID) roll.MemberID { return book.owner[a] })
 	if err != nil {
 		return PendingLeaf{}, nil, err
 	}
@@ -117,13 +123,13 @@ func (s *State) settleInterval(in settlement.Input, complete bool, revision int)
 		CharterHash: s.cfg.CharterHash, RulesVersion: s.cfg.Charter.RulesVersion,
 		Quality: res.Quality, Complete: complete, Pools: res.Pools,
 	}
-	leaf := ledger.Leaf{Kind: ledger.KindIntervalSettled, Community: s.cfg.Community.ID, Settled: &set}
+	leaf := ledger.Leaf{Kind: ledger.KindIntervalSettled, Community: s.community, Settled: &set}
 	return PendingLeaf{leaf, rows}, newSettledInterval(set, rows, -1), nil
 }
 
 func (s *State) storeCharter(out *effects) {
 	leaf := ledger.Leaf{
-		Kind: ledger.KindCharterActivated, Community: s.cfg.Community.ID,
+		Kind: ledger.KindCharterActivated, Community: s.community,
 		Charter: &ledger.CharterActivated{
 			Hash: s.cfg.CharterHash, Effective: s.cfg.Effective, DecidedBy: "founding", Charter: s.cfg.Charter,
 		},
@@ -135,9 +141,9 @@ func (s *State) storeCharter(out *effects) {
 // inputs gathers an interval's register differences. complete means that every
 // register has a sample at or after the interval's end.
 func (s *State) inputs(iv energy.Interval) (in settlement.Input, complete bool) {
-	g := gather{state: s, iv: iv, complete: true}
+	g := gather{state: s, book: s.books.at(iv.Start), iv: iv, complete: true}
 	in.Interval = iv
-	for _, site := range s.book.sites {
+	for _, site := range g.book.sites {
 		row := g.site(site)
 		n := len(in.Members)
 		if n > 0 && in.Members[n-1].Member == site.member && in.Members[n-1].Pool == site.pool {
@@ -145,13 +151,13 @@ func (s *State) inputs(iv energy.Interval) (in settlement.Input, complete bool) 
 			continue
 		}
 		in.Members = append(in.Members, ledger.MemberRow{
-			Member: site.member, Pool: site.pool, Groups: s.book.groups[site.member], Sites: []ledger.SiteInput{row},
+			Member: site.member, Pool: site.pool, Groups: g.book.groups[site.member], Sites: []ledger.SiteInput{row},
 		})
 	}
-	for _, b := range s.book.batteries {
+	for _, b := range g.book.batteries {
 		in.Storage = append(in.Storage, g.battery(b))
 	}
-	for _, b := range s.book.bindings {
+	for _, b := range g.book.bindings {
 		row := ledger.ConnectionRow{Connection: b.connection, Pool: b.pool}
 		row.Import = g.register(b.meter, meters.Import, b.maxPower, &row.Quality)
 		row.Export = g.register(b.meter, meters.Export, b.maxPower, &row.Quality)
@@ -163,12 +169,13 @@ func (s *State) inputs(iv energy.Interval) (in settlement.Input, complete bool) 
 // gather reads registers over one interval.
 type gather struct {
 	state    *State
+	book     *book // in force at the interval's start
 	iv       energy.Interval
 	complete bool
 }
 
 func (g *gather) register(a roll.AssetID, r meters.Register, limit energy.Power, q *energy.Quality) energy.Energy {
-	track := g.state.tracks[meters.Key{Asset: a, Register: r}]
+	track := g.track(a, r)
 	if track == nil {
 		track = &meters.Track{}
 	}
@@ -176,6 +183,11 @@ func (g *gather) register(a roll.AssetID, r meters.Register, limit energy.Power,
 	*q = q.Worse(v.Quality)
 	g.complete = g.complete && v.State == meters.Complete
 	return v.Energy
+}
+
+// track is what the gateway that the asset has in this interval read of it.
+func (g *gather) track(a roll.AssetID, r meters.Register) *meters.Track {
+	return g.state.tracks[source{g.book.gateway[a], meters.Key{Asset: a, Register: r}}]
 }
 
 func (g *gather) site(s siteEntry) ledger.SiteInput {
@@ -197,27 +209,35 @@ func (g *gather) battery(b batteryEntry) ledger.StorageRow {
 	row.Charged = g.register(b.id, meters.Charged, limit, &row.Quality)
 	row.Discharged = g.register(b.id, meters.Discharged, limit, &row.Quality)
 	row.SoC = g.soc(b.id, g.iv.End())
-	before := g.state.ledger.byStart[g.iv.Start.Add(-g.iv.Length)]
-	if before != nil {
-		if stock, known := before.closing[b.id]; known {
-			row.Opening = stock
-			return row
-		}
-	}
-	if settled := g.state.ledger.byStart[g.iv.Start]; settled != nil {
-		// The interval before lies behind the horizon; what it closed with stands here.
-		if stock, known := settled.opening[b.id]; known {
-			row.Opening = stock
-			return row
-		}
-	}
-	row.Opening = settlement.Opening(b.Capacity, g.soc(b.id, g.iv.Start), b.ReserveSoC)
+	row.Opening = g.opening(b)
 	return row
+}
+
+// opening is the stock that a battery's account begins the interval with: what
+// it closed with before. A battery that had no account in the interval before
+// opens a new one, with what is in it; what one took along that left the
+// community is gone from its account with it, and nobody else's.
+func (g *gather) opening(b batteryEntry) ledger.Stock {
+	last := g.iv.Start.Add(-g.iv.Length)
+	if last >= g.state.cfg.Effective && g.state.books.at(last).has(b.id) {
+		if before := g.state.ledger.byStart[last]; before != nil {
+			if stock, known := before.closing[b.id]; known {
+				return stock
+			}
+		}
+		if settled := g.state.ledger.byStart[g.iv.Start]; settled != nil {
+			// The interval before lies behind the horizon; what it closed with stands here.
+			if stock, known := settled.opening[b.id]; known {
+				return stock
+			}
+		}
+	}
+	return settlement.Opening(b.Capacity, g.soc(b.id, g.iv.Start), b.ReserveSoC)
 }
 
 func (g *gather) soc(a roll.AssetID, at energy.Instant) int64 {
 	for _, r := range [2]meters.Register{meters.Discharged, meters.Charged} {
-		if t := g.state.tracks[meters.Key{Asset: a, Register: r}]; t != nil {
+		if t := g.track(a, r); t != nil {
 			if soc := t.SoCAt(at, g.state.cfg.MaxGap); soc >= 0 {
 				return soc
 			}
