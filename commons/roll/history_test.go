@@ -3,6 +3,7 @@
 package roll_test
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -123,7 +124,7 @@ func TestFoldIsTheOracle(t *testing.T) {
 				t.Fatal("planning changed the history itself")
 			}
 			if err != nil {
-				if _, told := err.(roll.Problems); !told && err != roll.ErrNothing {
+				if _, told := errors.AsType[roll.Problems](err); !told && !errors.Is(err, roll.ErrNothing) {
 					t.Fatalf("refused with %T %v", err, err)
 				}
 				continue
@@ -248,7 +249,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := h.Plan([]roll.Change{c.change}, rules())
-			if _, ok := err.(roll.Problems); !ok || !strings.Contains(err.Error(), c.want) {
+			if _, ok := errors.AsType[roll.Problems](err); !ok || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v does not say %q", err, c.want)
 			}
 		})
@@ -257,7 +258,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := h.Plan([]roll.Change{again}, rules()); err != nil {
 		t.Errorf("Ben may not come back: %v", err)
 	}
-	if _, err := h.Plan([]roll.Change{{From: at(3), Op: roll.OpChange, Entry: member("anna", "Anna"), Fields: []string{"name"}}}, rules()); err != roll.ErrNothing {
+	if _, err := h.Plan([]roll.Change{{From: at(3), Op: roll.OpChange, Entry: member("anna", "Anna"), Fields: []string{"name"}}}, rules()); !errors.Is(err, roll.ErrNothing) {
 		t.Errorf("a change that changes nothing: %v", err)
 	}
 	late := rules()
