@@ -31,7 +31,8 @@ type Config struct {
 	// Page serves what is not the API; nil: nothing is there.
 	Page http.Handler
 
-	maxPages int64 // bounds the database, for tests of a full one
+	maxPages int64            // bounds the database, for tests of a full one
+	wall     func() time.Time // for tests of what takes months; nil: time.Now
 }
 
 // Load reads and checks the files of a community's folder; environment and

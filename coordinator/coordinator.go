@@ -136,7 +136,7 @@ func (c *Coordinator) bind(ctx context.Context, undo *[]func()) (out [3]net.List
 
 // open takes the data folder, the authority, the ledger's key and the database.
 func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Authority, error) {
-	ca, err := authority.Open(c.cfg.Authority, c.cfg.Roll.ID, c.serverNames(), time.Now)
+	ca, err := authority.Open(c.cfg.Authority, c.cfg.Roll.ID, c.serverNames(), c.wall)
 	if err != nil {
 		return nil, err
 	}
@@ -251,10 +251,16 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	f.inbox, f.owner, f.epoch, f.clock, f.problems, f.log = c.store, c.owner, c.epoch, c.clock, c.problems, c.log
 	f.fatal = func(err error) { c.fail(err) }
 	f.record = c.record.readings
-	f.enrolment = &enrolment{register: c.register, authority: ca, tokens: c.store, address: address}
+	f.identities = &identities{
+		authority: ca, store: c.store, wall: c.wall, life: c.cfg.Certificates.Life, grace: c.cfg.Certificates.Grace, log: c.log,
+	}
+	f.enrolment = &enrolment{register: c.register, identities: f.identities, tokens: c.store, address: address}
+	if err := f.identities.load(ctx, c.register.Current().Gateways); err != nil {
+		return err
+	}
 	for id, g := range f.gateways {
 		var err error
-		if g.enrolled, err = c.store.GatewayEnrolled(ctx, id, time.Now()); err != nil {
+		if g.enrolled, g.revoked, err = f.identities.standing(ctx, id); err != nil {
 			return err
 		}
 	}
@@ -278,7 +284,7 @@ func (c *Coordinator) publish(l scheduler.Live) {
 }
 
 func (c *Coordinator) prepareServers(ctx context.Context, l [3]net.Listener, ca *authority.Authority) error {
-	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now)
+	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now, c.wall)
 	c.register.Follow(gateways.Follow)
 	policy, err := access.Load()
 	if err != nil {
@@ -309,6 +315,7 @@ func (c *Coordinator) services() []api.Service {
 	c.register.Follow(community.Follow)
 	return []api.Service{
 		api.CommunityService(community),
+		api.IdentityService(c.fleet),
 	}
 }
 
@@ -355,6 +362,14 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 			return s.serve(s.listener)
 		}))
 	}
+}
+
+// wall is wall time, which certificates, tokens and sessions live by.
+func (c *Coordinator) wall() time.Time {
+	if c.cfg.wall != nil {
+		return c.cfg.wall()
+	}
+	return time.Now()
 }
 
 // Addresses are what the listeners are bound to.

@@ -5,6 +5,7 @@ package coordinator
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -201,21 +202,9 @@ func enrol(t *testing.T, c *Coordinator, gateway string) *tls.Config {
 		t.Fatal(err)
 	}
 	tok := readToken(t, text)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := dial(t, tok.Addr, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
-		root := s.PeerCertificates[len(s.PeerCertificates)-1]
-		if sum := sha256.Sum256(root.Raw); hex.EncodeToString(sum[:]) != tok.CA {
-			return fmt.Errorf("the coordinator's authority is %x", sum)
-		}
-		return nil
-	}})
+	key := newKey(t)
+	request := signingRequest(t, key, x509.CertificateRequest{})
+	client := stranger(t, tok)
 	res, err := client.Enrol(t.Context(), &allmendev1.EnrolRequest{TokenSecret: tok.Secret, CsrDer: request})
 	if err != nil {
 		t.Fatal(err)
@@ -223,10 +212,45 @@ func enrol(t *testing.T, c *Coordinator, gateway string) *tls.Config {
 	if res.GetGatewayId() != gateway || res.GetCommunityId() != "sunny-lane" {
 		t.Fatalf("enrolled %v", res)
 	}
-	if _, err := client.Enrol(t.Context(), &allmendev1.EnrolRequest{TokenSecret: tok.Secret, CsrDer: request}); status.Code(err) != codes.PermissionDenied {
+	if _, err := client.Enrol(t.Context(), &allmendev1.EnrolRequest{TokenSecret: tok.Secret, CsrDer: signingRequest(t, newKey(t), x509.CertificateRequest{})}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("a token worked twice: %v", err)
 	}
-	ca, err := x509.ParseCertificate(res.GetAuthorityDer())
+	return clientTLS(t, res.GetAuthorityDer(), res.GetCertificateDer(), key)
+}
+
+// stranger is a caller without a certificate, who knows a token.
+func stranger(t *testing.T, tok token) allmendev1.GatewayServiceClient {
+	t.Helper()
+	return dial(t, tok.Addr, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
+		root := s.PeerCertificates[len(s.PeerCertificates)-1]
+		if sum := sha256.Sum256(root.Raw); hex.EncodeToString(sum[:]) != tok.CA {
+			return fmt.Errorf("the coordinator's authority is %x", sum)
+		}
+		return nil
+	}})
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func signingRequest(t *testing.T, key crypto.Signer, template x509.CertificateRequest) []byte {
+	t.Helper()
+	der, err := x509.CreateCertificateRequest(rand.Reader, &template, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func clientTLS(t *testing.T, authorityDER []byte, chain [][]byte, key crypto.Signer) *tls.Config {
+	t.Helper()
+	ca, err := x509.ParseCertificate(authorityDER)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +258,7 @@ func enrol(t *testing.T, c *Coordinator, gateway string) *tls.Config {
 	pool.AddCert(ca)
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: pool, ServerName: "localhost",
-		Certificates: []tls.Certificate{{Certificate: res.GetCertificateDer(), PrivateKey: key}},
+		Certificates: []tls.Certificate{{Certificate: chain, PrivateKey: key}},
 	}
 }
 

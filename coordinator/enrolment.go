@@ -27,16 +27,15 @@ const tokenPrefix = "alm1."
 // tokens is the part of the store that enrolment needs.
 type tokens interface {
 	CreateToken(ctx context.Context, gateway roll.GatewayID, hash [32]byte, expires time.Time) error
-	UseToken(ctx context.Context, hash [32]byte, now time.Time) (roll.GatewayID, error)
-	SaveCertificate(ctx context.Context, gateway roll.GatewayID, serial string, notAfter time.Time) error
+	UseToken(ctx context.Context, hash, key [32]byte, now time.Time) (roll.GatewayID, error)
 }
 
 // enrolment trades one-time tokens for certificates.
 type enrolment struct {
-	register  *register
-	authority *authority.Authority
-	tokens    tokens
-	address   string // that gateways dial
+	register   *register
+	identities *identities
+	tokens     tokens
+	address    string // that gateways dial
 }
 
 // token is what a token's text carries. The gateway checks the coordinator by
@@ -57,12 +56,12 @@ func (e *enrolment) createToken(ctx context.Context, id roll.GatewayID) (string,
 	raw := make([]byte, 32)
 	rand.Read(raw) // never fails (crypto/rand)
 	secret := base64.RawURLEncoding.EncodeToString(raw)
-	expires := time.Now().Add(tokenLife)
+	expires := e.identities.wall().Add(tokenLife)
 	if err := e.tokens.CreateToken(ctx, id, sha256.Sum256([]byte(secret)), expires); err != nil {
 		return "", time.Time{}, err
 	}
 	text, err := json.Marshal(token{ //nolint:gosec // a token is there to carry the secret
-		e.address, string(id), secret, e.authority.Fingerprint(),
+		e.address, string(id), secret, e.identities.authority.Fingerprint(),
 	})
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("enrolment token: %w", err)
@@ -71,12 +70,17 @@ func (e *enrolment) createToken(ctx context.Context, id roll.GatewayID) (string,
 }
 
 // enrol uses a token up and signs the request. The request is looked at as far
-// as possible before the token is spent.
+// as possible before the token is spent. It is spent for one key, which may ask
+// again while the token lasts: on a bad link the answer gets lost.
 func (e *enrolment) enrol(ctx context.Context, secret string, requestDER []byte) (api.Enrolled, error) {
-	if err := authority.Parse(requestDER); err != nil {
+	key, err := authority.Parse(requestDER)
+	if err != nil {
 		return api.Enrolled{}, fmt.Errorf("%w: csr_der: %w", api.ErrInvalid, err)
 	}
-	id, err := e.tokens.UseToken(ctx, sha256.Sum256([]byte(secret)), time.Now())
+	i := e.identities
+	i.issuing.Lock() // a revocation ends tokens, too
+	defer i.issuing.Unlock()
+	id, err := e.tokens.UseToken(ctx, sha256.Sum256([]byte(secret)), key, i.wall())
 	if errors.Is(err, store.ErrToken) {
 		return api.Enrolled{}, fmt.Errorf("%w: %w", api.ErrDenied, err)
 	}
@@ -84,19 +88,9 @@ func (e *enrolment) enrol(ctx context.Context, secret string, requestDER []byte)
 		return api.Enrolled{}, err
 	}
 	if !e.knows(id) {
-		return api.Enrolled{}, fmt.Errorf("%w: gateway %s is no longer in the register: add it to community.yaml and make a new token", api.ErrDenied, id)
+		return api.Enrolled{}, fmt.Errorf("%w: gateway %s is no longer in the register: add it there and make a new token", api.ErrDenied, id)
 	}
-	cert, err := e.authority.SignGateway(id, requestDER)
-	if errors.Is(err, authority.ErrRequest) {
-		return api.Enrolled{}, fmt.Errorf("%w: csr_der: %w: make a new token and try again", api.ErrInvalid, err)
-	}
-	if err != nil {
-		return api.Enrolled{}, err
-	}
-	if err := e.tokens.SaveCertificate(ctx, id, cert.Serial, cert.NotAfter); err != nil {
-		return api.Enrolled{}, err
-	}
-	return api.Enrolled{Gateway: id, CertificateDER: cert.DER, AuthorityDER: e.authority.DER()}, nil
+	return i.issue(ctx, id, key, requestDER, store.OriginEnrolled)
 }
 
 func (e *enrolment) knows(id roll.GatewayID) bool {

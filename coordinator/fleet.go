@@ -4,17 +4,14 @@ package coordinator
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/api"
-	"github.com/allmende-energy/allmende/coordinator/authority"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/worldtime"
@@ -30,16 +27,17 @@ type inbox interface {
 
 // fleet is the community's gateways and their streams. It implements [api.Fleet].
 type fleet struct {
-	community roll.CommunityID
-	inbox     inbox
-	enrolment *enrolment
-	owner     *owner
-	epoch     int64
-	clock     worldtime.Clock
-	problems  *problems
-	fatal     func(error)
-	record    func([]meters.Reading) // into the time series; never waits
-	log       *slog.Logger
+	community  roll.CommunityID
+	inbox      inbox
+	identities *identities
+	enrolment  *enrolment
+	owner      *owner
+	epoch      int64
+	clock      worldtime.Clock
+	problems   *problems
+	fatal      func(error)
+	record     func([]meters.Reading) // into the time series; never waits
+	log        *slog.Logger
 
 	mu       sync.Mutex
 	closing  bool
@@ -54,6 +52,8 @@ type gateway struct {
 	session  *api.Session
 	sessions uint64 // so far
 	enrolled bool
+	revoked  store.Revocation // where it is not enrolled any more
+	elder    bool             // it uses an older certificate than it did before
 	lastSeen energy.Instant
 	status   api.Status
 	software string
@@ -67,7 +67,7 @@ func newFleet(id roll.CommunityID) *fleet {
 }
 
 // follow makes c the present register. What is known of a gateway that left it
-// stays known: it may come back, and its streams end by themselves.
+// stays known, because it may come back; its stream ends.
 func (f *fleet) follow(c roll.Community) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -84,36 +84,11 @@ func (f *fleet) follow(c roll.Community) {
 	for _, a := range c.Assets {
 		f.gateways[a.Gateway].devices++
 	}
-}
-
-// Identify implements [api.Fleet].
-func (f *fleet) Identify(_ context.Context, cert *x509.Certificate) (roll.GatewayID, error) {
-	id, err := authority.Identify(f.community, cert)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", api.ErrDenied, err)
+	for id, g := range f.gateways {
+		if g.session != nil && !slices.Contains(f.order, id) {
+			f.end(g, fmt.Errorf("%w: gateway %s was taken out of it", api.ErrUnknown, id))
+		}
 	}
-	f.mu.Lock()
-	known := slices.Contains(f.order, id)
-	f.mu.Unlock()
-	if !known {
-		return "", fmt.Errorf("%w: gateway %s is not in the community's register: add it to community.yaml, or enrol this computer as another", api.ErrDenied, id)
-	}
-	return id, nil
-}
-
-// Enrol implements [api.Fleet].
-func (f *fleet) Enrol(ctx context.Context, secret string, requestDER []byte) (api.Enrolled, error) {
-	e, err := f.enrolment.enrol(ctx, secret, requestDER)
-	if err != nil {
-		return api.Enrolled{}, f.internal("enrolling a gateway", err)
-	}
-	f.mu.Lock()
-	if g := f.gateways[e.Gateway]; g != nil {
-		g.enrolled = true
-	}
-	f.mu.Unlock()
-	f.log.Info("gateway enrolled", "gateway", e.Gateway)
-	return e, nil
 }
 
 // Attach implements [api.Fleet].
@@ -122,10 +97,17 @@ func (f *fleet) Attach(ctx context.Context, s *api.Session) (api.Welcome, error)
 	if err != nil {
 		return api.Welcome{}, f.internal("looking up a spool", err)
 	}
+	if err := f.identities.seen(ctx, s.Identity); err != nil {
+		f.log.Warn("that a certificate was used could not be written down", "gateway", s.Gateway, "error", err)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closing {
 		return api.Welcome{}, api.ErrClosing
+	}
+	// Once more, under the lock that a revocation ends streams under.
+	if err := f.admit(s.Identity); err != nil {
+		return api.Welcome{}, err
 	}
 	g := f.gateways[s.Gateway]
 	if g.session != nil {
@@ -134,7 +116,11 @@ func (f *fleet) Attach(ctx context.Context, s *api.Session) (api.Welcome, error)
 	g.sessions++
 	s.Number = g.sessions
 	g.session, g.software, g.enrolled, g.full = s, s.Hello.Software, true, false
+	g.revoked, g.elder = store.Revocation{}, f.identities.used(s.Identity)
 	g.lastSeen = f.clock.Now()
+	if g.elder {
+		f.log.Warn("a gateway uses an older certificate than it did before: it was set back to an old copy, or another computer has its key", "gateway", s.Gateway, "serial", s.Serial)
+	}
 	f.log.Info("gateway connected", "gateway", s.Gateway, "software", s.Hello.Software, "acknowledged", acknowledged, "spooled", s.Hello.LastSequence)
 	return api.Welcome{Acknowledged: acknowledged, Epoch: uint64(f.epoch)}, nil
 }
@@ -292,7 +278,7 @@ func (f *fleet) internal(doing string, err error) error {
 func (f *fleet) list() []api.GatewayDetail {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	wall := time.Now()
+	wall := f.identities.wall()
 	out := make([]api.GatewayDetail, 0, len(f.order))
 	for _, id := range f.order {
 		g := f.gateways[id]

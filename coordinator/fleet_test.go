@@ -4,6 +4,7 @@ package coordinator
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/api"
+	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/meters"
 	"github.com/allmende-energy/allmende/scheduler"
@@ -33,8 +35,18 @@ func testFleet() (*fleet, *api.Session) {
 	f.follow(roll.Community{ID: "c", Gateways: []roll.Gateway{{ID: "gw"}}})
 	f.inbox, f.owner, f.clock, f.log, f.problems = alwaysDurable{}, newOwner(nil, time.UTC), worldtime.NewReal(), log, newProblems(log)
 	f.fatal = func(error) {}
-	return f, api.NewSession("gw", time.Time{}, api.Hello{SpoolID: "spool"})
+	f.identities = &identities{store: forgetful{}, wall: time.Now, newest: map[roll.GatewayID]used{}}
+	return f, api.NewSession(testIdentity(), api.Hello{SpoolID: "spool"})
 }
+
+func testIdentity() api.Identity {
+	return api.Identity{Gateway: "gw", Serial: "1", Certificate: &x509.Certificate{}}
+}
+
+// forgetful is a store that takes note of nothing.
+type forgetful struct{ certificateStore }
+
+func (forgetful) CertificateSeen(context.Context, store.Certificate, time.Time) error { return nil }
 
 // What is durable will not be sent again. If its stream dies while it is
 // stored, it must still reach the state machine.
@@ -75,7 +87,7 @@ func TestSamplesWaitForTheOwner(t *testing.T) {
 // only within one.
 func TestStreamsAreNumbered(t *testing.T) {
 	f, first := testFleet()
-	second := api.NewSession("gw", time.Time{}, api.Hello{SpoolID: "spool"})
+	second := api.NewSession(testIdentity(), api.Hello{SpoolID: "spool"})
 	for _, s := range []*api.Session{first, second} {
 		if _, err := f.Attach(t.Context(), s); err != nil {
 			t.Fatal(err)

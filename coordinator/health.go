@@ -12,10 +12,7 @@ import (
 )
 
 // Bounds beyond which a gateway's page entry says that something is wrong.
-const (
-	maxOffset    = 2 * energy.Second
-	certificates = 30 * 24 * time.Hour // before a certificate's end
-)
+const maxOffset = 2 * energy.Second
 
 func (g *gateway) health(id roll.GatewayID, wall time.Time) api.GatewayHealth {
 	h := api.GatewayHealth{
@@ -37,6 +34,8 @@ func (g *gateway) health(id roll.GatewayID, wall time.Time) api.GatewayHealth {
 // problem is the worst that is wrong with a gateway, and what to do about it.
 func (g *gateway) problem(id roll.GatewayID, h api.GatewayHealth, wall time.Time) string {
 	switch {
+	case !g.enrolled && !g.revoked.Before.IsZero():
+		return g.shutOut(id)
 	case !g.enrolled:
 		return fmt.Sprintf("not enrolled: make a token for %s here, and run `allmende gateway enrol TOKEN` on the gateway", id)
 	case g.refused != "":
@@ -53,8 +52,10 @@ func (g *gateway) problem(id roll.GatewayID, h api.GatewayHealth, wall time.Time
 		return fmt.Sprintf("its clock is off by %s: set it (timedatectl set-ntp true)", h.ClockOffset)
 	case h.DevicesOnline < len(g.status.Devices):
 		return g.offline()
-	case g.session.Ends.Sub(wall) < certificates:
-		return fmt.Sprintf("its certificate ends on %s: make a token and enrol it again before", g.session.Ends.Format(time.DateOnly))
+	case g.elder:
+		return fmt.Sprintf("it uses an older certificate than it did before: if it was not set back to an old copy, another computer has its key, so revoke it: allmende gateway revoke %s", id)
+	case overdue(g.session.Identity, wall):
+		return fmt.Sprintf("its certificate ends on %s and it does not renew it: see its log, and that its software is not older than the coordinator's", g.session.Ends.Format(time.DateOnly))
 	}
 	return ""
 }
@@ -79,4 +80,19 @@ func (g *gateway) offline() string {
 		why = "no answer"
 	}
 	return fmt.Sprintf("%s%s: %s: check the device's power, cable and address", first.Asset, more, why)
+}
+
+// shutOut says that a gateway was revoked, and how it comes back.
+func (g *gateway) shutOut(id roll.GatewayID) string {
+	why := ""
+	if g.revoked.Reason != "" {
+		why = ": " + g.revoked.Reason
+	}
+	return fmt.Sprintf("revoked on %s%s. If it is to come back, make a token for %s here, and run `allmende gateway enrol TOKEN` on the gateway", g.revoked.Before.Format(time.DateOnly), why, id)
+}
+
+// overdue says that half of the time in which a certificate should have been
+// renewed has passed.
+func overdue(id api.Identity, wall time.Time) bool {
+	return wall.After(id.Renew.Add(id.Ends.Sub(id.Renew) / 2))
 }

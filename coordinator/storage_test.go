@@ -207,7 +207,7 @@ func TestSamplesBehindTheDurableSequence(t *testing.T) {
 	f.follow(stateConfig(t).Registers[0].Community)
 	f.owner, f.clock, f.problems, f.log = newOwner(state, time.UTC), worldtime.NewStepped(dawn, 0, 0), newProblems(testLog(t)), testLog(t)
 	f.inbox = short{2}
-	s := api.NewSession("gw-a", time.Now(), api.Hello{SpoolID: "s1"})
+	s := api.NewSession(api.Identity{Gateway: "gw-a"}, api.Hello{SpoolID: "s1"})
 	samples := make([]meters.Sample, 5)
 	if _, err := f.Meter(t.Context(), s, api.MeterBatch{SpoolID: "s1", First: 1, Samples: samples}); err != nil {
 		t.Fatal(err)

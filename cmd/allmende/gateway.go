@@ -15,11 +15,13 @@ import (
 )
 
 // gatewayCmd is the edge: on the computer that speaks to the devices, except
-// for token, which belongs to the coordinator's.
+// for what its help says belongs to the coordinator's.
 type gatewayCmd struct {
-	Token gatewayTokenCmd `cmd:"" help:"At the coordinator: make a one-time token with which a gateway enrols."`
-	Enrol gatewayEnrolCmd `cmd:"" help:"At the gateway: exchange a token for its certificate, and write a gateway.yaml."`
-	Run   gatewayRunCmd   `cmd:"" help:"At the gateway: read the devices, spool, send, obey setpoints."`
+	Token        gatewayTokenCmd        `cmd:"" help:"At the coordinator: make a one-time token with which a gateway enrols."`
+	Revoke       gatewayRevokeCmd       `cmd:"" help:"At the coordinator: shut a gateway out, or one of its certificates."`
+	Certificates gatewayCertificatesCmd `cmd:"" help:"At the coordinator: list the certificates that gateways were given."`
+	Enrol        gatewayEnrolCmd        `cmd:"" help:"At the gateway: exchange a token for its certificate, and write a gateway.yaml."`
+	Run          gatewayRunCmd          `cmd:"" help:"At the gateway: read the devices, spool, send, obey setpoints."`
 }
 
 type gatewayEnrolCmd struct {

@@ -14,8 +14,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -33,7 +31,7 @@ var (
 	ErrStorage = errors.New("cannot be stored now")
 )
 
-// Enrolled is the answer to an enrolment.
+// Enrolled is the answer to an enrolment or a renewal.
 type Enrolled struct {
 	Gateway        roll.GatewayID
 	CertificateDER []byte
@@ -48,10 +46,13 @@ type Welcome struct {
 
 // Fleet is the coordinator behind the gateways' listener.
 type Fleet interface {
-	// Identify names the gateway of a verified certificate, or refuses it (ErrDenied).
-	Identify(ctx context.Context, cert *x509.Certificate) (roll.GatewayID, error)
+	// Identify names the gateway of a certificate that is in force, or refuses it (ErrDenied).
+	Identify(ctx context.Context, cert *x509.Certificate) (Identity, error)
 	// Enrol trades a token's secret and a signing request for a certificate.
 	Enrol(ctx context.Context, secret string, requestDER []byte) (Enrolled, error)
+	// Renew trades a certificate, in force or not long ended, and a signing
+	// request with a fresh key for a new certificate.
+	Renew(ctx context.Context, cert *x509.Certificate, requestDER []byte) (Enrolled, error)
 	// Attach makes s the gateway's session; an older one ends with ErrReplaced.
 	Attach(ctx context.Context, s *Session) (Welcome, error)
 	// Detach is the end of a session that was attached.
@@ -72,13 +73,15 @@ type Gateways struct {
 	assets    atomic.Pointer[Assets]
 	fleet     Fleet
 	now       func() energy.Instant
+	wall      func() time.Time
 	receivers sync.WaitGroup
 }
 
-// NewGateways returns the service for a community; now is world time. Follow
-// tells it the register before the first gateway calls.
-func NewGateways(id roll.CommunityID, fleet Fleet, now func() energy.Instant) *Gateways {
-	return &Gateways{community: id, fleet: fleet, now: now}
+// NewGateways returns the service for a community; now is world time, wall is
+// wall time, which certificates live by. Follow tells it the register before the
+// first gateway calls.
+func NewGateways(id roll.CommunityID, fleet Fleet, now func() energy.Instant, wall func() time.Time) *Gateways {
+	return &Gateways{community: id, fleet: fleet, now: now, wall: wall}
 }
 
 // Follow makes a register's assets the ones that gateways may speak for.
@@ -93,7 +96,9 @@ func (g *Gateways) Wait() { g.receivers.Wait() }
 // Times on the wall clock.
 const (
 	helloWithin = 10 * time.Second // a stream that says nothing ends
-	retryStore  = 5 * time.Second  // how often a batch that could not be stored is tried again
+	// retryStore: how often a batch that could not be stored is tried again, and
+	// the end of the certificate is looked at.
+	retryStore = 5 * time.Second
 )
 
 // Enrol implements the service.
@@ -116,7 +121,7 @@ func (g *Gateways) Enrol(ctx context.Context, req *allmendev1.EnrolRequest) (*al
 func (g *Gateways) Connect(stream grpc.BidiStreamingServer[allmendev1.Uplink, allmendev1.Downlink]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	gateway, ends, err := g.identify(ctx)
+	identity, err := g.identify(ctx)
 	if err != nil {
 		return toStatus(err)
 	}
@@ -127,7 +132,7 @@ func (g *Gateways) Connect(stream grpc.BidiStreamingServer[allmendev1.Uplink, al
 	if err != nil {
 		return toStatus(err)
 	}
-	s := NewSession(gateway, ends, hello)
+	s := NewSession(identity, hello)
 	welcome, err := g.fleet.Attach(ctx, s)
 	if err != nil {
 		return toStatus(err)
@@ -135,21 +140,6 @@ func (g *Gateways) Connect(stream grpc.BidiStreamingServer[allmendev1.Uplink, al
 	err = g.converse(ctx, stream, s, welcome, up)
 	g.fleet.Detach(s, err)
 	return toStatus(err)
-}
-
-// identify names the gateway by its verified client certificate.
-func (g *Gateways) identify(ctx context.Context) (roll.GatewayID, time.Time, error) {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return "", time.Time{}, fmt.Errorf("%w: the caller is unknown", ErrDenied)
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 || len(info.State.VerifiedChains[0]) == 0 {
-		return "", time.Time{}, fmt.Errorf("%w: a gateway shows its certificate: enrol it with `allmende gateway enrol TOKEN`", ErrDenied)
-	}
-	cert := info.State.VerifiedChains[0][0]
-	id, err := g.fleet.Identify(ctx, cert)
-	return id, cert.NotAfter, err
 }
 
 // received is one message, or the stream's end.
@@ -198,6 +188,7 @@ func firstHello(ctx context.Context, up <-chan received) (Hello, error) {
 func (g *Gateways) converse(ctx context.Context, stream grpc.BidiStreamingServer[allmendev1.Uplink, allmendev1.Downlink], s *Session, w Welcome, up <-chan received) error {
 	first := &allmendev1.Downlink{Message: &allmendev1.Downlink_Welcome{Welcome: &allmendev1.Welcome{
 		CommunityId: string(g.community), AcknowledgedSequence: w.Acknowledged, Epoch: w.Epoch,
+		RenewCertificateInMs: max(1, s.Renew.Sub(g.wall()).Milliseconds()),
 	}}}
 	if err := stream.Send(first); err != nil {
 		return err
@@ -205,6 +196,9 @@ func (g *Gateways) converse(ctx context.Context, stream grpc.BidiStreamingServer
 	retry := time.NewTicker(retryStore)
 	defer retry.Stop()
 	for {
+		if s.Ended() { // first: nothing more is taken from who was shut out
+			return s.reason()
+		}
 		select {
 		case r := <-up:
 			if r.err != nil {
@@ -220,6 +214,9 @@ func (g *Gateways) converse(ctx context.Context, stream grpc.BidiStreamingServer
 				}
 			}
 		case <-retry.C:
+			if !g.wall().Before(s.Ends) {
+				return fmt.Errorf("%w on %s: renew it and connect anew", ErrExpired, s.Ends.UTC().Format(time.RFC3339))
+			}
 			if err := g.retryHeld(ctx, s); err != nil {
 				return err
 			}
@@ -328,5 +325,5 @@ func toStatus(err error) error {
 		}
 		return status.Error(code, "the coordinator could not do this; its log says why")
 	}
-	return status.Error(code, err.Error())
+	return withReason(status.New(code, err.Error()), err)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
@@ -24,10 +23,9 @@ var ErrClosing = errors.New("the coordinator is stopping")
 // place a kind, where the newer takes the older's place: a slow link delays a
 // gateway, never the community.
 type Session struct {
-	Gateway roll.GatewayID
-	Number  uint64    // of the gateway's streams since the start, given by the fleet
-	Ends    time.Time // of its certificate
-	Hello   Hello
+	Identity
+	Number uint64 // of the gateway's streams since the start, given by the fleet
+	Hello  Hello
 
 	mu        sync.Mutex
 	ack       *allmendev1.Ack
@@ -41,9 +39,9 @@ type Session struct {
 }
 
 // NewSession returns a session of a gateway that has said hello.
-func NewSession(gateway roll.GatewayID, ends time.Time, hello Hello) *Session {
+func NewSession(identity Identity, hello Hello) *Session {
 	return &Session{
-		Gateway: gateway, Ends: ends, Hello: hello, setpoints: map[roll.AssetID]scheduler.Setpoint{},
+		Identity: identity, Hello: hello, setpoints: map[roll.AssetID]scheduler.Setpoint{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -67,6 +65,9 @@ func (s *Session) End(cause error) {
 		close(s.done)
 	}
 }
+
+// Ended says whether End was called.
+func (s *Session) Ended() bool { return s.reason() != nil }
 
 func (s *Session) reason() error {
 	s.mu.Lock()

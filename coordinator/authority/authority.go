@@ -43,14 +43,13 @@ const (
 	serverKeyFile  = "server.key"
 )
 
-// Lifetimes. A gateway's certificate ends and is renewed by enrolling again; a
-// server's is renewed by itself, well before.
+// Lifetimes. A server's certificate is renewed by itself, well before its end; a
+// gateway's life is the caller's choice.
 const (
 	caLife      = 20 * 365 * 24 * time.Hour
-	gatewayLife = 5 * 365 * 24 * time.Hour
 	serverLife  = 397 * 24 * time.Hour
 	serverRenew = 60 * 24 * time.Hour
-	// backdate tolerates a gateway whose clock is a little behind.
+	// backdate tolerates a clock that is a little behind.
 	backdate = time.Hour
 )
 
@@ -159,15 +158,26 @@ func (a *Authority) Fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Config is the TLS side of the gateways' listener: client certificates are
-// verified where one is given, because enrolling needs none. See [Identify].
+// Config is the TLS side of the gateways' listener. Enrolling needs no client
+// certificate; where one is shown, it must be one that this authority signed for
+// a gateway. Whether it has ended is looked at later, call by call, because
+// renewing takes one that has. Each connection proves its key anew: a resumed
+// session would prove a ticket.
 func (a *Authority) Config() *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		ClientAuth: tls.VerifyClientCertIfGiven,
-		ClientCAs:  pool,
+		MinVersion:             tls.VersionTLS13,
+		ClientAuth:             tls.RequestClientCert,
+		ClientCAs:              pool, // a hint for the client
+		SessionTicketsDisabled: true,
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if len(state.PeerCertificates) == 0 {
+				return nil
+			}
+			_, err := a.Client(state.PeerCertificates[0])
+			return err
+		},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return a.serverCertificate()
 		},
@@ -222,7 +232,7 @@ func (a *Authority) issueServer() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority: making the server's key: %w", err)
 	}
-	template := a.template("Allmende coordinator of "+string(a.community), serverLife)
+	template := a.template("Allmende coordinator of "+string(a.community), a.now().Add(-backdate), backdate+serverLife)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.URIs = append(template.URIs, coordinatorURI(a.community))
 	for _, name := range a.names {
@@ -246,14 +256,14 @@ func (a *Authority) issueServer() (*tls.Certificate, error) {
 }
 
 // template is what all certificates have in common: they sign, and are no authority.
-func (a *Authority) template(name string, life time.Duration) *x509.Certificate {
-	end := a.now().Add(life)
+func (a *Authority) template(name string, from time.Time, life time.Duration) *x509.Certificate {
+	end := from.Add(life)
 	if end.After(a.cert.NotAfter) {
 		end = a.cert.NotAfter
 	}
 	return &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             a.now().Add(-backdate),
+		NotBefore:             from,
 		NotAfter:              end,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true,

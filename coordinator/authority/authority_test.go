@@ -27,6 +27,9 @@ import (
 
 var start = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
+// life of the gateways' certificates of these tests.
+const life = 30 * 24 * time.Hour
+
 func clockAt(t time.Time) func() time.Time { return func() time.Time { return t } }
 
 func open(t *testing.T, community roll.CommunityID, names ...string) (*authority.Authority, string) {
@@ -64,7 +67,7 @@ func TestSignGateway(t *testing.T) {
 	for _, id := range []roll.CommunityID{"sunny-lane", "a_b", "7", "a-", roll.CommunityID(strings.Repeat("x", 40))} {
 		a, _ := open(t, id)
 		uri := &url.URL{Scheme: "allmende", Host: string(id), Path: "/gateway/gw-1"}
-		issued, err := a.SignGateway("gw-1", request(t, x509.CertificateRequest{URIs: []*url.URL{uri}, Subject: pkix.Name{CommonName: "gw-1"}}))
+		issued, err := a.SignGateway("gw-1", request(t, x509.CertificateRequest{URIs: []*url.URL{uri}, Subject: pkix.Name{CommonName: "gw-1"}}), start, life)
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
@@ -72,11 +75,13 @@ func TestSignGateway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := authority.Identify(id, cert); err != nil || got != "gw-1" {
-			t.Errorf("%s: identified %q, %v", id, got, err)
+		if got, err := a.Client(cert); err != nil || got.Gateway != "gw-1" || !got.NotAfter.Equal(start.Add(life)) {
+			t.Errorf("%s: identified %+v, %v", id, got, err)
 		}
-		if _, err := authority.Identify("another", cert); !errors.Is(err, authority.ErrIdentity) {
-			t.Errorf("%s: another community took it for its own: %v", id, err)
+		if other, _ := open(t, id); true {
+			if _, err := other.Client(cert); !errors.Is(err, authority.ErrIdentity) {
+				t.Errorf("%s: another authority of the same name took it for its own: %v", id, err)
+			}
 		}
 		roots := x509.NewCertPool()
 		ca, err := x509.ParseCertificate(a.DER())
@@ -119,7 +124,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"nothing":          nil,
 		"too much":         make([]byte, 1<<20),
 	} {
-		if _, err := a.SignGateway("gw-1", der); !errors.Is(err, authority.ErrRequest) {
+		if _, err := a.SignGateway("gw-1", der, start, life); !errors.Is(err, authority.ErrRequest) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -206,7 +211,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(der)
 	f.Add([]byte{0x30, 0x80})
 	f.Fuzz(func(t *testing.T, der []byte) {
-		if err := authority.Parse(der); err != nil && !errors.Is(err, authority.ErrRequest) {
+		if _, err := authority.Parse(der); err != nil && !errors.Is(err, authority.ErrRequest) {
 			t.Errorf("an error of no kind: %v", err)
 		}
 	})

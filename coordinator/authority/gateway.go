@@ -5,8 +5,10 @@ package authority
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -30,34 +32,49 @@ var ErrIdentity = errors.New("not a gateway of this community")
 
 // Issued is a certificate that was signed for a gateway.
 type Issued struct {
-	DER      []byte
-	Serial   string // hex
-	NotAfter time.Time
+	DER       []byte
+	Serial    string // hex
+	NotBefore time.Time
+	NotAfter  time.Time
 }
 
-// SignGateway signs a PKCS #10 request for a gateway. The request may name the
-// gateway by its URI or carry no name; any other name, and any wish to be an
-// authority, is refused. The errors wrap [ErrRequest].
-func (a *Authority) SignGateway(id roll.GatewayID, requestDER []byte) (Issued, error) {
+// Client is who a gateway's certificate names, and what it says about itself.
+// Whether it is still in force is not the certificate's to say.
+type Client struct {
+	Gateway   roll.GatewayID
+	Serial    string // hex
+	KeyHash   [32]byte
+	NotBefore time.Time
+	NotAfter  time.Time
+}
+
+// SignGateway signs a PKCS #10 request for a gateway, from an instant on, for a
+// time. The request may name the gateway by its URI or carry no name; any other
+// name, and any wish to be an authority, is refused. The errors wrap [ErrRequest].
+func (a *Authority) SignGateway(id roll.GatewayID, requestDER []byte, from time.Time, life time.Duration) (Issued, error) {
 	pub, err := checkRequest(a.community, id, requestDER)
 	if err != nil {
 		return Issued{}, err
 	}
-	template := a.template(string(id), gatewayLife)
+	template := a.template(string(id), from, life)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	template.URIs = append(template.URIs, gatewayURI(a.community, id))
 	cert, err := a.sign(template, pub)
 	if err != nil {
 		return Issued{}, err
 	}
-	return Issued{cert.Raw, Serial(cert), cert.NotAfter}, nil
+	return Issued{cert.Raw, Serial(cert), cert.NotBefore, cert.NotAfter}, nil
 }
 
 // Parse says whether a request is one that could be signed for some gateway:
-// small, well formed, with a key on P-256 that its signature proves.
-func Parse(requestDER []byte) error {
-	_, _, err := parse(requestDER)
-	return err
+// small, well formed, with a key on P-256 that its signature proves. It returns
+// the SHA-256 of the key.
+func Parse(requestDER []byte) (keyHash [32]byte, err error) {
+	req, _, err := parse(requestDER)
+	if err != nil {
+		return keyHash, err
+	}
+	return sha256.Sum256(req.RawSubjectPublicKeyInfo), nil
 }
 
 func parse(requestDER []byte) (*x509.CertificateRequest, *ecdsa.PublicKey, error) {
@@ -110,8 +127,33 @@ func checkRequest(community roll.CommunityID, id roll.GatewayID, requestDER []by
 	return pub, nil
 }
 
-// Identify is the gateway that a verified certificate names. The errors wrap [ErrIdentity].
-func Identify(community roll.CommunityID, cert *x509.Certificate) (roll.GatewayID, error) {
+// Client is the gateway that a certificate names, if this authority signed it
+// for one. It looks at no clock: a certificate that has ended, or was signed by
+// a clock that was ahead, is told as what it is, and the caller decides. The
+// errors wrap [ErrIdentity].
+func (a *Authority) Client(cert *x509.Certificate) (Client, error) {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.cert)
+	at := cert.NotBefore // an instant at which it was good, if it ever was
+	if at.Before(a.cert.NotBefore) {
+		at = a.cert.NotBefore
+	}
+	_, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		return Client{}, fmt.Errorf("%w: its certificate is not one that this community's authority signed for a gateway: %w", ErrIdentity, err)
+	}
+	id, err := identify(a.community, cert)
+	if err != nil {
+		return Client{}, err
+	}
+	return Client{id, Serial(cert), KeyHash(cert), cert.NotBefore, cert.NotAfter}, nil
+}
+
+// identify is the gateway that a certificate names. The errors wrap [ErrIdentity].
+func identify(community roll.CommunityID, cert *x509.Certificate) (roll.GatewayID, error) {
+	if cert.IsCA {
+		return "", fmt.Errorf("%w: its certificate is an authority's", ErrIdentity)
+	}
 	if len(cert.URIs) != 1 {
 		return "", fmt.Errorf("%w: its certificate has %d names", ErrIdentity, len(cert.URIs))
 	}
@@ -126,8 +168,12 @@ func Identify(community roll.CommunityID, cert *x509.Certificate) (roll.GatewayI
 	return roll.GatewayID(name[len(prefix):]), nil
 }
 
-// Serial is a certificate's serial number in hex.
-func Serial(cert *x509.Certificate) string { return cert.SerialNumber.Text(16) }
+// KeyHash is the SHA-256 of a certificate's public key.
+func KeyHash(cert *x509.Certificate) [32]byte { return sha256.Sum256(cert.RawSubjectPublicKeyInfo) }
+
+// Serial is a certificate's serial number in hex, by whole bytes, as other
+// programs show it.
+func Serial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
 
 func gatewayURI(community roll.CommunityID, id roll.GatewayID) *url.URL {
 	return &url.URL{Scheme: scheme, Host: string(community), Path: "/gateway/" + string(id)}

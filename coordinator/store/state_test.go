@@ -5,80 +5,14 @@ package store_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 )
-
-func TestTokenIsUsedOnce(t *testing.T) { onEach(t, testTokenIsUsedOnce) }
-
-func testTokenIsUsedOnce(t *testing.T, on engine) {
-	ctx := context.Background()
-	s, _ := fresh(t, on)
-	now := day0.Time()
-	hash := sha256.Sum256([]byte("secret"))
-	if err := s.CreateToken(ctx, "gw-1", hash, now.Add(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.UseToken(ctx, hash, now.Add(time.Hour)); !errors.Is(err, store.ErrToken) {
-		t.Errorf("an expired token: %v", err)
-	}
-	var used atomic.Int32
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			switch gw, err := s.UseToken(ctx, hash, now); {
-			case err == nil && gw == "gw-1":
-				used.Add(1)
-			case !errors.Is(err, store.ErrToken):
-				t.Errorf("%q, %v", gw, err)
-			}
-		})
-	}
-	wg.Wait()
-	if used.Load() != 1 {
-		t.Errorf("used %d times", used.Load())
-	}
-	if _, err := s.UseToken(ctx, sha256.Sum256(nil), now); !errors.Is(err, store.ErrToken) {
-		t.Errorf("an unknown token: %v", err)
-	}
-}
-
-func TestEnrolledWhileACertificateIsGood(t *testing.T) {
-	onEach(t, testEnrolledWhileACertificateIsGood)
-}
-
-func testEnrolledWhileACertificateIsGood(t *testing.T, on engine) {
-	ctx := context.Background()
-	s, _ := fresh(t, on)
-	now := day0.Time()
-	enrolled := func(at time.Time) bool {
-		ok, err := s.GatewayEnrolled(ctx, "gw-1", at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ok
-	}
-	if enrolled(now) {
-		t.Error("enrolled before it was")
-	}
-	for range 2 {
-		if err := s.SaveCertificate(ctx, "gw-1", "0a", now.Add(time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !enrolled(now) || enrolled(now.Add(time.Hour)) {
-		t.Error("the certificate's end is not kept")
-	}
-}
 
 func TestWorldTimeNeverMovesBack(t *testing.T) { onEach(t, testWorldTimeNeverMovesBack) }
 

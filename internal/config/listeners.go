@@ -44,7 +44,7 @@ func gatewaysPart(s *Serve) settings.Part {
 		Intro: "Where gateways connect, each with the certificate that it got when it was enrolled. Gateways elsewhere in the network need an address of this computer:\n" +
 			"  listen: 0.0.0.0:9443\n" +
 			"  address: 192.168.1.10:9443",
-		Keys: []settings.Key{
+		Keys: append([]settings.Key{
 			{
 				Name: "gateways.listen", Value: settings.Address(&s.Gateways.Listen), Default: DefaultGateways, Example: "0.0.0.0:9443", Written: true,
 				Help: "Where gateways connect. The connection is always encrypted, and each side shows a certificate of the community's own authority.",
@@ -57,7 +57,7 @@ func gatewaysPart(s *Serve) settings.Part {
 				Name: "gateways.names", Value: settings.HostNames(&s.Gateways.Names), Example: "coordinator.example.org",
 				Help: "Other names and addresses by which gateways may reach this computer. They go into its certificate.",
 			},
-		},
+		}, certificateKeys(s)...),
 		Check: func(report settings.Report) {
 			if s.GatewayAddress == "" && anywhere(s.Gateways.Listen) {
 				report("gateways.address", "missing: the listener takes gateways on every network of this computer, so write the host and port that they dial, such as 192.168.1.10:9443")

@@ -32,6 +32,7 @@ type Serve struct {
 	// GatewayAddress is what gateways dial; it goes into enrolment tokens.
 	// Empty: the address that the listener is bound to.
 	GatewayAddress string
+	Certificates   Certificates // of gateways
 
 	Tick        energy.Span // world time between two passes of the live loop
 	StaleAfter  energy.Span // a live reading this old is no longer the present

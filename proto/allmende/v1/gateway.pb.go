@@ -25,6 +25,65 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type RefusalReason int32
+
+const (
+	RefusalReason_REFUSAL_REASON_UNSPECIFIED RefusalReason = 0
+	// The certificate or the gateway was revoked. A new token helps.
+	RefusalReason_REFUSAL_REASON_REVOKED RefusalReason = 1
+	// The certificate has ended. Renew takes it still.
+	RefusalReason_REFUSAL_REASON_EXPIRED RefusalReason = 2
+	// The certificate ended too long ago, or a newer one took its place. A new token helps.
+	RefusalReason_REFUSAL_REASON_ENDED RefusalReason = 3
+	// The gateway is not in the register.
+	RefusalReason_REFUSAL_REASON_UNKNOWN RefusalReason = 4
+)
+
+// Enum value maps for RefusalReason.
+var (
+	RefusalReason_name = map[int32]string{
+		0: "REFUSAL_REASON_UNSPECIFIED",
+		1: "REFUSAL_REASON_REVOKED",
+		2: "REFUSAL_REASON_EXPIRED",
+		3: "REFUSAL_REASON_ENDED",
+		4: "REFUSAL_REASON_UNKNOWN",
+	}
+	RefusalReason_value = map[string]int32{
+		"REFUSAL_REASON_UNSPECIFIED": 0,
+		"REFUSAL_REASON_REVOKED":     1,
+		"REFUSAL_REASON_EXPIRED":     2,
+		"REFUSAL_REASON_ENDED":       3,
+		"REFUSAL_REASON_UNKNOWN":     4,
+	}
+)
+
+func (x RefusalReason) Enum() *RefusalReason {
+	p := new(RefusalReason)
+	*p = x
+	return p
+}
+
+func (x RefusalReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RefusalReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_allmende_v1_gateway_proto_enumTypes[0].Descriptor()
+}
+
+func (RefusalReason) Type() protoreflect.EnumType {
+	return &file_allmende_v1_gateway_proto_enumTypes[0]
+}
+
+func (x RefusalReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RefusalReason.Descriptor instead.
+func (RefusalReason) EnumDescriptor() ([]byte, []int) {
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{0}
+}
+
 type Quality int32
 
 const (
@@ -70,11 +129,11 @@ func (x Quality) String() string {
 }
 
 func (Quality) Descriptor() protoreflect.EnumDescriptor {
-	return file_allmende_v1_gateway_proto_enumTypes[0].Descriptor()
+	return file_allmende_v1_gateway_proto_enumTypes[1].Descriptor()
 }
 
 func (Quality) Type() protoreflect.EnumType {
-	return &file_allmende_v1_gateway_proto_enumTypes[0]
+	return &file_allmende_v1_gateway_proto_enumTypes[1]
 }
 
 func (x Quality) Number() protoreflect.EnumNumber {
@@ -83,7 +142,7 @@ func (x Quality) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Quality.Descriptor instead.
 func (Quality) EnumDescriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{0}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{1}
 }
 
 type EnrolRequest struct {
@@ -210,6 +269,266 @@ func (x *EnrolResponse) GetAuthorityDer() []byte {
 	return nil
 }
 
+type RenewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A PKCS #10 request in DER, with a key that was never used before; the
+	// private key never leaves the gateway.
+	CsrDer        []byte `protobuf:"bytes,1,opt,name=csr_der,json=csrDer,proto3" json:"csr_der,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewRequest) Reset() {
+	*x = RenewRequest{}
+	mi := &file_allmende_v1_gateway_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewRequest) ProtoMessage() {}
+
+func (x *RenewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_gateway_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
+func (*RenewRequest) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RenewRequest) GetCsrDer() []byte {
+	if x != nil {
+		return x.CsrDer
+	}
+	return nil
+}
+
+type RenewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The gateway's certificate in DER, then any intermediates.
+	CertificateDer [][]byte `protobuf:"bytes,1,rep,name=certificate_der,json=certificateDer,proto3" json:"certificate_der,omitempty"`
+	// The authorities that the gateway trusts from now on, in DER.
+	AuthorityDer  [][]byte `protobuf:"bytes,2,rep,name=authority_der,json=authorityDer,proto3" json:"authority_der,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewResponse) Reset() {
+	*x = RenewResponse{}
+	mi := &file_allmende_v1_gateway_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewResponse) ProtoMessage() {}
+
+func (x *RenewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_gateway_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
+func (*RenewResponse) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RenewResponse) GetCertificateDer() [][]byte {
+	if x != nil {
+		return x.CertificateDer
+	}
+	return nil
+}
+
+func (x *RenewResponse) GetAuthorityDer() [][]byte {
+	if x != nil {
+		return x.AuthorityDer
+	}
+	return nil
+}
+
+type CheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_allmende_v1_gateway_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_gateway_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{4}
+}
+
+type CheckResponse struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	GatewayId   string                 `protobuf:"bytes,1,opt,name=gateway_id,json=gatewayId,proto3" json:"gateway_id,omitempty"`
+	CommunityId string                 `protobuf:"bytes,2,opt,name=community_id,json=communityId,proto3" json:"community_id,omitempty"`
+	// The coordinator's wall clock.
+	WallUnixMs int64 `protobuf:"varint,3,opt,name=wall_unix_ms,json=wallUnixMs,proto3" json:"wall_unix_ms,omitempty"`
+	// When the certificate of this connection ends, and when it is to be renewed.
+	CertificateEndsUnixMs  int64 `protobuf:"varint,4,opt,name=certificate_ends_unix_ms,json=certificateEndsUnixMs,proto3" json:"certificate_ends_unix_ms,omitempty"`
+	CertificateRenewUnixMs int64 `protobuf:"varint,5,opt,name=certificate_renew_unix_ms,json=certificateRenewUnixMs,proto3" json:"certificate_renew_unix_ms,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
+}
+
+func (x *CheckResponse) Reset() {
+	*x = CheckResponse{}
+	mi := &file_allmende_v1_gateway_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResponse) ProtoMessage() {}
+
+func (x *CheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_gateway_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
+func (*CheckResponse) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CheckResponse) GetGatewayId() string {
+	if x != nil {
+		return x.GatewayId
+	}
+	return ""
+}
+
+func (x *CheckResponse) GetCommunityId() string {
+	if x != nil {
+		return x.CommunityId
+	}
+	return ""
+}
+
+func (x *CheckResponse) GetWallUnixMs() int64 {
+	if x != nil {
+		return x.WallUnixMs
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetCertificateEndsUnixMs() int64 {
+	if x != nil {
+		return x.CertificateEndsUnixMs
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetCertificateRenewUnixMs() int64 {
+	if x != nil {
+		return x.CertificateRenewUnixMs
+	}
+	return 0
+}
+
+// Refusal goes with the status PERMISSION_DENIED, so that a gateway knows by
+// itself what helps.
+type Refusal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        RefusalReason          `protobuf:"varint,1,opt,name=reason,proto3,enum=allmende.v1.RefusalReason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_allmende_v1_gateway_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_gateway_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Refusal) GetReason() RefusalReason {
+	if x != nil {
+		return x.Reason
+	}
+	return RefusalReason_REFUSAL_REASON_UNSPECIFIED
+}
+
 type Uplink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -226,7 +545,7 @@ type Uplink struct {
 
 func (x *Uplink) Reset() {
 	*x = Uplink{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[2]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +557,7 @@ func (x *Uplink) String() string {
 func (*Uplink) ProtoMessage() {}
 
 func (x *Uplink) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[2]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +570,7 @@ func (x *Uplink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Uplink.ProtoReflect.Descriptor instead.
 func (*Uplink) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{2}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Uplink) GetMessage() isUplink_Message {
@@ -353,7 +672,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[3]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +684,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[3]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +697,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{3}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Hello) GetSoftware() string {
@@ -415,7 +734,7 @@ type LiveBatch struct {
 
 func (x *LiveBatch) Reset() {
 	*x = LiveBatch{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[4]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +746,7 @@ func (x *LiveBatch) String() string {
 func (*LiveBatch) ProtoMessage() {}
 
 func (x *LiveBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[4]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +759,7 @@ func (x *LiveBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveBatch.ProtoReflect.Descriptor instead.
 func (*LiveBatch) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{4}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LiveBatch) GetStampMs() int64 {
@@ -474,7 +793,7 @@ type Reading struct {
 
 func (x *Reading) Reset() {
 	*x = Reading{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[5]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +805,7 @@ func (x *Reading) String() string {
 func (*Reading) ProtoMessage() {}
 
 func (x *Reading) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[5]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +818,7 @@ func (x *Reading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reading.ProtoReflect.Descriptor instead.
 func (*Reading) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{5}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Reading) GetAssetId() string {
@@ -557,7 +876,7 @@ type MeterBatch struct {
 
 func (x *MeterBatch) Reset() {
 	*x = MeterBatch{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[6]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +888,7 @@ func (x *MeterBatch) String() string {
 func (*MeterBatch) ProtoMessage() {}
 
 func (x *MeterBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[6]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +901,7 @@ func (x *MeterBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeterBatch.ProtoReflect.Descriptor instead.
 func (*MeterBatch) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{6}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MeterBatch) GetSpoolId() string {
@@ -624,7 +943,7 @@ type MeterSample struct {
 
 func (x *MeterSample) Reset() {
 	*x = MeterSample{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[7]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +955,7 @@ func (x *MeterSample) String() string {
 func (*MeterSample) ProtoMessage() {}
 
 func (x *MeterSample) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[7]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +968,7 @@ func (x *MeterSample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeterSample.ProtoReflect.Descriptor instead.
 func (*MeterSample) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{7}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MeterSample) GetAssetId() string {
@@ -711,7 +1030,7 @@ type ClockProbe struct {
 
 func (x *ClockProbe) Reset() {
 	*x = ClockProbe{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[8]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +1042,7 @@ func (x *ClockProbe) String() string {
 func (*ClockProbe) ProtoMessage() {}
 
 func (x *ClockProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[8]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +1055,7 @@ func (x *ClockProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockProbe.ProtoReflect.Descriptor instead.
 func (*ClockProbe) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{8}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClockProbe) GetSentUnixMs() int64 {
@@ -764,7 +1083,7 @@ type GatewayStatus struct {
 
 func (x *GatewayStatus) Reset() {
 	*x = GatewayStatus{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[9]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +1095,7 @@ func (x *GatewayStatus) String() string {
 func (*GatewayStatus) ProtoMessage() {}
 
 func (x *GatewayStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[9]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +1108,7 @@ func (x *GatewayStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayStatus.ProtoReflect.Descriptor instead.
 func (*GatewayStatus) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{9}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GatewayStatus) GetAtUnixMs() int64 {
@@ -858,7 +1177,7 @@ type DeviceStatus struct {
 
 func (x *DeviceStatus) Reset() {
 	*x = DeviceStatus{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[10]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +1189,7 @@ func (x *DeviceStatus) String() string {
 func (*DeviceStatus) ProtoMessage() {}
 
 func (x *DeviceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[10]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +1202,7 @@ func (x *DeviceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceStatus.ProtoReflect.Descriptor instead.
 func (*DeviceStatus) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{10}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeviceStatus) GetAssetId() string {
@@ -956,7 +1275,7 @@ type SetpointState struct {
 
 func (x *SetpointState) Reset() {
 	*x = SetpointState{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[11]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1287,7 @@ func (x *SetpointState) String() string {
 func (*SetpointState) ProtoMessage() {}
 
 func (x *SetpointState) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[11]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1300,7 @@ func (x *SetpointState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetpointState.ProtoReflect.Descriptor instead.
 func (*SetpointState) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{11}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetpointState) GetPowerMilliwatts() int64 {
@@ -1034,7 +1353,7 @@ type Downlink struct {
 
 func (x *Downlink) Reset() {
 	*x = Downlink{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[12]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1365,7 @@ func (x *Downlink) String() string {
 func (*Downlink) ProtoMessage() {}
 
 func (x *Downlink) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[12]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1378,7 @@ func (x *Downlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Downlink.ProtoReflect.Descriptor instead.
 func (*Downlink) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{12}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Downlink) GetMessage() isDownlink_Message {
@@ -1139,13 +1458,16 @@ type Welcome struct {
 	// The highest sequence of this spool that is durable here; sending goes on behind it.
 	AcknowledgedSequence uint64 `protobuf:"varint,2,opt,name=acknowledged_sequence,json=acknowledgedSequence,proto3" json:"acknowledged_sequence,omitempty"`
 	Epoch                uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Renew the certificate after this time, on any clock that runs evenly: the
+	// gateway's own may be wrong by years. 0: the coordinator does not say.
+	RenewCertificateInMs int64 `protobuf:"varint,4,opt,name=renew_certificate_in_ms,json=renewCertificateInMs,proto3" json:"renew_certificate_in_ms,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[13]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1479,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[13]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1492,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{13}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Welcome) GetCommunityId() string {
@@ -1194,6 +1516,13 @@ func (x *Welcome) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *Welcome) GetRenewCertificateInMs() int64 {
+	if x != nil {
+		return x.RenewCertificateInMs
+	}
+	return 0
+}
+
 // Ack means: durable in the coordinator's inbox, in the ledger database.
 type Ack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1205,7 +1534,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[14]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1546,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[14]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1559,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{14}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Ack) GetSpoolId() string {
@@ -1256,7 +1585,7 @@ type SetpointBatch struct {
 
 func (x *SetpointBatch) Reset() {
 	*x = SetpointBatch{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[15]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1597,7 @@ func (x *SetpointBatch) String() string {
 func (*SetpointBatch) ProtoMessage() {}
 
 func (x *SetpointBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[15]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1610,7 @@ func (x *SetpointBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetpointBatch.ProtoReflect.Descriptor instead.
 func (*SetpointBatch) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{15}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SetpointBatch) GetSetpoints() []*Setpoint {
@@ -1308,7 +1637,7 @@ type Setpoint struct {
 
 func (x *Setpoint) Reset() {
 	*x = Setpoint{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[16]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1649,7 @@ func (x *Setpoint) String() string {
 func (*Setpoint) ProtoMessage() {}
 
 func (x *Setpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[16]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1662,7 @@ func (x *Setpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setpoint.ProtoReflect.Descriptor instead.
 func (*Setpoint) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{16}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Setpoint) GetAssetId() string {
@@ -1389,7 +1718,7 @@ type ClockReply struct {
 
 func (x *ClockReply) Reset() {
 	*x = ClockReply{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[17]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1730,7 @@ func (x *ClockReply) String() string {
 func (*ClockReply) ProtoMessage() {}
 
 func (x *ClockReply) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[17]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1743,7 @@ func (x *ClockReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockReply.ProtoReflect.Descriptor instead.
 func (*ClockReply) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{17}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ClockReply) GetSentUnixMs() int64 {
@@ -1451,7 +1780,23 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"gateway_id\x18\x01 \x01(\tR\tgatewayId\x12!\n" +
 	"\fcommunity_id\x18\x02 \x01(\tR\vcommunityId\x12'\n" +
 	"\x0fcertificate_der\x18\x03 \x03(\fR\x0ecertificateDer\x12#\n" +
-	"\rauthority_der\x18\x04 \x01(\fR\fauthorityDer\"\x90\x02\n" +
+	"\rauthority_der\x18\x04 \x01(\fR\fauthorityDer\"'\n" +
+	"\fRenewRequest\x12\x17\n" +
+	"\acsr_der\x18\x01 \x01(\fR\x06csrDer\"]\n" +
+	"\rRenewResponse\x12'\n" +
+	"\x0fcertificate_der\x18\x01 \x03(\fR\x0ecertificateDer\x12#\n" +
+	"\rauthority_der\x18\x02 \x03(\fR\fauthorityDer\"\x0e\n" +
+	"\fCheckRequest\"\xe7\x01\n" +
+	"\rCheckResponse\x12\x1d\n" +
+	"\n" +
+	"gateway_id\x18\x01 \x01(\tR\tgatewayId\x12!\n" +
+	"\fcommunity_id\x18\x02 \x01(\tR\vcommunityId\x12 \n" +
+	"\fwall_unix_ms\x18\x03 \x01(\x03R\n" +
+	"wallUnixMs\x127\n" +
+	"\x18certificate_ends_unix_ms\x18\x04 \x01(\x03R\x15certificateEndsUnixMs\x129\n" +
+	"\x19certificate_renew_unix_ms\x18\x05 \x01(\x03R\x16certificateRenewUnixMs\"=\n" +
+	"\aRefusal\x122\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x1a.allmende.v1.RefusalReasonR\x06reason\"\x90\x02\n" +
 	"\x06Uplink\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.allmende.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x04live\x18\x02 \x01(\v2\x16.allmende.v1.LiveBatchH\x00R\x04live\x12/\n" +
@@ -1525,11 +1870,12 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\tsetpoints\x18\x03 \x01(\v2\x1a.allmende.v1.SetpointBatchH\x00R\tsetpoints\x12:\n" +
 	"\vclock_reply\x18\x04 \x01(\v2\x17.allmende.v1.ClockReplyH\x00R\n" +
 	"clockReplyB\t\n" +
-	"\amessage\"w\n" +
+	"\amessage\"\xae\x01\n" +
 	"\aWelcome\x12!\n" +
 	"\fcommunity_id\x18\x01 \x01(\tR\vcommunityId\x123\n" +
 	"\x15acknowledged_sequence\x18\x02 \x01(\x04R\x14acknowledgedSequence\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"<\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x125\n" +
+	"\x17renew_certificate_in_ms\x18\x04 \x01(\x03R\x14renewCertificateInMs\"<\n" +
 	"\x03Ack\x12\x19\n" +
 	"\bspool_id\x18\x01 \x01(\tR\aspoolId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\"D\n" +
@@ -1547,7 +1893,13 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\fsent_unix_ms\x18\x01 \x01(\x03R\n" +
 	"sentUnixMs\x12(\n" +
 	"\x10received_unix_ms\x18\x02 \x01(\x03R\x0ereceivedUnixMs\x12&\n" +
-	"\x0freplied_unix_ms\x18\x03 \x01(\x03R\rrepliedUnixMs*\xa8\x01\n" +
+	"\x0freplied_unix_ms\x18\x03 \x01(\x03R\rrepliedUnixMs*\x9d\x01\n" +
+	"\rRefusalReason\x12\x1e\n" +
+	"\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16REFUSAL_REASON_REVOKED\x10\x01\x12\x1a\n" +
+	"\x16REFUSAL_REASON_EXPIRED\x10\x02\x12\x18\n" +
+	"\x14REFUSAL_REASON_ENDED\x10\x03\x12\x1a\n" +
+	"\x16REFUSAL_REASON_UNKNOWN\x10\x04*\xa8\x01\n" +
 	"\aQuality\x12\x10\n" +
 	"\fQUALITY_GOOD\x10\x00\x12\x15\n" +
 	"\x11QUALITY_CORRECTED\x10\x01\x12\x17\n" +
@@ -1555,9 +1907,11 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\x11QUALITY_ESTIMATED\x10\x03\x12\x14\n" +
 	"\x10QUALITY_SLEEPING\x10\x04\x12\x11\n" +
 	"\rQUALITY_STALE\x10\x05\x12\x1b\n" +
-	"\x17QUALITY_NOT_IMPLEMENTED\x10\x062\x8b\x01\n" +
+	"\x17QUALITY_NOT_IMPLEMENTED\x10\x062\x8b\x02\n" +
 	"\x0eGatewayService\x12>\n" +
-	"\x05Enrol\x12\x19.allmende.v1.EnrolRequest\x1a\x1a.allmende.v1.EnrolResponse\x129\n" +
+	"\x05Enrol\x12\x19.allmende.v1.EnrolRequest\x1a\x1a.allmende.v1.EnrolResponse\x12>\n" +
+	"\x05Renew\x12\x19.allmende.v1.RenewRequest\x1a\x1a.allmende.v1.RenewResponse\x12>\n" +
+	"\x05Check\x12\x19.allmende.v1.CheckRequest\x1a\x1a.allmende.v1.CheckResponse\x129\n" +
 	"\aConnect\x12\x13.allmende.v1.Uplink\x1a\x15.allmende.v1.Downlink(\x010\x01BBZ@github.com/allmende-energy/allmende/proto/allmende/v1;allmendev1b\x06proto3"
 
 var (
@@ -1572,55 +1926,66 @@ func file_allmende_v1_gateway_proto_rawDescGZIP() []byte {
 	return file_allmende_v1_gateway_proto_rawDescData
 }
 
-var file_allmende_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_allmende_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_allmende_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_allmende_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_allmende_v1_gateway_proto_goTypes = []any{
-	(Quality)(0),          // 0: allmende.v1.Quality
-	(*EnrolRequest)(nil),  // 1: allmende.v1.EnrolRequest
-	(*EnrolResponse)(nil), // 2: allmende.v1.EnrolResponse
-	(*Uplink)(nil),        // 3: allmende.v1.Uplink
-	(*Hello)(nil),         // 4: allmende.v1.Hello
-	(*LiveBatch)(nil),     // 5: allmende.v1.LiveBatch
-	(*Reading)(nil),       // 6: allmende.v1.Reading
-	(*MeterBatch)(nil),    // 7: allmende.v1.MeterBatch
-	(*MeterSample)(nil),   // 8: allmende.v1.MeterSample
-	(*ClockProbe)(nil),    // 9: allmende.v1.ClockProbe
-	(*GatewayStatus)(nil), // 10: allmende.v1.GatewayStatus
-	(*DeviceStatus)(nil),  // 11: allmende.v1.DeviceStatus
-	(*SetpointState)(nil), // 12: allmende.v1.SetpointState
-	(*Downlink)(nil),      // 13: allmende.v1.Downlink
-	(*Welcome)(nil),       // 14: allmende.v1.Welcome
-	(*Ack)(nil),           // 15: allmende.v1.Ack
-	(*SetpointBatch)(nil), // 16: allmende.v1.SetpointBatch
-	(*Setpoint)(nil),      // 17: allmende.v1.Setpoint
-	(*ClockReply)(nil),    // 18: allmende.v1.ClockReply
+	(RefusalReason)(0),    // 0: allmende.v1.RefusalReason
+	(Quality)(0),          // 1: allmende.v1.Quality
+	(*EnrolRequest)(nil),  // 2: allmende.v1.EnrolRequest
+	(*EnrolResponse)(nil), // 3: allmende.v1.EnrolResponse
+	(*RenewRequest)(nil),  // 4: allmende.v1.RenewRequest
+	(*RenewResponse)(nil), // 5: allmende.v1.RenewResponse
+	(*CheckRequest)(nil),  // 6: allmende.v1.CheckRequest
+	(*CheckResponse)(nil), // 7: allmende.v1.CheckResponse
+	(*Refusal)(nil),       // 8: allmende.v1.Refusal
+	(*Uplink)(nil),        // 9: allmende.v1.Uplink
+	(*Hello)(nil),         // 10: allmende.v1.Hello
+	(*LiveBatch)(nil),     // 11: allmende.v1.LiveBatch
+	(*Reading)(nil),       // 12: allmende.v1.Reading
+	(*MeterBatch)(nil),    // 13: allmende.v1.MeterBatch
+	(*MeterSample)(nil),   // 14: allmende.v1.MeterSample
+	(*ClockProbe)(nil),    // 15: allmende.v1.ClockProbe
+	(*GatewayStatus)(nil), // 16: allmende.v1.GatewayStatus
+	(*DeviceStatus)(nil),  // 17: allmende.v1.DeviceStatus
+	(*SetpointState)(nil), // 18: allmende.v1.SetpointState
+	(*Downlink)(nil),      // 19: allmende.v1.Downlink
+	(*Welcome)(nil),       // 20: allmende.v1.Welcome
+	(*Ack)(nil),           // 21: allmende.v1.Ack
+	(*SetpointBatch)(nil), // 22: allmende.v1.SetpointBatch
+	(*Setpoint)(nil),      // 23: allmende.v1.Setpoint
+	(*ClockReply)(nil),    // 24: allmende.v1.ClockReply
 }
 var file_allmende_v1_gateway_proto_depIdxs = []int32{
-	4,  // 0: allmende.v1.Uplink.hello:type_name -> allmende.v1.Hello
-	5,  // 1: allmende.v1.Uplink.live:type_name -> allmende.v1.LiveBatch
-	7,  // 2: allmende.v1.Uplink.meter:type_name -> allmende.v1.MeterBatch
-	9,  // 3: allmende.v1.Uplink.clock_probe:type_name -> allmende.v1.ClockProbe
-	10, // 4: allmende.v1.Uplink.status:type_name -> allmende.v1.GatewayStatus
-	6,  // 5: allmende.v1.LiveBatch.readings:type_name -> allmende.v1.Reading
-	0,  // 6: allmende.v1.Reading.quality:type_name -> allmende.v1.Quality
-	8,  // 7: allmende.v1.MeterBatch.samples:type_name -> allmende.v1.MeterSample
-	0,  // 8: allmende.v1.MeterSample.quality:type_name -> allmende.v1.Quality
-	11, // 9: allmende.v1.GatewayStatus.devices:type_name -> allmende.v1.DeviceStatus
-	12, // 10: allmende.v1.DeviceStatus.setpoint:type_name -> allmende.v1.SetpointState
-	14, // 11: allmende.v1.Downlink.welcome:type_name -> allmende.v1.Welcome
-	15, // 12: allmende.v1.Downlink.ack:type_name -> allmende.v1.Ack
-	16, // 13: allmende.v1.Downlink.setpoints:type_name -> allmende.v1.SetpointBatch
-	18, // 14: allmende.v1.Downlink.clock_reply:type_name -> allmende.v1.ClockReply
-	17, // 15: allmende.v1.SetpointBatch.setpoints:type_name -> allmende.v1.Setpoint
-	1,  // 16: allmende.v1.GatewayService.Enrol:input_type -> allmende.v1.EnrolRequest
-	3,  // 17: allmende.v1.GatewayService.Connect:input_type -> allmende.v1.Uplink
-	2,  // 18: allmende.v1.GatewayService.Enrol:output_type -> allmende.v1.EnrolResponse
-	13, // 19: allmende.v1.GatewayService.Connect:output_type -> allmende.v1.Downlink
-	18, // [18:20] is the sub-list for method output_type
-	16, // [16:18] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	0,  // 0: allmende.v1.Refusal.reason:type_name -> allmende.v1.RefusalReason
+	10, // 1: allmende.v1.Uplink.hello:type_name -> allmende.v1.Hello
+	11, // 2: allmende.v1.Uplink.live:type_name -> allmende.v1.LiveBatch
+	13, // 3: allmende.v1.Uplink.meter:type_name -> allmende.v1.MeterBatch
+	15, // 4: allmende.v1.Uplink.clock_probe:type_name -> allmende.v1.ClockProbe
+	16, // 5: allmende.v1.Uplink.status:type_name -> allmende.v1.GatewayStatus
+	12, // 6: allmende.v1.LiveBatch.readings:type_name -> allmende.v1.Reading
+	1,  // 7: allmende.v1.Reading.quality:type_name -> allmende.v1.Quality
+	14, // 8: allmende.v1.MeterBatch.samples:type_name -> allmende.v1.MeterSample
+	1,  // 9: allmende.v1.MeterSample.quality:type_name -> allmende.v1.Quality
+	17, // 10: allmende.v1.GatewayStatus.devices:type_name -> allmende.v1.DeviceStatus
+	18, // 11: allmende.v1.DeviceStatus.setpoint:type_name -> allmende.v1.SetpointState
+	20, // 12: allmende.v1.Downlink.welcome:type_name -> allmende.v1.Welcome
+	21, // 13: allmende.v1.Downlink.ack:type_name -> allmende.v1.Ack
+	22, // 14: allmende.v1.Downlink.setpoints:type_name -> allmende.v1.SetpointBatch
+	24, // 15: allmende.v1.Downlink.clock_reply:type_name -> allmende.v1.ClockReply
+	23, // 16: allmende.v1.SetpointBatch.setpoints:type_name -> allmende.v1.Setpoint
+	2,  // 17: allmende.v1.GatewayService.Enrol:input_type -> allmende.v1.EnrolRequest
+	4,  // 18: allmende.v1.GatewayService.Renew:input_type -> allmende.v1.RenewRequest
+	6,  // 19: allmende.v1.GatewayService.Check:input_type -> allmende.v1.CheckRequest
+	9,  // 20: allmende.v1.GatewayService.Connect:input_type -> allmende.v1.Uplink
+	3,  // 21: allmende.v1.GatewayService.Enrol:output_type -> allmende.v1.EnrolResponse
+	5,  // 22: allmende.v1.GatewayService.Renew:output_type -> allmende.v1.RenewResponse
+	7,  // 23: allmende.v1.GatewayService.Check:output_type -> allmende.v1.CheckResponse
+	19, // 24: allmende.v1.GatewayService.Connect:output_type -> allmende.v1.Downlink
+	21, // [21:25] is the sub-list for method output_type
+	17, // [17:21] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_allmende_v1_gateway_proto_init() }
@@ -1628,14 +1993,14 @@ func file_allmende_v1_gateway_proto_init() {
 	if File_allmende_v1_gateway_proto != nil {
 		return
 	}
-	file_allmende_v1_gateway_proto_msgTypes[2].OneofWrappers = []any{
+	file_allmende_v1_gateway_proto_msgTypes[7].OneofWrappers = []any{
 		(*Uplink_Hello)(nil),
 		(*Uplink_Live)(nil),
 		(*Uplink_Meter)(nil),
 		(*Uplink_ClockProbe)(nil),
 		(*Uplink_Status)(nil),
 	}
-	file_allmende_v1_gateway_proto_msgTypes[12].OneofWrappers = []any{
+	file_allmende_v1_gateway_proto_msgTypes[17].OneofWrappers = []any{
 		(*Downlink_Welcome)(nil),
 		(*Downlink_Ack)(nil),
 		(*Downlink_Setpoints)(nil),
@@ -1646,8 +2011,8 @@ func file_allmende_v1_gateway_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_allmende_v1_gateway_proto_rawDesc), len(file_allmende_v1_gateway_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   18,
+			NumEnums:      2,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,8 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	GatewayService_Enrol_FullMethodName   = "/allmende.v1.GatewayService/Enrol"
+	GatewayService_Renew_FullMethodName   = "/allmende.v1.GatewayService/Renew"
+	GatewayService_Check_FullMethodName   = "/allmende.v1.GatewayService/Check"
 	GatewayService_Connect_FullMethodName = "/allmende.v1.GatewayService/Connect"
 )
 
@@ -34,8 +36,15 @@ const (
 // GatewayService is served on the gateways' own mutual-TLS listener.
 type GatewayServiceClient interface {
 	// Enrol exchanges a one-time token and a certificate signing request for a
-	// certificate. It is the only call that needs no client certificate.
+	// certificate. It is the only call that needs no client certificate. The same
+	// key may ask again while the token lasts, and gets the same certificate.
 	Enrol(ctx context.Context, in *EnrolRequest, opts ...grpc.CallOption) (*EnrolResponse, error)
+	// Renew exchanges the certificate that the connection was made with, and a
+	// signing request with a fresh key, for a new certificate. It is the only call
+	// that also takes a certificate that has ended, for a bounded time after.
+	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
+	// Check says who the caller is, and refuses as Connect would; it changes nothing.
+	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
 	// Connect is a gateway's one long stream. The first message up is Hello, the
 	// first message down is Welcome.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Uplink, Downlink], error)
@@ -53,6 +62,26 @@ func (c *gatewayServiceClient) Enrol(ctx context.Context, in *EnrolRequest, opts
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EnrolResponse)
 	err := c.cc.Invoke(ctx, GatewayService_Enrol_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewResponse)
+	err := c.cc.Invoke(ctx, GatewayService_Renew_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckResponse)
+	err := c.cc.Invoke(ctx, GatewayService_Check_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +108,15 @@ type GatewayService_ConnectClient = grpc.BidiStreamingClient[Uplink, Downlink]
 // GatewayService is served on the gateways' own mutual-TLS listener.
 type GatewayServiceServer interface {
 	// Enrol exchanges a one-time token and a certificate signing request for a
-	// certificate. It is the only call that needs no client certificate.
+	// certificate. It is the only call that needs no client certificate. The same
+	// key may ask again while the token lasts, and gets the same certificate.
 	Enrol(context.Context, *EnrolRequest) (*EnrolResponse, error)
+	// Renew exchanges the certificate that the connection was made with, and a
+	// signing request with a fresh key, for a new certificate. It is the only call
+	// that also takes a certificate that has ended, for a bounded time after.
+	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
+	// Check says who the caller is, and refuses as Connect would; it changes nothing.
+	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 	// Connect is a gateway's one long stream. The first message up is Hello, the
 	// first message down is Welcome.
 	Connect(grpc.BidiStreamingServer[Uplink, Downlink]) error
@@ -96,6 +132,12 @@ type UnimplementedGatewayServiceServer struct{}
 
 func (UnimplementedGatewayServiceServer) Enrol(context.Context, *EnrolRequest) (*EnrolResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Enrol not implemented")
+}
+func (UnimplementedGatewayServiceServer) Renew(context.Context, *RenewRequest) (*RenewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
+}
+func (UnimplementedGatewayServiceServer) Check(context.Context, *CheckRequest) (*CheckResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Check not implemented")
 }
 func (UnimplementedGatewayServiceServer) Connect(grpc.BidiStreamingServer[Uplink, Downlink]) error {
 	return status.Error(codes.Unimplemented, "method Connect not implemented")
@@ -139,6 +181,42 @@ func _GatewayService_Enrol_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _GatewayService_Renew_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).Renew(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_Renew_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).Renew(ctx, req.(*RenewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_Check_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).Check(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_Check_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).Check(ctx, req.(*CheckRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _GatewayService_Connect_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(GatewayServiceServer).Connect(&grpc.GenericServerStream[Uplink, Downlink]{ServerStream: stream})
 }
@@ -156,6 +234,14 @@ var GatewayService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Enrol",
 			Handler:    _GatewayService_Enrol_Handler,
+		},
+		{
+			MethodName: "Renew",
+			Handler:    _GatewayService_Renew_Handler,
+		},
+		{
+			MethodName: "Check",
+			Handler:    _GatewayService_Check_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
