@@ -79,7 +79,7 @@ func TestCounterKeepsWhatSettlementNeeds(t *testing.T) {
 				value = 1_000
 			}
 		}
-		if in[len(in)-1].Value == 1_000 { // a reset is told by the sample behind it
+		for in[len(in)-1].Value == 1_000 { // a reset is told by the sample behind it
 			in = in[:len(in)-1]
 		}
 		kept := run(in)

@@ -100,6 +100,25 @@ export interface Flow {
   missingAssets?: number
 }
 
+/** GatewayCertificate is one that was given to a gateway. Times are wall time, 0 means never. */
+export interface GatewayCertificate {
+  gatewayId?: string
+  /** In hex, as other programs show it. */
+  serial?: string
+  /** enrolled: by a token. renewed: by the certificate before it. */
+  origin?: string
+  /** current: in use. good: may be used. expired: may be renewed only. ended: of no use any more. revoked. */
+  state?: string
+  issuedUnixMs?: Int64
+  endsUnixMs?: Int64
+  lastSeenUnixMs?: Int64
+  revokedUnixMs?: Int64
+  /** Why it was revoked, in the words of who did it. */
+  reason?: string
+  /** The gateway has a stream open with it. */
+  connected?: boolean
+}
+
 export interface GatewayDetail {
   health?: GatewayHealth
   devices?: DeviceStatus[]
@@ -119,6 +138,10 @@ export interface GatewayHealth {
   devicesTotal?: number
   /** What is wrong and what to do, empty if all is well. */
   problem?: string
+}
+
+export interface ListGatewayCertificatesResponse {
+  certificates?: GatewayCertificate[]
 }
 
 export interface ListGatewaysResponse {
@@ -191,6 +214,12 @@ export interface PoolTotals {
 }
 
 export type Quality = 'QUALITY_GOOD' | 'QUALITY_CORRECTED' | 'QUALITY_SUBSTITUTED' | 'QUALITY_ESTIMATED' | 'QUALITY_SLEEPING' | 'QUALITY_STALE' | 'QUALITY_NOT_IMPLEMENTED'
+
+export interface RevokeGatewayResponse {
+  /** A stream was open and has been ended. */
+  disconnected?: boolean
+  revokedUnixMs?: Int64
+}
 
 export interface SetpointState {
   powerMilliwatts?: Int64
