@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -151,7 +150,7 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(c.cfg.Database)
+	dir := c.cfg.Data
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
@@ -163,7 +162,7 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 		return nil, err
 	}
 	*undo = append(*undo, func() { c.admin.Close() })
-	c.store, err = store.Open(ctx, c.cfg.Database, store.Options{
+	c.store, err = store.Open(ctx, c.cfg.Database.Reveal(), store.Options{
 		Community: c.cfg.Roll.ID, Signer: signer, Simulated: c.cfg.Simulated, MaxPages: c.cfg.maxPages,
 	})
 	if err != nil {

@@ -62,7 +62,7 @@ func (w *where) local(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Dir(serve.Database)
+	data := serve.Data
 	// Tried once before, for an error that gRPC would wrap beyond recognition.
 	probe, err := adminsocket.Dial(ctx, data)
 	if errors.Is(err, adminsocket.ErrNotRunning) {

@@ -7,7 +7,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -233,8 +232,10 @@ func period(speed float64) energy.Span {
 // worldStart is where the world stood when the demo last stopped, or the start asked for.
 func (d *demo) worldStart(ctx context.Context, cfg coordinator.Config) (energy.Instant, error) {
 	start := energy.InstantOf(d.Start)
-	if _, err := os.Stat(cfg.Database); err == nil {
-		db, err := store.OpenReader(ctx, cfg.Database)
+	if there, err := store.Exists(ctx, cfg.Database.Reveal()); err != nil {
+		return 0, fmt.Errorf("the demo's database: %w", err)
+	} else if there {
+		db, err := store.OpenReader(ctx, cfg.Database.Reveal())
 		if err != nil {
 			return 0, err
 		}
@@ -246,8 +247,6 @@ func (d *demo) worldStart(ctx context.Context, cfg coordinator.Config) (energy.I
 		if ok {
 			start = at
 		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("the demo's database: %w", err)
 	}
 	for _, gw := range demoGateways {
 		at, ok, err := sim.SavedAt(d.stateFile(gw), gw)

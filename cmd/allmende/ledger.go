@@ -4,9 +4,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -53,10 +51,12 @@ func (c *ledgerVerifyCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(serve.Database); errors.Is(err, fs.ErrNotExist) {
+	if there, err := store.Exists(ctx, serve.Database.Reveal()); err != nil {
+		return err
+	} else if !there {
 		return fmt.Errorf("there is no ledger at %s yet: start the coordinator with \"allmende serve --dir %s\" first", serve.Database, c.Dir)
 	}
-	db, err := store.OpenReader(ctx, serve.Database)
+	db, err := store.OpenReader(ctx, serve.Database.Reveal())
 	if err != nil {
 		return err
 	}

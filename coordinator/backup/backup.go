@@ -82,7 +82,7 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 	if to, err = o.target(to, string(community.ID)); err != nil {
 		return Result{}, err
 	}
-	work, done, err := workFolder(filepath.Dir(serve.Database))
+	work, done, err := workFolder(serve.Data)
 	if err != nil {
 		return Result{}, err
 	}
@@ -106,7 +106,7 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	remember(filepath.Dir(serve.Database), r)
+	remember(serve.Data, r)
 	return r, nil
 }
 
@@ -132,12 +132,14 @@ func (o Options) target(to, community string) (string, error) {
 // copyDatabases copies what a coordinator may be writing, checks the copies and
 // adds them to the list.
 func copyDatabases(ctx context.Context, o Options, serve config.Serve, work string, m *Manifest, list *list, verifiers note.Verifiers) error {
-	if _, err := os.Stat(serve.Database); errors.Is(err, os.ErrNotExist) {
+	if there, err := store.Exists(ctx, serve.Database.Reveal()); err != nil {
+		return err
+	} else if !there {
 		list.remark("there is no ledger yet: the coordinator never ran")
 		return nil
 	}
 	ledgerCopy := filepath.Join(work, nameDatabase)
-	if err := store.Copy(ctx, serve.Database, ledgerCopy, o.stage("copying the ledger")); err != nil {
+	if err := store.Copy(ctx, serve.Database.Reveal(), ledgerCopy, o.stage("copying the ledger")); err != nil {
 		return err
 	}
 	o.Progress("checking the copy", 0, 1)

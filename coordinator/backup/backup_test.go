@@ -54,7 +54,7 @@ func TestWhatIsBackedUpComesBack(t *testing.T) {
 	if _, err := coordinator.Load(to); err != nil {
 		t.Error(err)
 	}
-	last, ok, err := backup.ReadLast(filepath.Dir(c.cfg.Database))
+	last, ok, err := backup.ReadLast(c.cfg.Data)
 	if err != nil || !ok || !last.At.Equal(at) || last.File != r.File || last.Encrypted {
 		t.Errorf("remembered: %+v, %v, %v", last, ok, err)
 	}
@@ -245,7 +245,7 @@ func TestWhatLiesElsewhereComesAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.Authority != filepath.Join(to, "authority") || cfg.LedgerKey != filepath.Join(to, "ledger.key") ||
-		cfg.Database != filepath.Join(to, "data", "ledger.db") || cfg.Tick != 2000 {
+		cfg.LedgerFile() != filepath.Join(to, "data", "ledger.db") || cfg.Tick != 2000 {
 		t.Errorf("%+v", cfg.Serve)
 	}
 	for was, is := range map[string]string{"ca/ca.key": "authority/ca.key", "ca/ca.crt": "authority/ca.crt", "lk": "ledger.key", "lk.pub": "ledger.key.pub"} {
@@ -255,7 +255,7 @@ func TestWhatLiesElsewhereComesAlong(t *testing.T) {
 			t.Errorf("%s: %v", is, err)
 		}
 	}
-	if dump(t, c.cfg.Database) != dump(t, cfg.Database) {
+	if dump(t, c.cfg.LedgerFile()) != dump(t, cfg.LedgerFile()) {
 		t.Error("the database differs")
 	}
 	if _, ok := tree(t, to)["unrelated"]; ok {
@@ -304,7 +304,7 @@ func TestDamageIsNoticed(t *testing.T) {
 	if err := c.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	sound, err := os.ReadFile(c.cfg.Database)
+	sound, err := os.ReadFile(c.cfg.LedgerFile())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestDamageIsNoticed(t *testing.T) {
 	for i := 20 * 4096; i < 20*4096+2000; i++ {
 		rotten[i] ^= 0x55
 	}
-	if err := os.WriteFile(c.cfg.Database, rotten, 0o600); err != nil {
+	if err := os.WriteFile(c.cfg.LedgerFile(), rotten, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.try(backup.Options{Replace: true}, file); !errors.Is(err, store.ErrDamaged) {
@@ -328,7 +328,7 @@ func TestDamageIsNoticed(t *testing.T) {
 	if forged == string(sound) {
 		t.Fatal("the leaf was not found")
 	}
-	if err := os.WriteFile(c.cfg.Database, []byte(forged), 0o600); err != nil {
+	if err := os.WriteFile(c.cfg.LedgerFile(), []byte(forged), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.try(backup.Options{Replace: true}, file); err == nil || !strings.Contains(err.Error(), "does not hold") {

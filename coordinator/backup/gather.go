@@ -123,7 +123,7 @@ func passedOver(name string, d fs.DirEntry, serve config.Serve) bool {
 	if strings.HasPrefix(d.Name(), ".") || (!d.Type().IsRegular() && d.Type()&fs.ModeSymlink == 0) {
 		return true
 	}
-	for _, database := range []string{serve.Database, seriesFile(serve)} {
+	for _, database := range []string{serve.LedgerFile(), seriesFile(serve)} {
 		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 			if same(name, database+suffix) {
 				return true
@@ -249,7 +249,7 @@ func (l *list) outside(root string, p place, serve config.Serve) error {
 
 // seriesFile is where the time series are kept.
 func seriesFile(serve config.Serve) string {
-	return filepath.Join(filepath.Dir(serve.Database), nameSeries)
+	return filepath.Join(serve.Data, nameSeries)
 }
 
 const readme = `This is a backup of a community that runs on Allmende (https://allmende.energy).

@@ -204,14 +204,14 @@ func (u *unpacking) home() error {
 	if u.serve, err = config.DecodeServe(path, changed); err != nil {
 		return fmt.Errorf("%s in the backup: %w", config.ServeFile, err)
 	}
-	if !within(u.root, u.serve.Database) {
+	if !within(u.root, u.serve.Data) {
 		changed = setKey(changed, "data", "data")
 		if u.serve, err = config.DecodeServe(path, changed); err != nil {
 			return fmt.Errorf("%s in the backup: %w", config.ServeFile, err)
 		}
 		u.remark("%s named a data folder outside of the folder; it is at data in it now, and %s says so", config.ServeFile, config.ServeFile)
 	}
-	for _, p := range append(outside(u.serve), place{key: "data", path: u.serve.Database}) {
+	for _, p := range append(outside(u.serve), place{key: "data", path: u.serve.Data}) {
 		if !within(u.root, p.path) {
 			return fmt.Errorf("%w: %s in it names %s at %s, outside of the folder", ErrNoBackup, config.ServeFile, p.key, p.path)
 		}
@@ -225,11 +225,11 @@ func (u *unpacking) home() error {
 }
 
 func (u *unpacking) moveDatabases() error {
-	data := filepath.Dir(u.serve.Database)
+	data := u.serve.Data
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
 	}
-	for name, to := range map[string]string{nameDatabase: u.serve.Database, nameSeries: seriesFile(u.serve)} {
+	for name, to := range map[string]string{nameDatabase: u.serve.LedgerFile(), nameSeries: seriesFile(u.serve)} {
 		err := os.Rename(filepath.Join(u.root, "."+name), to)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -287,7 +287,7 @@ func (u *unpacking) database(ctx context.Context) error {
 	if text != m.Community.Verifier || signer.Name() != m.Community.ID {
 		return fmt.Errorf("%w: the ledger's key in it is not the one that its manifest names", ErrNoBackup)
 	}
-	path := u.serve.Database
+	path := u.serve.LedgerFile()
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		u.remark("there is no ledger in this backup: the coordinator had never run")
 		return nil

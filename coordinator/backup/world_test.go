@@ -78,10 +78,10 @@ func (c *community) open() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Dir(c.cfg.Database), 0o700); err != nil {
+	if err := os.MkdirAll(c.cfg.Data, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	if c.store, err = store.Open(ctx, c.cfg.Database, store.Options{Community: c.cfg.Roll.ID, Signer: signer}); err != nil {
+	if c.store, err = store.Open(ctx, c.cfg.LedgerFile(), store.Options{Community: c.cfg.Roll.ID, Signer: signer}); err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = c.store.Close() })
@@ -148,7 +148,7 @@ func (c *community) same(restored string) {
 			c.t.Errorf("%s came back, but was not there", name)
 		}
 	}
-	if want, have := dump(c.t, c.cfg.Database), dump(c.t, filepath.Join(restored, "data", "ledger.db")); want != have {
+	if want, have := dump(c.t, c.cfg.LedgerFile()), dump(c.t, filepath.Join(restored, "data", "ledger.db")); want != have {
 		c.t.Errorf("the database came back as\n%.3000s\nit was\n%.3000s", have, want)
 	}
 }

@@ -5,8 +5,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -87,6 +89,31 @@ func Name(database string) string {
 		return e.String()
 	}
 	return "the database at " + database[:strings.Index(database, "//")+2] + "…"
+}
+
+// Exists says whether there is a ledger database with a schema.
+func Exists(ctx context.Context, database string) (bool, error) {
+	e, err := engineAt(database, Options{})
+	if err != nil {
+		return false, err
+	}
+	if f, ok := e.(*sqliteFile); ok {
+		_, err := os.Stat(f.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	db, err := e.connect(forAudit)
+	if err != nil {
+		return false, fmt.Errorf("store %s: %w", e, err)
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	there, err := e.versioned(ctx, db)
+	if err != nil {
+		return false, fmt.Errorf("store %s: %w", e, classify(err))
+	}
+	return there, nil
 }
 
 // querier is what a database and a transaction have in common.

@@ -155,7 +155,7 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.HTTP.Listen != ":8081" || s.Database != "/var/lib/x/ledger.db" || s.Community != "dir/community.yaml" || s.Tick != 5*energy.Second || s.GRPC.Listen != config.DefaultGRPC {
+	if s.HTTP.Listen != ":8081" || s.Database.Reveal() != "/var/lib/x/ledger.db" || s.Database.String() != "/var/lib/x/ledger.db" || s.Community != "dir/community.yaml" || s.Tick != 5*energy.Second || s.GRPC.Listen != config.DefaultGRPC {
 		t.Errorf("%+v", s)
 	}
 	want, _, err := config.Defaults("dir")

@@ -22,9 +22,12 @@ type Serve struct {
 	Community string // register
 	Charter   string // rules
 	Data      string // folder of everything that changes
-	Database  string // inbox, ledger and state
-	Authority string // folder of the built-in certificate authority
-	LedgerKey string // file of the key that signs checkpoints
+	// Database is where inbox, ledger and state are, as package store takes it: a
+	// file's path or a server's URL. It shows itself without a password.
+	Database  settings.Secret
+	Server    Database // what was said about it
+	Authority string   // folder of the built-in certificate authority
+	LedgerKey string   // file of the key that signs checkpoints
 
 	HTTP     Listener // page, REST, server-sent events
 	GRPC     Listener // integrators
@@ -77,6 +80,7 @@ func Settings(s *Serve) settings.Set {
 		},
 		Parts: []settings.Part{
 			folderPart(s),
+			databasePart(s),
 			webPart(s),
 			grpcPart(s),
 			gatewaysPart(s),
@@ -122,7 +126,7 @@ func decode(src settings.Sources) (Serve, *settings.Loaded, error) {
 	if err != nil {
 		return Serve{}, nil, err
 	}
-	s.Database, s.Series.File = filepath.Join(s.Data, "ledger.db"), filepath.Join(s.Data, "series.db")
+	s.Database, s.Series.File = s.Server.in(s.Data), filepath.Join(s.Data, "series.db")
 	s.HTTP.Key, s.GRPC.Key, s.Gateways.Key = loaded.Place("http.listen"), loaded.Place("grpc.listen"), loaded.Place("gateways.listen")
 	return s, loaded, nil
 }

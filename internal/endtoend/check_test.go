@@ -30,7 +30,11 @@ func (n *neighbourhood) check(rec *citylearn.Recording) {
 	if !report.Holds || !report.Simulated || report.Erased != 0 || report.Intervals < 96*days {
 		t.Errorf("verification: %+v", report)
 	}
-	db, err := store.OpenReader(t.Context(), filepath.Join(n.coordinatorDir(), "data", "ledger.db"))
+	database := n.database
+	if database == "" {
+		database = filepath.Join(n.coordinatorDir(), "data", "ledger.db")
+	}
+	db, err := store.OpenReader(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,24 +20,46 @@ import (
 
 // TestSeventeenHomes lives through three recorded days of 17 real houses with
 // everything real but the devices: Modbus sockets, three gateways, mutual TLS,
-// SQLite, each a process of its own. In the middle a gateway is killed within a
+// a database, each a process of its own. In the middle a gateway is killed within a
 // quarter-hour, another across one, and the coordinator for most of an hour.
 // Then the ledger must say what the recording says.
 //
 // The world is stepped: a minute passes when everybody is done with the last
 // one. How fast the machine is changes how long the test takes, nothing else.
+//
+// It is lived through on either engine, and nothing but the database differs.
 func TestSeventeenHomes(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		seventeenHomes(t, "")
+	})
+	t.Run("postgres", func(t *testing.T) {
+		needsHomes(t)
+		database := server.Database(t)
+		t.Parallel()
+		seventeenHomes(t, database)
+	})
+}
+
+// needsHomes skips a test of days that take a minute or two.
+func needsHomes(t *testing.T) {
+	t.Helper()
 	if _, err := os.Stat(recordedHomes); err != nil {
 		t.Skip("the recorded homes are not here: put them at ../shared/data/citylearn-2022 beside the checkout")
 	}
 	if testing.Short() {
 		t.Skip("three days of 17 homes take a minute or two; run without -short")
 	}
+}
+
+// seventeenHomes is the test, on a database of a server or, if none is named, in a file.
+func seventeenHomes(t *testing.T, database string) {
+	needsHomes(t)
 	rec, err := citylearn.Read(os.DirFS(recordedHomes))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newNeighbourhood(t, rec)
+	n := newNeighbourhood(t, rec, database)
 	n.found()
 	for _, gw := range gateways {
 		n.sims[gw] = start(t, "sim "+gw, n.bin, "sim", "--site", n.siteFile(gw), "--world", n.world.addr)
@@ -96,7 +118,7 @@ type neighbourhood struct {
 	sims        map[string]*process
 }
 
-func newNeighbourhood(t *testing.T, rec *citylearn.Recording) *neighbourhood {
+func newNeighbourhood(t *testing.T, rec *citylearn.Recording, database string) *neighbourhood {
 	n := &neighbourhood{t: t, bin: build(t), gateways: map[string]*process{}, sims: map[string]*process{}}
 	if err := n.start.UnmarshalText([]byte(dayOne)); err != nil {
 		t.Fatal(err)
@@ -116,7 +138,7 @@ func newNeighbourhood(t *testing.T, rec *citylearn.Recording) *neighbourhood {
 	}()
 	t.Cleanup(func() { cancel(); <-served })
 	n.http, n.tls = freeAddress(t), freeAddress(t)
-	n.street = newStreet(t, rec, n.http, freeAddress(t), n.tls)
+	n.street = newStreet(t, rec, database, n.http, freeAddress(t), n.tls)
 	return n
 }
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/allmende-energy/allmende/internal/pgtest"
 )
 
 // patience bounds every wait for another process, generously: a slow machine
@@ -33,6 +35,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
+// server is the PostgreSQL server of the tests that want one.
+var server = &pgtest.Server{}
+
 // scratch is a folder for all tests together.
 var scratch string
 
@@ -43,6 +48,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	if err := server.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	os.RemoveAll(scratch) //nolint:errcheck // a temporary folder
 	os.Exit(code)
 }

@@ -36,6 +36,8 @@ type street struct {
 	homeI map[string]int // by slug
 	// listeners are the coordinator's addresses: http, grpc, gateways.
 	listeners [3]string
+	// database is a server's; empty: a file in the data folder.
+	database string
 }
 
 // id turns Building_1 into a slug.
@@ -49,9 +51,9 @@ func (s *street) siteFile(gw string) string        { return filepath.Join(s.dir,
 func (s *street) hasBattery(i int) bool            { return i%batteryEvery == 0 }
 func (s *street) units(i int) (meter, pv, bat int) { n := i/3*3 + 1; return n, n + 1, n + 2 }
 
-func newStreet(t *testing.T, rec *citylearn.Recording, http, grpc, gateways string) *street {
+func newStreet(t *testing.T, rec *citylearn.Recording, database, http, grpc, gateways string) *street {
 	t.Helper()
-	s := &street{dir: t.TempDir(), homeI: map[string]int{}}
+	s := &street{dir: t.TempDir(), database: database, homeI: map[string]int{}}
 	for i, b := range rec.Buildings {
 		s.homes = append(s.homes, b.ID)
 		s.homeI[id(b.ID)] = i
@@ -72,7 +74,8 @@ http: {listen: %q}
 grpc: {listen: %q}
 gateways: {listen: %q}
 live: {tick: 1m, stale_after: 3m, setpoint_ttl: 3m}
-`, s.listeners[0], s.listeners[1], s.listeners[2])
+database: %q
+`, s.listeners[0], s.listeners[1], s.listeners[2], s.database)
 	charter, err := os.ReadFile("../../charters/equal-shares.yaml")
 	if err != nil {
 		t.Fatal(err)

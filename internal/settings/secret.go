@@ -20,6 +20,9 @@ type Secret struct {
 // NewSecret hides a text.
 func NewSecret(text string) Secret { return Secret{text: text} }
 
+// Masked hides a text behind another, which may be seen.
+func Masked(text, shown string) Secret { return Secret{text, shown} }
+
 // Reveal is the secret itself, for whoever it is meant for.
 func (s Secret) Reveal() string { return s.text }
 
