@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,7 +54,7 @@ func startAt(t *testing.T, dir string, w *world, wall *wallClock) *Coordinator {
 // operator is somebody at the coordinator's own computer.
 func operator(t *testing.T, c *Coordinator) allmendev1.IdentityServiceClient {
 	t.Helper()
-	data := filepath.Dir(c.cfg.Database)
+	data := c.cfg.Data
 	conn, err := grpc.NewClient("passthrough:///coordinator", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return adminsocket.Dial(ctx, data) }))
 	if err != nil {
