@@ -24,7 +24,7 @@ type commits interface {
 // committer stores for the one community, one job after the other.
 type committer struct {
 	store    commits
-	epoch    int64
+	fence    *fence
 	problems *problems
 	retry    time.Duration
 	grown    func(size int64) // the ledger has so many leaves now
@@ -56,7 +56,11 @@ func (c *committer) commit(ctx context.Context, job scheduler.Store) (first int6
 		leaves[i] = store.NewLeaf{Leaf: l.Leaf, Rows: l.Rows}
 	}
 	for {
-		first, size, err := c.store.Commit(ctx, c.epoch, leaves)
+		var size int64
+		err := c.fence.under(func(epoch int64) (err error) {
+			first, size, err = c.store.Commit(ctx, epoch, leaves)
+			return err
+		})
 		if err == nil {
 			c.problems.clear(problemLedger)
 			c.grown(size)

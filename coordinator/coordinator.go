@@ -41,7 +41,7 @@ type Coordinator struct {
 	admin    net.Listener // for the operator on this computer
 	store    *store.Store
 	register *register
-	epoch    int64
+	fence    *fence
 	owner    *owner
 	fleet    *fleet
 	commons  *commons
@@ -213,7 +213,7 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 		return 0, nil, err
 	}
 	c.commons.inForce = inForce
-	if c.epoch, err = c.store.RaiseEpoch(ctx); err != nil {
+	if c.fence, err = raiseFence(ctx, c.store, time.Now()); err != nil {
 		return 0, nil, err
 	}
 	size, err := c.store.Size(ctx)
@@ -223,12 +223,16 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 	c.size.Store(size)
 	state, err := scheduler.New(scheduler.Config{
 		Registers: roll.Always(c.register.Current()), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
-		Epoch: c.epoch, SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
+		Epoch: c.fence.current(), SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
 	})
 	if err != nil {
 		return 0, nil, err
 	}
-	state, effects, err := restore(ctx, c.store, state, api.AssetsOf(c.register.Current()), now, founding, inForce.Effective)
+	started := scheduler.Started{At: now, Founding: founding}
+	if started.Refill, err = awaitRefill(ctx, c.store, now, c.log); err != nil {
+		return 0, nil, err
+	}
+	state, effects, err := restore(ctx, c.store, state, api.AssetsOf(c.register.Current()), started, inForce.Effective)
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading back the ledger: %w", err)
 	}
@@ -236,7 +240,7 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 	if err := c.outfit(ctx, ca); err != nil {
 		return 0, nil, err
 	}
-	c.log.Info("recovered", "community", c.cfg.Roll.ID, "epoch", c.epoch, "leaves", size, "charter", inForce.Hash, "founding", founding, "world_time", now)
+	c.log.Info("recovered", "community", c.cfg.Roll.ID, "epoch", c.fence.current(), "leaves", size, "charter", inForce.Hash, "founding", founding, "world_time", now)
 	return now, effects, nil
 }
 
@@ -247,7 +251,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 		address = c.addresses.Gateways
 	}
 	f := c.fleet
-	f.inbox, f.owner, f.epoch, f.clock, f.problems, f.log = c.store, c.owner, c.epoch, c.clock, c.problems, c.log
+	f.inbox, f.owner, f.fence, f.clock, f.problems, f.log = c.store, c.owner, c.fence, c.clock, c.problems, c.log
 	f.fatal = func(err error) { c.fail(err) }
 	f.record = c.record.readings
 	f.identities = &identities{
@@ -265,6 +269,10 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	}
 	c.owner.command = f.command
 	c.owner.publish = c.publish
+	c.fence.raised = func(epoch int64) {
+		c.log.Warn("a gateway has heard of a later epoch than ours: the database was set back, or the clock; ours is above it now", "epoch", epoch)
+		c.owner.raised(epoch)
+	}
 	const saveEvery = time.Minute
 	c.saver = &worldSaver{store: c.store, problems: c.problems, every: saveEvery}
 	if c.cfg.Simulated {
@@ -341,7 +349,7 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 			}
 		}
 	}
-	com := &committer{store: c.store, epoch: c.epoch, problems: c.problems, retry: retryCommit, grown: c.size.Store}
+	com := &committer{store: c.store, fence: c.fence, problems: c.problems, retry: retryCommit, grown: c.size.Store}
 	c.owner.do(effects)
 	c.working.Go(guard(func() error { return com.run(ctx, c.owner.jobs, c.owner.committed) }))
 	c.working.Go(guard(func() error { return c.owner.run(ctx) }))

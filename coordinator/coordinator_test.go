@@ -412,9 +412,10 @@ func TestFromEnrolmentToLedger(t *testing.T) {
 	c := start(t, dir, w)
 	idA, idB := enrol(t, c, "gw-a"), enrol(t, c, "gw-b")
 	a, welcome := connect(t, c, idA, "s1")
-	if welcome.GetAcknowledgedSequence() != 0 || welcome.GetEpoch() != 1 || welcome.GetCommunityId() != "sunny-lane" {
+	if welcome.GetAcknowledgedSequence() != 0 || welcome.GetEpoch() == 0 || welcome.GetCommunityId() != "sunny-lane" {
 		t.Errorf("welcome %v", welcome)
 	}
+	firstEpoch := welcome.GetEpoch()
 	b, _ := connect(t, c, idB, "s1")
 
 	// Two quarter-hours, of which Ben's come twice and in two pieces.
@@ -460,7 +461,7 @@ func TestFromEnrolmentToLedger(t *testing.T) {
 		t.Errorf("after the restart: %+v", l)
 	}
 	a, welcome = connect(t, c, idA, "s1")
-	if welcome.GetAcknowledgedSequence() != 9 || welcome.GetEpoch() != 2 {
+	if welcome.GetAcknowledgedSequence() != 9 || welcome.GetEpoch() <= firstEpoch {
 		t.Errorf("welcome after the restart %v", welcome)
 	}
 	b, _ = connect(t, c, idB, "s1")

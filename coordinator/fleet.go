@@ -32,7 +32,7 @@ type fleet struct {
 	identities *identities
 	enrolment  *enrolment
 	owner      *owner
-	epoch      int64
+	fence      *fence
 	clock      worldtime.Clock
 	problems   *problems
 	fatal      func(error)
@@ -100,6 +100,10 @@ func (f *fleet) Attach(ctx context.Context, s *api.Session) (api.Welcome, error)
 	if err := f.identities.seen(ctx, s.Identity); err != nil {
 		f.log.Warn("that a certificate was used could not be written down", "gateway", s.Gateway, "error", err)
 	}
+	epoch, err := f.fence.above(ctx, s.Hello.HighestEpoch)
+	if err != nil {
+		return api.Welcome{}, f.internal("raising the epoch", err)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closing {
@@ -122,7 +126,7 @@ func (f *fleet) Attach(ctx context.Context, s *api.Session) (api.Welcome, error)
 		f.log.Warn("a gateway uses an older certificate than it did before: it was set back to an old copy, or another computer has its key", "gateway", s.Gateway, "serial", s.Serial)
 	}
 	f.log.Info("gateway connected", "gateway", s.Gateway, "software", s.Hello.Software, "acknowledged", acknowledged, "spooled", s.Hello.LastSequence)
-	return api.Welcome{Acknowledged: acknowledged, Epoch: uint64(f.epoch)}, nil
+	return api.Welcome{Acknowledged: acknowledged, Epoch: uint64(epoch)}, nil
 }
 
 // Detach implements [api.Fleet].

@@ -34,7 +34,7 @@ func testFleet() (*fleet, *api.Session) {
 	f := newFleet("c")
 	f.follow(roll.Community{ID: "c", Gateways: []roll.Gateway{{ID: "gw"}}})
 	f.inbox, f.owner, f.clock, f.log, f.problems = alwaysDurable{}, newOwner(nil, time.UTC), worldtime.NewReal(), log, newProblems(log)
-	f.fatal = func(error) {}
+	f.fatal, f.fence = func(error) {}, &fence{epoch: 1}
 	f.identities = &identities{store: forgetful{}, wall: time.Now, newest: map[roll.GatewayID]used{}}
 	return f, api.NewSession(testIdentity(), api.Hello{SpoolID: "spool"})
 }

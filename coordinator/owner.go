@@ -121,6 +121,14 @@ func (o *owner) samples(gateway roll.GatewayID, samples []meters.Sample) error {
 	}
 }
 
+// raised hands over a new epoch; it waits for a place.
+func (o *owner) raised(epoch int64) {
+	select {
+	case o.events <- scheduler.EpochRaised{Epoch: epoch}:
+	case <-o.ended:
+	}
+}
+
 // pace asks for a tick at each multiple of the period, in world time. The world
 // stands still while a tick passes. Where it has moved on by more than a
 // period, the ticks in between are left out.

@@ -5,6 +5,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"time"
@@ -88,7 +89,8 @@ func awaitWorldTime(ctx context.Context, s *store.Store, part worldtime.Particip
 
 // restore brings a new state machine to where the ledger and the inbox are. It
 // returns the effects of the start, which the owner does first.
-func restore(ctx context.Context, s *store.Store, state *scheduler.State, assets api.Assets, now energy.Instant, founding bool, effective energy.Instant) (*scheduler.State, []scheduler.Effect, error) {
+func restore(ctx context.Context, s *store.Store, state *scheduler.State, assets api.Assets, started scheduler.Started, effective energy.Instant) (*scheduler.State, []scheduler.Effect, error) {
+	now := started.At
 	from, err := restoreFrom(ctx, s, now, effective)
 	if err != nil {
 		return nil, nil, err
@@ -123,8 +125,20 @@ func restore(ctx context.Context, s *store.Store, state *scheduler.State, assets
 		return nil, nil, err
 	}
 	flush()
-	state, effects := scheduler.Step(state, scheduler.Started{At: now, Founding: founding})
+	state, effects := scheduler.Step(state, started)
 	return state, effects, nil
+}
+
+// awaitRefill is the world time until which no deadline falls, because this
+// ledger was restored from a backup and gateways fill the gap behind it; 0 where
+// there is none.
+func awaitRefill(ctx context.Context, s *store.Store, now energy.Instant, log *slog.Logger) (energy.Instant, error) {
+	until, ok, err := s.RefillUntil(ctx, now)
+	if err != nil || !ok {
+		return 0, err
+	}
+	log.Info("this ledger was restored from a backup; gateways bring what came after it", "incomplete_intervals_wait_until", until)
+	return until, nil
 }
 
 // restoreFrom is the first instant that the state machine must know about: as

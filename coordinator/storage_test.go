@@ -65,7 +65,7 @@ func TestTheCommitterWaitsOutAFullDisk(t *testing.T) {
 		s := &shelf{err: fmt.Errorf("ledger: %w", store.ErrNoSpace)}
 		p := newProblems(slog.New(slog.NewTextHandler(&log, nil)))
 		size := int64(0)
-		c := &committer{store: s, epoch: 1, problems: p, retry: retryCommit, grown: func(n int64) { size = n }}
+		c := &committer{store: s, fence: &fence{epoch: 1}, problems: p, retry: retryCommit, grown: func(n int64) { size = n }}
 		ctx, cancel := context.WithCancel(t.Context())
 		jobs, committed := make(chan scheduler.Store, 1), make(chan scheduler.Committed, 1)
 		ended := make(chan error, 1)

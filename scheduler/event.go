@@ -26,7 +26,13 @@ type Restored struct {
 type Started struct {
 	At       energy.Instant
 	Founding bool
+	// Refill: until then no deadline falls, because the ledger was restored from
+	// a backup and gateways bring what came after it.
+	Refill energy.Instant
 }
+
+// EpochRaised says that the community is owned under a higher epoch from now on.
+type EpochRaised struct{ Epoch int64 }
 
 // Samples are metering-lane samples that are durable in the inbox.
 type Samples struct {

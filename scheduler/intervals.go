@@ -20,6 +20,7 @@ type settledIntervals struct {
 	length    energy.Span
 	next      energy.Interval
 	startedAt energy.Instant
+	refill    energy.Instant // no deadline falls before, see Started
 	byStart   map[energy.Instant]*settledInterval
 	dirty     map[energy.Instant]touched
 	inFlight  []*settledInterval // leaves under way, in order; nil for a leaf that is no interval

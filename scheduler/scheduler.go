@@ -106,13 +106,17 @@ func Step(s *State, e Event) (*State, []Effect) {
 func (e Started) apply(s *State, out *effects) {
 	s.now = max(s.now, e.At)
 	s.turnTo(s.now)
-	s.ledger.startedAt = e.At
+	s.ledger.startedAt, s.ledger.refill = e.At, e.Refill
 	for _, a := range s.cfg.Amended {
 		s.ledger.amend(a, s.now)
 	}
 	if e.Founding {
 		s.storeCharter(out)
 	}
+}
+
+func (e EpochRaised) apply(s *State, _ *effects) {
+	s.cfg.Epoch = max(s.cfg.Epoch, e.Epoch)
 }
 
 func (e Samples) apply(s *State, _ *effects) {

@@ -54,7 +54,7 @@ func (s *State) settleDue(out *effects) {
 // overdue says whether an interval is settled without waiting any longer.
 func (s *State) overdue(iv energy.Interval, since energy.Instant) bool {
 	grace := min(s.cfg.Charter.SettleAfter, restartGrace)
-	return s.now >= max(iv.End(), since).Add(s.cfg.Charter.SettleAfter) && s.now >= s.ledger.startedAt.Add(grace)
+	return s.now >= max(iv.End(), since).Add(s.cfg.Charter.SettleAfter) && s.now >= max(s.ledger.startedAt.Add(grace), s.ledger.refill)
 }
 
 func (s *State) settleNext() (PendingLeaf, bool) {

@@ -67,6 +67,7 @@ type Hello struct {
 	Software     string
 	SpoolID      string
 	LastSequence uint64
+	HighestEpoch uint64 // that the gateway has heard of
 }
 
 // LiveBatch is the live lane's message.
@@ -126,7 +127,7 @@ func decodeHello(m *allmendev1.Hello) (Hello, error) {
 	if err := checkSpoolID("hello.spool_id", m.GetSpoolId()); err != nil {
 		return Hello{}, err
 	}
-	return Hello{clip(m.GetSoftware()), m.GetSpoolId(), m.GetLastSequence()}, nil
+	return Hello{clip(m.GetSoftware()), m.GetSpoolId(), m.GetLastSequence(), m.GetHighestEpoch()}, nil
 }
 
 // checkSpoolID bounds what becomes a key in the database.

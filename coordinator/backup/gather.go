@@ -147,7 +147,7 @@ func (l *list) take(name, as string) error {
 		l.remark("%s is left out: it is no file that can be read", name)
 		return nil //nolint:nilerr // a link that leads nowhere is nothing to keep, and that was said
 	}
-	if bad := checkName(strings.TrimPrefix(as, prefixFolder)) != nil; bad {
+	if !nameable(strings.TrimPrefix(as, prefixFolder)) {
 		l.remark("%s is left out: its name would not do on another computer", name)
 		return nil
 	}
@@ -180,6 +180,8 @@ func (l *list) take(name, as string) error {
 	l.add(entry{name: as, content: content})
 	return nil
 }
+
+func nameable(rel string) bool { return checkName(rel) == nil }
 
 // isArchive knows a backup by its first bytes.
 func isArchive(content []byte) bool {

@@ -299,7 +299,10 @@ func (u *unpacking) database(ctx context.Context) error {
 	if err := store.Upgrade(ctx, path); err != nil {
 		return err
 	}
-	return u.verify(ctx, path, verifiers)
+	if err := u.verify(ctx, path, verifiers); err != nil {
+		return err
+	}
+	return store.MarkRestored(ctx, path)
 }
 
 func (u *unpacking) verify(ctx context.Context, path string, verifiers note.Verifiers) error {

@@ -192,7 +192,9 @@ func dump(t testing.TB, path string) string {
 		names := column(t, db, `SELECT name FROM pragma_table_info('`+table+`')`)
 		quoted := "quote(" + strings.Join(names, ") || ' ' || quote(") + ")"
 		for _, row := range column(t, db, `SELECT `+quoted+` AS line FROM `+table+` ORDER BY line`) {
-			out.WriteString(row + "\n")
+			if row != "'restored' 'true'" {
+				out.WriteString(row + "\n")
+			}
 		}
 	}
 	return out.String()

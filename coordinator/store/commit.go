@@ -7,13 +7,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/allmende-energy/allmende/commons/ledger"
-	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 )
 
@@ -161,30 +159,6 @@ func (c *committer) commitments(ctx context.Context, settled *ledger.IntervalSet
 		}
 	}
 	return a, nil
-}
-
-// secret finds a subject's secret, or makes it at first use.
-func (c *committer) secret(ctx context.Context, subject roll.MemberID) (secret [32]byte, err error) {
-	if secret, ok := c.s.secrets[subject]; ok {
-		return secret, nil
-	}
-	var stored []byte
-	err = c.tx.QueryRowContext(ctx, `SELECT secret FROM subject_secret WHERE subject = ?`, string(subject)).Scan(&stored)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		if _, err := io.ReadFull(c.s.rand, secret[:]); err != nil {
-			return secret, fmt.Errorf("secret for salts: %w", err)
-		}
-		if _, err := c.tx.ExecContext(ctx, `INSERT INTO subject_secret (subject, secret) VALUES (?, ?)`, string(subject), secret[:]); err != nil {
-			return secret, err
-		}
-	case err != nil:
-		return secret, err
-	case copy(secret[:], stored) != len(secret):
-		return secret, fmt.Errorf("secret of %q is damaged: %d bytes", subject, len(stored))
-	}
-	c.s.secrets[subject] = secret
-	return secret, nil
 }
 
 func (c *committer) insertLeaf(ctx context.Context, kind string, body []byte) error {

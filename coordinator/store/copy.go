@@ -168,17 +168,30 @@ func OpenCopy(ctx context.Context, path string) (*Reader, error) {
 
 // Upgrade brings the SQLite database at path up to this program's schema, as the
 // coordinator does at its start. Nothing else may have it open.
-func Upgrade(ctx context.Context, path string) error {
+func Upgrade(ctx context.Context, path string) (err error) {
 	db, err := openFile(path, forWriting)
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, &sqliteFile{}, db); err != nil {
-		return errors.Join(fmt.Errorf("store %s: %w", path, classify(err)), db.Close())
+	defer func() { err = errors.Join(err, db.Close()) }()
+	e := &sqliteFile{}
+	if err = migrate(ctx, e, db); err == nil {
+		err = oneFile(ctx, e, db)
 	}
-	// Everything goes into the one file: whoever moves it takes no other along.
-	_, err = db.ExecContext(ctx, `PRAGMA journal_mode = DELETE`)
-	return errors.Join(classify(err), db.Close())
+	if err != nil {
+		return fmt.Errorf("store %s: %w", path, classify(err))
+	}
+	return nil
+}
+
+// oneFile puts everything into the one file of a database in a file: whoever
+// moves that takes no other along.
+func oneFile(ctx context.Context, e engine, db *sql.DB) error {
+	if _, ok := e.(*sqliteFile); !ok {
+		return nil
+	}
+	_, err := db.ExecContext(ctx, `PRAGMA journal_mode = DELETE`)
+	return err
 }
 
 func openFile(path string, u use) (*sql.DB, error) {

@@ -141,8 +141,9 @@ func (b bound) QueryRowContext(ctx context.Context, query string, args ...any) *
 // txn is the transaction of a write, as [Store.write] hands it out.
 type txn struct {
 	bound
-	tx    *sql.Tx
-	epoch int64 // in force
+	tx     *sql.Tx
+	epoch  int64 // in force
+	raised int64 // by this transaction; 0: not
 }
 
 // ExecContext changes something.

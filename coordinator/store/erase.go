@@ -44,7 +44,7 @@ func (s *Store) Erase(ctx context.Context, member roll.MemberID, assets ...roll.
 			}
 		}
 		delete(s.secrets, member)
-		return nil
+		return turnSeed(ctx, tx, member)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("erasing member %q: %w", member, err)

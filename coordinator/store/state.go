@@ -12,10 +12,15 @@ import (
 
 // RaiseEpoch raises the fencing number and returns it: from now on no other
 // holder of a lower one can write.
-func (s *Store) RaiseEpoch(ctx context.Context) (int64, error) {
+func (s *Store) RaiseEpoch(ctx context.Context) (int64, error) { return s.RaiseEpochAbove(ctx, 0) }
+
+// RaiseEpochAbove raises the fencing number above the one it has and above the
+// floor: a database that was restored has seen less than the gateways have.
+func (s *Store) RaiseEpochAbove(ctx context.Context, floor int64) (int64, error) {
 	var epoch int64
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
-		epoch = tx.epoch + 1
+		epoch = max(tx.epoch, floor) + 1
+		tx.raised = epoch
 		return setMeta(ctx, tx, metaEpoch, strconv.FormatInt(epoch, 10))
 	})
 	if err != nil {

@@ -293,7 +293,7 @@ func (s *Store) claim(ctx context.Context, tx *txn) error {
 			return err
 		}
 	}
-	return nil
+	return s.claimSeed(ctx, tx)
 }
 
 func getMeta(ctx context.Context, q querier, name string) (string, bool, error) {

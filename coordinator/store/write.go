@@ -52,12 +52,13 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *txn) err
 		s.forget()
 		s.session = b.session
 	}
+	t := &txn{bound: bound{b.tx, s.engine}, tx: b.tx, epoch: b.epoch}
 	err = func() error {
 		defer b.tx.Rollback() // after Commit it does nothing
 		if ours := s.epoch.Load(); ours != 0 && ours != b.epoch {
 			return fmt.Errorf("%w: ours is %d, in force is %d", ErrEpoch, ours, b.epoch)
 		}
-		if err := fn(ctx, &txn{bound{b.tx, s.engine}, b.tx, b.epoch}); err != nil {
+		if err := fn(ctx, t); err != nil {
 			return err
 		}
 		err := b.tx.Commit()
@@ -67,6 +68,9 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *txn) err
 		return err
 	}()
 	if err == nil {
+		if t.raised != 0 {
+			s.epoch.Store(t.raised) // before the next write, which compares
+		}
 		return nil
 	}
 	s.forget()

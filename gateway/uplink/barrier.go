@@ -75,6 +75,15 @@ func (l *Link) answered(mark uint64) {
 	l.barrier.announce()
 }
 
+// resumed says where a coordinator goes on at the start of a stream, which is
+// before what it has acknowledged if its database was set back.
+func (l *Link) resumed(id string, acked uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.barrier.spoolID, l.barrier.acked = id, acked
+	l.barrier.announce()
+}
+
 // reached says that the coordinator has a spool up to seq.
 func (l *Link) reached(id string, seq uint64) {
 	l.mu.Lock()

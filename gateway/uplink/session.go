@@ -108,7 +108,7 @@ func (l *Link) open(ctx context.Context, conn *grpc.ClientConn) (*session, error
 		return nil, fmt.Errorf("opening the stream: %w", err)
 	}
 	id, last, _ := l.cfg.Source.Position()
-	hello := &allmendev1.Hello{Software: clip(l.cfg.Software), SpoolId: id, LastSequence: last}
+	hello := &allmendev1.Hello{Software: clip(l.cfg.Software), SpoolId: id, LastSequence: last, HighestEpoch: l.heard(0)}
 	if err := stream.Send(&allmendev1.Uplink{Message: &allmendev1.Uplink_Hello{Hello: hello}}); err != nil {
 		return nil, fmt.Errorf("saying hello: %w", receiveError(stream, err))
 	}
@@ -127,8 +127,8 @@ func (l *Link) open(ctx context.Context, conn *grpc.ClientConn) (*session, error
 	if renewed {
 		return nil, errRenewed
 	}
-	l.reached(id, welcome.GetAcknowledgedSequence())
-	l.cfg.Commands.Fence(welcome.GetEpoch())
+	l.resumed(id, welcome.GetAcknowledgedSequence())
+	l.cfg.Commands.Fence(l.heard(welcome.GetEpoch()))
 	now := time.Now()
 	acked := welcome.GetAcknowledgedSequence()
 	return &session{link: l, stream: stream, id: id, next: acked + 1, acked: acked, heard: now, progress: now, ended: make(chan struct{})}, nil
@@ -166,6 +166,9 @@ func (s *session) receive() error {
 			setpoints, err := decodeSetpoints(m.Setpoints)
 			if err != nil {
 				return err
+			}
+			for _, sp := range setpoints {
+				s.link.heard(sp.Epoch)
 			}
 			s.link.cfg.Commands.Setpoints(setpoints)
 		case *allmendev1.Downlink_ClockReply:

@@ -109,6 +109,7 @@ type Link struct {
 	live      map[roll.AssetID]meters.Reading
 	stamp     guard.Stamp
 	connected bool
+	epoch     uint64 // the highest heard of
 	barrier   barrier
 }
 
@@ -141,6 +142,14 @@ func (l *Link) Connected() bool {
 
 // Clock is the measured offset to the coordinator's clock.
 func (l *Link) Clock() Offset { return l.clock.best() }
+
+// heard notes an epoch and returns the highest so far.
+func (l *Link) heard(epoch uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.epoch = max(l.epoch, epoch)
+	return l.epoch
+}
 
 func (l *Link) notify() {
 	select {

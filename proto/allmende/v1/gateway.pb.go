@@ -665,7 +665,11 @@ type Hello struct {
 	// Identifies the spool: sequences count within it. It changes only when the spool is lost.
 	SpoolId string `protobuf:"bytes,2,opt,name=spool_id,json=spoolId,proto3" json:"spool_id,omitempty"`
 	// The highest metering sequence in the spool.
-	LastSequence  uint64 `protobuf:"varint,3,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	LastSequence uint64 `protobuf:"varint,3,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	// The highest epoch that this gateway has heard of since it started; commands
+	// of a lower one are refused. A coordinator whose database was set back raises
+	// its own above it.
+	HighestEpoch  uint64 `protobuf:"varint,4,opt,name=highest_epoch,json=highestEpoch,proto3" json:"highest_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -717,6 +721,13 @@ func (x *Hello) GetSpoolId() string {
 func (x *Hello) GetLastSequence() uint64 {
 	if x != nil {
 		return x.LastSequence
+	}
+	return 0
+}
+
+func (x *Hello) GetHighestEpoch() uint64 {
+	if x != nil {
+		return x.HighestEpoch
 	}
 	return 0
 }
@@ -1804,11 +1815,12 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\vclock_probe\x18\x04 \x01(\v2\x17.allmende.v1.ClockProbeH\x00R\n" +
 	"clockProbe\x124\n" +
 	"\x06status\x18\x05 \x01(\v2\x1a.allmende.v1.GatewayStatusH\x00R\x06statusB\t\n" +
-	"\amessage\"c\n" +
+	"\amessage\"\x88\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bsoftware\x18\x01 \x01(\tR\bsoftware\x12\x19\n" +
 	"\bspool_id\x18\x02 \x01(\tR\aspoolId\x12#\n" +
-	"\rlast_sequence\x18\x03 \x01(\x04R\flastSequence\"X\n" +
+	"\rlast_sequence\x18\x03 \x01(\x04R\flastSequence\x12#\n" +
+	"\rhighest_epoch\x18\x04 \x01(\x04R\fhighestEpoch\"X\n" +
 	"\tLiveBatch\x12\x19\n" +
 	"\bstamp_ms\x18\x01 \x01(\x03R\astampMs\x120\n" +
 	"\breadings\x18\x02 \x03(\v2\x14.allmende.v1.ReadingR\breadings\"\xd8\x01\n" +
