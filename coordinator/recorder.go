@@ -58,7 +58,7 @@ func newRecorder(community roll.CommunityID, store series.Store, p *problems) *r
 func openSeries(ctx context.Context, cfg config.Series) (series.Store, error) {
 	switch cfg.Store {
 	case config.SeriesEmbedded:
-		return embedded.Open(ctx, cfg.File, embedded.Options{MaxBytes: cfg.MaxBytes})
+		return embedded.Open(ctx, cfg.File, embedded.Options{MaxBytes: cfg.MaxBytes}), nil
 	case config.SeriesInfluxDB:
 		return nil, errors.New("series.store: influxdb is not built yet")
 	case config.SeriesNone:

@@ -49,7 +49,9 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 
 		{Path: "meters/citylearn", Ours: []string{"energy"}},
 		{Path: "meters/series", Pure: true, Ours: []string{"energy"}},
-		{Path: "meters/series/embedded", Ours: []string{"energy", "meters/series"}},
+		{Path: "meters/series/seriestest", Ours: []string{"energy", "meters/series"}},
+		{Path: "meters/series/embedded", Ours: []string{"energy", "meters/series", "meters/series/embedded/block"}, Third: []string{"modernc.org/sqlite/..."}},
+		{Path: "meters/series/embedded/block", Ours: []string{"energy", "meters/series"}},
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
 		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
