@@ -189,11 +189,17 @@ func (n *neighbourhood) startGateway(gw string) {
 // until lets the world go on to a time after the beginning, as hours and minutes.
 func (n *neighbourhood) until(hhmm string) {
 	n.t.Helper()
+	n.untilInstant(n.instant(hhmm))
+}
+
+// instant is a time after the beginning, as hours and minutes.
+func (n *neighbourhood) instant(hhmm string) energy.Instant {
+	n.t.Helper()
 	var h, m int
 	if _, err := fmt.Sscanf(hhmm, "%d:%d", &h, &m); err != nil {
 		n.t.Fatal(err)
 	}
-	n.untilInstant(n.start.Add(energy.Span(h)*energy.Hour + energy.Span(m)*energy.Minute))
+	return n.start.Add(energy.Span(h)*energy.Hour + energy.Span(m)*energy.Minute)
 }
 
 func (n *neighbourhood) untilInstant(at energy.Instant) {
@@ -232,8 +238,14 @@ func (n *neighbourhood) awaitGateways(ids ...string) {
 // untilSettled lets the world go on until all intervals are settled, complete.
 func (n *neighbourhood) untilSettled() {
 	n.t.Helper()
-	end := n.start.Add(days * energy.Day)
-	for at := end; at < end.Add(energy.Day); at = at.Add(energy.Minute) {
+	n.untilSettledAt(fmt.Sprintf("%d:00", 24*days))
+}
+
+// untilSettledAt lets the world go on until everything before a time is settled.
+func (n *neighbourhood) untilSettledAt(hhmm string) {
+	n.t.Helper()
+	end := n.instant(hhmm)
+	for at := max(end, n.world.clock.Now()); at < end.Add(energy.Day); at = at.Add(energy.Minute) {
 		n.untilInstant(at)
 		var live struct {
 			SettledUntil int64 `json:"settledUntilUnixMs,string"`
@@ -243,7 +255,7 @@ func (n *neighbourhood) untilSettled() {
 			return
 		}
 	}
-	n.t.Fatalf("a day after the end, not everything is settled")
+	n.t.Fatalf("a day after %s, not everything before it is settled", hhmm)
 }
 
 func (n *neighbourhood) get(path string, into any) {

@@ -38,6 +38,8 @@ type street struct {
 	listeners [3]string
 	// database is a server's; empty: a file in the data folder.
 	database string
+	// batteryless: no home has a battery, so that the meters say the same in every life.
+	batteryless bool
 }
 
 // id turns Building_1 into a slug.
@@ -48,7 +50,7 @@ func gatewayOf(i int) string { return fmt.Sprintf("gw-%d", i%3+1) }
 func (s *street) coordinatorDir() string           { return filepath.Join(s.dir, "coordinator") }
 func (s *street) gatewayDir(gw string) string      { return filepath.Join(s.dir, gw) }
 func (s *street) siteFile(gw string) string        { return filepath.Join(s.dir, "site-"+gw+".yaml") }
-func (s *street) hasBattery(i int) bool            { return i%batteryEvery == 0 }
+func (s *street) hasBattery(i int) bool            { return i%batteryEvery == 0 && !s.batteryless }
 func (s *street) units(i int) (meter, pv, bat int) { n := i/3*3 + 1; return n, n + 1, n + 2 }
 
 func newStreet(t *testing.T, rec *citylearn.Recording, database, http, grpc, gateways string) *street {
