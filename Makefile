@@ -7,12 +7,14 @@ SHELL := bash
 
 BUF_VERSION := v1.70.0
 LINT_VERSION := v2.15.0
+PEBBLE_VERSION := v2.10.1
 # The newest whose modules all resolve through the proxy.
 NFPM_VERSION := v2.45.2
 
 TOOLS := $(CURDIR)/.cache/tools
 BUF := $(TOOLS)/buf-$(BUF_VERSION)
 LINT := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+PEBBLE := $(TOOLS)/pebble-$(PEBBLE_VERSION)
 NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)
 WEB := dashboards/web
 
@@ -45,7 +47,7 @@ vet: ## go vet
 	go vet ./...
 
 .PHONY: test-go
-test-go: ## Go tests under the race detector
+test-go: $(PEBBLE) ## Go tests under the race detector
 	go test -race -timeout 15m ./...
 
 .PHONY: test-web
@@ -103,6 +105,9 @@ $(WEB)/node_modules: $(WEB)/package-lock.json
 
 $(BUF):
 	@tools/go-tool.sh $@ github.com/bufbuild/buf/cmd/buf $(BUF_VERSION)
+
+$(PEBBLE):
+	@tools/go-tool.sh $@ github.com/letsencrypt/pebble/v2/cmd/pebble $(PEBBLE_VERSION)
 
 $(LINT):
 	@tools/go-tool.sh $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint $(LINT_VERSION)

@@ -21,12 +21,14 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/adminsocket"
+	"github.com/allmende-energy/allmende/internal/config"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/scheduler"
 )
 
-// Addresses are what the listeners are bound to.
-type Addresses struct{ HTTP, GRPC, Gateways string }
+// Addresses are what the listeners are bound to; Redirect is empty where there
+// is none.
+type Addresses struct{ HTTP, GRPC, Gateways, Redirect string }
 
 // Coordinator is one that runs.
 type Coordinator struct {
@@ -36,6 +38,9 @@ type Coordinator struct {
 	log       *slog.Logger
 	problems  *problems
 	addresses Addresses
+
+	encryption encryption
+	ticked     atomic.Int64 // wall time of the last pass of the live loop, in Unix nanoseconds
 
 	unlock   func() error
 	admin    net.Listener // for the operator on this computer
@@ -94,6 +99,10 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
+	if c.encryption, err = openEncryption(ctx, cfg.Serve, log); err != nil {
+		return nil, err
+	}
+	undo = append(undo, c.encryption.close)
 	ca, err := c.open(ctx, &undo)
 	if err != nil {
 		return nil, err
@@ -111,24 +120,30 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 	return c, nil
 }
 
+// listeners are the doors of a coordinator; nil is one that is not there.
+type listeners struct{ http, redirect, grpc, gateways net.Listener }
+
 // bind opens the listeners. Callers wait in the kernel until there is an answer.
-func (c *Coordinator) bind(ctx context.Context, undo *[]func()) (out [3]net.Listener, err error) {
-	for i, l := range []struct {
-		name string
-		what *string
-	}{{"http", &c.addresses.HTTP}, {"grpc", &c.addresses.GRPC}, {"gateways", &c.addresses.Gateways}} {
-		cfg := c.cfg.HTTP
-		switch i {
-		case 1:
-			cfg = c.cfg.GRPC
-		case 2:
-			cfg = c.cfg.Gateways
+func (c *Coordinator) bind(ctx context.Context, undo *[]func()) (out listeners, err error) {
+	for _, l := range []struct {
+		name  string
+		cfg   config.Listener
+		into  *net.Listener
+		bound *string
+	}{
+		{"http", c.cfg.HTTP, &out.http, &c.addresses.HTTP},
+		{"http.redirect", config.Listener{Listen: c.cfg.Redirect, Key: "http.redirect"}, &out.redirect, &c.addresses.Redirect},
+		{"grpc", c.cfg.GRPC, &out.grpc, &c.addresses.GRPC},
+		{"gateways", c.cfg.Gateways, &out.gateways, &c.addresses.Gateways},
+	} {
+		if l.cfg.Listen == "" {
+			continue
 		}
-		if out[i], err = listen(ctx, l.name, cfg); err != nil {
+		if *l.into, err = listen(ctx, l.name, l.cfg); err != nil {
 			return out, err
 		}
-		*undo = append(*undo, func() { out[i].Close() })
-		*l.what = out[i].Addr().String()
+		*undo = append(*undo, func() { (*l.into).Close() })
+		*l.bound = (*l.into).Addr().String()
 	}
 	return out, nil
 }
@@ -290,7 +305,7 @@ func (c *Coordinator) publish(l scheduler.Live) {
 	c.hub.Publish(api.EncodeLive(l, around))
 }
 
-func (c *Coordinator) prepareServers(ctx context.Context, l [3]net.Listener, ca *authority.Authority) error {
+func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *authority.Authority) error {
 	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now, c.wall)
 	c.register.Follow(gateways.Follow)
 	policy, err := access.Load()
@@ -302,15 +317,19 @@ func (c *Coordinator) prepareServers(ctx context.Context, l [3]net.Listener, ca 
 	services := c.services()
 	handler, err := api.HTTP{
 		Guard: guard, Services: services, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
+		Front: api.Front{Encrypted: c.encryption.http != nil, Proxies: c.cfg.HTTP.Proxies},
 	}.Handler(ctx)
 	if err != nil {
 		return err
 	}
 	c.servers = []server{
-		web(l[0], handler, c.log),
-		integrators(l[1], services, guard.Network()),
+		web(l.http, handler, c.encryption.http, c.log),
+		integrators(c.forPrograms(l.grpc), services, append(guard.Network(), c.encryption.grpcOptions()...)),
 		integrators(c.admin, services, guard.Socket()),
-		gatewayServer(l[2], ca, gateways),
+		gatewayServer(l.gateways, ca, gateways),
+	}
+	if l.redirect != nil {
+		c.servers = append(c.servers, c.redirect(l.redirect))
 	}
 	return nil
 }
@@ -330,6 +349,9 @@ func (c *Coordinator) services() []api.Service {
 // address itself where it is one of this computer's.
 func (c *Coordinator) webNames() []string {
 	names := append([]string(nil), c.cfg.HTTP.Names...)
+	if c.cfg.HTTP.TLS.ACME {
+		names = append(names, c.cfg.ACME.Domains...)
+	}
 	if host, _, err := net.SplitHostPort(c.addresses.HTTP); err == nil {
 		if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
 			names = append(names, host)
@@ -354,6 +376,7 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 	c.working.Go(guard(func() error { return com.run(ctx, c.owner.jobs, c.owner.committed) }))
 	c.working.Go(guard(func() error { return c.owner.run(ctx) }))
 	c.working.Go(guard(func() error { return c.record.run(ctx) }))
+	c.keepCertificates(ctx)
 	first := make(chan struct{})
 	passed := sync.OnceFunc(func() { close(first) })
 	c.working.Go(guard(func() error {
@@ -361,7 +384,10 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 		defer passed()
 		return c.owner.pace(ctx, c.part, now, c.cfg.Tick,
 			func(at energy.Instant) { c.saver.save(ctx, at) },
-			func(energy.Instant) { passed() })
+			func(energy.Instant) {
+				c.ticked.Store(time.Now().UnixNano())
+				passed()
+			})
 	}))
 	for _, s := range c.servers {
 		c.serving.Go(guard(func() error {
@@ -384,6 +410,14 @@ func (c *Coordinator) Addresses() Addresses { return c.addresses }
 
 // Done is closed when the coordinator has failed or was stopped; Stop says why.
 func (c *Coordinator) Done() <-chan struct{} { return c.failed.Done() }
+
+// Alive says whether the live loop passes its ticks. Where it hangs, nobody is
+// served well, and a supervisor does better to start anew.
+func (c *Coordinator) Alive() bool {
+	const patience = 10 * time.Second
+	since := time.Since(time.Unix(0, c.ticked.Load()))
+	return since < c.cfg.Tick.Duration()+patience
+}
 
 // CreateToken makes a one-time enrolment token for a gateway of the register.
 func (c *Coordinator) CreateToken(ctx context.Context, gateway roll.GatewayID) (string, error) {

@@ -57,7 +57,7 @@ func (p *problems) clear(kind string) {
 	delete(p.what, kind)
 	p.mu.Unlock()
 	if known {
-		p.log.Info("storing works again", "what", kind)
+		p.log.Info("works again", "what", kind)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/coordinator/authority"
+	"github.com/allmende-energy/allmende/internal/certs"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
 
@@ -102,9 +103,11 @@ func stopGRPC(s *grpc.Server) {
 	s.GracefulStop()
 }
 
-// web serves page, REST and events.
-func web(l net.Listener, handler http.Handler, log *slog.Logger) server {
+// web serves page, REST and events,
+// encrypted by a certificate if it has one.
+func web(l net.Listener, handler http.Handler, certificate certs.Source, log *slog.Logger) server {
 	s := &http.Server{
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		Handler:           handler,
 		ReadHeaderTimeout: handshakeWithin,
 		ReadTimeout:       readWithin,
@@ -113,13 +116,10 @@ func web(l net.Listener, handler http.Handler, log *slog.Logger) server {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	serve := func(l net.Listener) error {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
+	if certificate != nil {
+		s.TLSConfig = certificate.Config()
 	}
-	return server{l, serve, func() {
+	return server{l, serveHTTP(s), func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 		defer cancel()
 		if s.Shutdown(ctx) != nil {

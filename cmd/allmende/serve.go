@@ -47,20 +47,41 @@ func (c *serveCmd) Run(ctx context.Context, out *output) error {
 		defer world.Close() //nolint:errcheck // the world goes on without us
 		clock = world
 	}
-	log := logs.New(out.Err, cfg.Log)
-	running, err := coordinator.Start(ctx, cfg, clock, log)
+	return c.serve(ctx, out, cfg, clock)
+}
+
+func (c *serveCmd) serve(ctx context.Context, out *output, cfg coordinator.Config, clock worldtime.Clock) error {
+	service, err := beginService()
+	if err != nil {
+		return err
+	}
+	defer service.end()
+	running, err := coordinator.Start(ctx, cfg, clock, logs.New(out.Err, cfg.Log))
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	at := running.Addresses()
-	out.Printf("The coordinator of %s runs; stop it with Ctrl-C.\n", cfg.Roll.Name)
-	out.Printf("  page and REST  http://%s\n  gRPC           %s\n  gateways       %s\n", at.HTTP, at.GRPC, at.Gateways)
-	select {
-	case <-ctx.Done():
-	case <-running.Done():
+	announce(out, cfg, running.Addresses())
+	err = service.serve(ctx, running.Done(), "The coordinator of "+cfg.Roll.Name+" runs", running.Alive, running.Reload)
+	return errors.Join(err, running.Stop())
+}
+
+// announce says what was started, and where.
+func announce(out *output, cfg coordinator.Config, at coordinator.Addresses) {
+	scheme := "http"
+	if cfg.HTTP.TLS.On() {
+		scheme = "https"
 	}
-	return running.Stop()
+	out.Printf("The coordinator of %s runs; stop it with Ctrl-C.\n", cfg.Roll.Name)
+	out.Printf("  page and REST  %s://%s\n", scheme, at.HTTP)
+	if at.Redirect != "" {
+		out.Printf("  redirect       http://%s\n", at.Redirect)
+	}
+	encrypted := ""
+	if cfg.GRPC.TLS.On() {
+		encrypted = "   (TLS)"
+	}
+	out.Printf("  gRPC           %s%s\n  gateways       %s   (mutual TLS)\n", at.GRPC, encrypted, at.Gateways)
 }

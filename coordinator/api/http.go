@@ -31,6 +31,7 @@ type HTTP struct {
 	Names []string
 	// Health lists what is wrong, for /healthz.
 	Health func() []string
+	Front  Front
 }
 
 // Handler is the web listener's handler. It serves /v1/… (REST), /v1/live/events
@@ -65,7 +66,7 @@ func (h HTTP) Handler(ctx context.Context) (http.Handler, error) {
 	}
 	// A page of another site must not act here with its visitor's rights.
 	csrf := http.NewCrossOriginProtection()
-	return guard(h.Names, csrf.Handler(h.Guard.HTTP(mux))), nil
+	return h.Front.handler(guard(h.Names, csrf.Handler(h.Guard.HTTP(mux)))), nil
 }
 
 // guard sets what every answer carries and refuses requests that are not for us.

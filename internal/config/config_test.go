@@ -151,7 +151,7 @@ func TestHostileFiles(t *testing.T) {
 }
 
 func TestServe(t *testing.T) {
-	s, err := config.DecodeServe("dir/allmende.yaml", []byte("http: {listen: \":8081\", names: [sun.example.org]}\ndata: /var/lib/x\nlive: {tick: 5s}\n"))
+	s, err := config.DecodeServe("dir/allmende.yaml", []byte("http: {listen: \":8081\", proxies: [10.0.0.1], names: [sun.example.org]}\ndata: /var/lib/x\nlive: {tick: 5s}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,18 +163,28 @@ func TestServe(t *testing.T) {
 		t.Errorf("defaults %+v, %v", want, err)
 	}
 	for src, want := range map[string]string{
-		"http: {listen: 8080}":                 `a.yaml:1: http.listen: "8080" is no address`,
-		"http: {listen: \"x:99999\"}":          "the port is a number",
-		"http: {listen: \"127.0.0.1:9090\"}":   "taken by another listener",
-		"http: {names: [\"http://x\"]}":        "http.names[0]",
-		"gateways: {listen: \"0.0.0.0:9443\"}": "gateways.address: missing",
-		"gateways: {listen: \":9443\"}":        "gateways.address: missing",
-		"live: {tick: 1ms}":                    "live.tick",
-		"live: {tick: 1s, setpoint_ttl: 1s}":   "live.setpoint_ttl",
-		"live: {tick: 1s, stale_after: 2h}":    "live.stale_after",
-		"live: {tick: soon}":                   `span "soon"`,
-		"data: \"\"":                           "data: no path",
-		"htpp: {}":                             "did you mean http?",
+		"http: {listen: 8080}":                                    `a.yaml:1: http.listen: "8080" is no address`,
+		"http: {listen: \"x:99999\"}":                             "the port is a number",
+		"http: {listen: \"127.0.0.1:9090\"}":                      "taken by another listener",
+		"http: {names: [\"http://x\"]}":                           "http.names[0]",
+		"gateways: {listen: \"0.0.0.0:9443\"}":                    "gateways.address: missing",
+		"gateways: {listen: \":9443\"}":                           "gateways.address: missing",
+		"live: {tick: 1ms}":                                       "live.tick",
+		"live: {tick: 1s, setpoint_ttl: 1s}":                      "live.setpoint_ttl",
+		"live: {tick: 1s, stale_after: 2h}":                       "live.stale_after",
+		"live: {tick: soon}":                                      `span "soon"`,
+		"data: \"\"":                                              "data: no path",
+		"http: {listen: \"0.0.0.0:80\"}":                          "a.yaml:1: http.listen: 0.0.0.0:80 can be reached from other computers, and passwords would travel unencrypted: name a certificate (http.tls.cert",
+		"grpc: {listen: \"10.0.0.1:80\"}":                         "grpc.listen: 10.0.0.1:80 can be reached",
+		"grpc: {proxies: [10.0.0.1/8, x]}":                        `grpc.proxies[1]: "x" is no address and no network`,
+		"http: {tls: {cert: x}}":                                  "http.tls.key: missing",
+		"http: {tls: {key: x}}":                                   "http.tls.cert: missing",
+		"http: {tls: {acme: true}}":                               "acme.domains: missing",
+		"http: {tls: {cert: x, key: y, acme: true}}":              "choose one",
+		"http: {tls: {acme: true}}\nacme: {domains: [x.example]}": "acme.terms_agreed: ",
+		"http: {tls: {acme: true}}\nacme: {domains: [x.example], terms_agreed: true, http_port: 0, tls_port: 0}": "acme.http_port: neither",
+		"http: {redirect: \"0.0.0.0:80\"}": "nowhere encrypted",
+		"htpp: {}":                         "did you mean http?",
 	} {
 		if _, err := config.DecodeServe("a.yaml", []byte(src)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, expected %q", src, err, want)

@@ -12,16 +12,26 @@ import (
 func webPart(s *Serve) settings.Part {
 	return settings.Part{
 		Title: "Page and REST",
-		Intro: "The page, and REST for programs. 127.0.0.1 means: this computer alone. To let your neighbours see the page, put a web server with TLS in front of it and write the name that they open under names.",
-		Keys: []settings.Key{
+		Intro: "The page, and REST for programs. 127.0.0.1 means: this computer alone. To let your neighbours see the page, listen on this computer's address in the network, name a certificate, and write the name that they open under names.",
+		Keys: append([]settings.Key{
 			{
-				Name: "http.listen", Value: settings.Address(&s.HTTP.Listen), Default: DefaultHTTP, Example: "192.168.1.10:8080", Written: true,
-				Help: "Where the page and REST are served. Port 0 takes any that is free, and `allmende serve` says which.",
+				Name: "http.listen", Value: settings.Address(&s.HTTP.Listen), Default: DefaultHTTP, Example: "192.168.1.10:8443", Written: true,
+				Help: "Where the page and REST are served. Port 0 takes any that is free, and `allmende serve` says which. An address that other computers reach needs a certificate, or a web server in front that has one.",
 			},
 			{
 				Name: "http.names", Value: settings.HostNames(&s.HTTP.Names), Example: "sun.example.org",
-				Help: "The names by which browsers may address this computer, besides loopback and the address itself. Requests for other names are refused, as a stranger's name that points here would let his page read yours.",
+				Help: "The names by which browsers may address this computer, besides loopback and the address itself. Requests for other names are refused, as a stranger's name that points here would let his page read yours. The names under acme.domains are among them.",
 			},
+			{
+				Name: "http.redirect", Value: settings.Address(&s.Redirect), Example: "0.0.0.0:80",
+				Help: "Where callers without encryption are told to come to http.listen instead. An authority's questions for a certificate are answered there too.",
+			},
+		}, tlsKeys(s, "http", &s.HTTP)...),
+		Check: func(report settings.Report) {
+			s.checkTLS("http", &s.HTTP, report)
+			if s.Redirect != "" && !s.HTTP.TLS.On() {
+				report("http.redirect", "there is nowhere encrypted to lead to: name a certificate under http.tls, or leave this out")
+			}
 		},
 	}
 }
@@ -29,12 +39,15 @@ func webPart(s *Serve) settings.Part {
 func grpcPart(s *Serve) settings.Part {
 	return settings.Part{
 		Title: "gRPC",
-		Intro: "gRPC for programs on this computer.",
-		Keys: []settings.Key{{
-			Name: "grpc.listen", Value: settings.Address(&s.GRPC.Listen), Default: DefaultGRPC, Written: true,
-			Help: "Where gRPC for programs is served, with reflection and health.",
-		}},
-		Check: func(report settings.Report) { s.checkPorts(report) },
+		Intro: "gRPC for programs on this computer; with a certificate, for others too.",
+		Keys: append([]settings.Key{{
+			Name: "grpc.listen", Value: settings.Address(&s.GRPC.Listen), Default: DefaultGRPC, Example: "192.168.1.10:9090", Written: true,
+			Help: "Where gRPC for programs is served, with reflection and health. An address that other computers reach needs a certificate.",
+		}}, tlsKeys(s, "grpc", &s.GRPC)...),
+		Check: func(report settings.Report) {
+			s.checkTLS("grpc", &s.GRPC, report)
+			s.checkPorts(report)
+		},
 	}
 }
 
@@ -70,7 +83,7 @@ func gatewaysPart(s *Serve) settings.Part {
 func (s *Serve) checkPorts(report settings.Report) {
 	taken := map[string]bool{}
 	for _, l := range []struct{ name, listen string }{
-		{"http.listen", s.HTTP.Listen}, {"grpc.listen", s.GRPC.Listen}, {"gateways.listen", s.Gateways.Listen},
+		{"http.listen", s.HTTP.Listen}, {"http.redirect", s.Redirect}, {"grpc.listen", s.GRPC.Listen}, {"gateways.listen", s.Gateways.Listen},
 	} {
 		if l.listen == "" || strings.HasSuffix(l.listen, ":0") {
 			continue

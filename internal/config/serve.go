@@ -3,6 +3,7 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -30,6 +31,7 @@ type Serve struct {
 	LedgerKey string   // file of the key that signs checkpoints
 
 	HTTP     Listener // page, REST, server-sent events
+	Redirect string   // plain HTTP that leads callers to HTTP's TLS; empty: none
 	GRPC     Listener // integrators
 	Gateways Listener // gateways, mutual TLS
 	// GatewayAddress is what gateways dial; it goes into enrolment tokens.
@@ -41,16 +43,21 @@ type Serve struct {
 	StaleAfter  energy.Span // a live reading this old is no longer the present
 	SetpointTTL energy.Span // how long a battery follows a command that is not renewed
 
+	ACME   ACME
 	Series Series // what was measured over time
 	Log    Log
 }
 
-// Listener is an address to listen on and the names it is reached by, besides
-// loopback and the address itself.
+// Listener is an address to listen on, the names it is reached by, besides
+// loopback and the address itself, and how it is protected.
 type Listener struct {
-	Listen string
-	Names  []string
-	Key    string // where to change it: file and field, variable or flag
+	Listen  string
+	Names   []string
+	TLS     TLS
+	Proxies []netip.Prefix // they encrypt for it, and alone may speak to it
+	Key     string         // where to change it: file and field, variable or flag
+
+	proxies []string
 }
 
 // Listeners where nobody says anything.
@@ -83,6 +90,7 @@ func Settings(s *Serve) settings.Set {
 			databasePart(s),
 			webPart(s),
 			grpcPart(s),
+			acmePart(s),
 			gatewaysPart(s),
 			livePart(s),
 			seriesPart(s),
@@ -126,6 +134,7 @@ func decode(src settings.Sources) (Serve, *settings.Loaded, error) {
 	if err != nil {
 		return Serve{}, nil, err
 	}
+	s.ACME.Storage = filepath.Join(s.Data, "acme")
 	s.Database, s.Series.File = s.Server.in(s.Data), filepath.Join(s.Data, "series.db")
 	s.HTTP.Key, s.GRPC.Key, s.Gateways.Key = loaded.Place("http.listen"), loaded.Place("grpc.listen"), loaded.Place("gateways.listen")
 	return s, loaded, nil
