@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
@@ -28,7 +27,7 @@ func TestEveryMethodHasItsRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard := &access.Guard{Policy: policy}
-	s, state := newIntegrators((&Coordinator{register: newRegister(roll.Community{})}).services(), guard.Network())
+	s, state := newIntegrators((&Coordinator{register: &register{}}).services(), guard.Network())
 	defer state.Shutdown()
 	defer s.Stop()
 	var registered []string

@@ -190,9 +190,7 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 	}
 	c.record = newRecorder(c.cfg.Roll.ID, history, c.problems)
 	*undo = append(*undo, func() { c.record.close() }) //nolint:errcheck // the start's error is what matters
-	c.register = newRegister(c.cfg.Roll)
 	c.fleet = newFleet(c.cfg.Roll.ID)
-	c.register.Follow(c.fleet.follow)
 	c.commons = &commons{store: c.store, verifier: verifier, verifiers: verifiers, fleet: c.fleet}
 	return ca, nil
 }
@@ -215,10 +213,6 @@ func (c *Coordinator) serverNames() []string {
 
 // recover brings the state machine to where ledger and inbox are.
 func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (energy.Instant, []scheduler.Effect, error) {
-	zone, err := time.LoadLocation(c.register.Current().Timezone)
-	if err != nil {
-		return 0, nil, fmt.Errorf("community: timezone: %w", err)
-	}
 	now, err := awaitWorldTime(ctx, c.store, c.part, c.clock)
 	if err != nil {
 		return 0, nil, err
@@ -228,6 +222,9 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 		return 0, nil, err
 	}
 	c.commons.inForce = inForce
+	if err := c.openRegister(ctx, inForce, now); err != nil {
+		return 0, nil, err
+	}
 	if c.fence, err = raiseFence(ctx, c.store, time.Now()); err != nil {
 		return 0, nil, err
 	}
@@ -236,8 +233,12 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 		return 0, nil, err
 	}
 	c.size.Store(size)
+	from, err := restoreFrom(ctx, c.store, now, inForce.Effective)
+	if err != nil {
+		return 0, nil, err
+	}
 	state, err := scheduler.New(scheduler.Config{
-		Registers: roll.Always(c.register.Current()), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
+		Registers: c.register.since(from), Amended: c.register.amended(), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
 		Epoch: c.fence.current(), SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
 	})
 	if err != nil {
@@ -247,11 +248,11 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 	if started.Refill, err = awaitRefill(ctx, c.store, now, c.log); err != nil {
 		return 0, nil, err
 	}
-	state, effects, err := restore(ctx, c.store, state, api.AssetsOf(c.register.Current()), started, inForce.Effective)
+	state, effects, err := restore(ctx, c.store, state, c.register.stands().assets(), started, from)
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading back the ledger: %w", err)
 	}
-	c.owner = newOwner(state, zone)
+	c.owner = newOwner(state, c.register.zone)
 	if err := c.outfit(ctx, ca); err != nil {
 		return 0, nil, err
 	}
@@ -273,7 +274,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 		authority: ca, store: c.store, wall: c.wall, life: c.cfg.Certificates.Life, grace: c.cfg.Certificates.Grace, log: c.log,
 	}
 	f.enrolment = &enrolment{register: c.register, identities: f.identities, tokens: c.store, address: address}
-	if err := f.identities.load(ctx, c.register.Current().Gateways); err != nil {
+	if err := f.identities.load(ctx, gatewaysOf(c.register.stands().Dated)); err != nil {
 		return err
 	}
 	for id, g := range f.gateways {
@@ -284,6 +285,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	}
 	c.owner.command = f.command
 	c.owner.publish = c.publish
+	c.register.tell, c.register.recall = c.owner.tell, c.recall
 	c.fence.raised = func(epoch int64) {
 		c.log.Warn("a gateway has heard of a later epoch than ours: the database was set back, or the clock; ours is above it now", "epoch", epoch)
 		c.owner.raised(epoch)
@@ -307,7 +309,7 @@ func (c *Coordinator) publish(l scheduler.Live) {
 
 func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *authority.Authority) error {
 	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now, c.wall)
-	c.register.Follow(gateways.Follow)
+	c.register.Follow(func(s standing) { gateways.Follow(s.assets()) })
 	policy, err := access.Load()
 	if err != nil {
 		return err
@@ -338,7 +340,7 @@ func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *autho
 // the network, by REST and on the local socket.
 func (c *Coordinator) services() []api.Service {
 	community := api.NewCommunity(c.cfg.Simulated, c.commons, c.hub)
-	c.register.Follow(community.Follow)
+	c.register.Follow(func(s standing) { community.Follow(s.Present) })
 	return []api.Service{
 		api.CommunityService(community),
 		api.IdentityService(c.fleet),
@@ -383,7 +385,10 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 		defer c.part.Leave()
 		defer passed()
 		return c.owner.pace(ctx, c.part, now, c.cfg.Tick,
-			func(at energy.Instant) { c.saver.save(ctx, at) },
+			func(at energy.Instant) {
+				c.register.advance(at)
+				c.saver.save(ctx, at)
+			},
 			func(energy.Instant) {
 				c.ticked.Store(time.Now().UnixNano())
 				passed()

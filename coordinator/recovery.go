@@ -89,12 +89,8 @@ func awaitWorldTime(ctx context.Context, s *store.Store, part worldtime.Particip
 
 // restore brings a new state machine to where the ledger and the inbox are. It
 // returns the effects of the start, which the owner does first.
-func restore(ctx context.Context, s *store.Store, state *scheduler.State, assets api.Assets, started scheduler.Started, effective energy.Instant) (*scheduler.State, []scheduler.Effect, error) {
+func restore(ctx context.Context, s *store.Store, state *scheduler.State, assets api.Assets, started scheduler.Started, from energy.Instant) (*scheduler.State, []scheduler.Effect, error) {
 	now := started.At
-	from, err := restoreFrom(ctx, s, now, effective)
-	if err != nil {
-		return nil, nil, err
-	}
 	settled, err := s.LatestSettled(ctx, from)
 	if err != nil {
 		return nil, nil, err

@@ -204,7 +204,7 @@ func TestSamplesBehindTheDurableSequence(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFleet("test")
-	f.follow(stateConfig(t).Registers[0].Community)
+	f.follow(always(stateConfig(t).Registers[0].Community))
 	f.owner, f.clock, f.problems, f.log = newOwner(state, time.UTC), worldtime.NewStepped(dawn, 0, 0), newProblems(testLog(t)), testLog(t)
 	f.inbox = short{2}
 	s := api.NewSession(api.Identity{Gateway: "gw-a"}, api.Hello{SpoolID: "s1"})

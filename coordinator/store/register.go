@@ -12,24 +12,13 @@ import (
 	"github.com/allmende-energy/allmende/energy"
 )
 
-// RegisterRevision is one act of administration: changes of the register that
-// were recorded together.
-type RegisterRevision struct {
-	Number   int64  // 1 is the founding
-	Actor    string // who did it
-	Note     string // why, in her own words
-	Recorded time.Time
-	World    energy.Instant // world time then
-	Changes  []roll.Change
-}
-
 // ErrRevision: somebody else has changed the register in between.
 var ErrRevision = errors.New("the register was changed by somebody else meanwhile: look at it again, then repeat")
 
 // AppendRegister records a revision behind the newest one, whose number it
 // must name: rev.Number − 1. Otherwise the error wraps [ErrRevision], and nothing
 // is recorded.
-func (s *Store) AppendRegister(ctx context.Context, rev RegisterRevision) error {
+func (s *Store) AppendRegister(ctx context.Context, rev roll.Revision) error {
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
 		var newest int64
 		if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(revision), 0) FROM register_revision`).Scan(&newest); err != nil {
@@ -65,7 +54,7 @@ func (s *Store) AppendRegister(ctx context.Context, rev RegisterRevision) error 
 
 // Register are all revisions, oldest first; none in a database whose community
 // was not founded yet.
-func (r reads) Register(ctx context.Context) ([]RegisterRevision, error) {
+func (r reads) Register(ctx context.Context) ([]roll.Revision, error) {
 	revisions, err := r.registerRevisions(ctx)
 	if err == nil {
 		err = r.registerChanges(ctx, revisions)
@@ -76,14 +65,14 @@ func (r reads) Register(ctx context.Context) ([]RegisterRevision, error) {
 	return revisions, nil
 }
 
-func (r reads) registerRevisions(ctx context.Context) (out []RegisterRevision, err error) {
+func (r reads) registerRevisions(ctx context.Context) (out []roll.Revision, err error) {
 	rows, err := r.q.QueryContext(ctx, `SELECT revision, actor, note, recorded_ms, world_ms FROM register_revision ORDER BY revision`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var rev RegisterRevision
+		var rev roll.Revision
 		var recorded, world int64
 		if err := rows.Scan(&rev.Number, &rev.Actor, &rev.Note, &recorded, &world); err != nil {
 			return nil, err
@@ -97,7 +86,7 @@ func (r reads) registerRevisions(ctx context.Context) (out []RegisterRevision, e
 	return out, rows.Err()
 }
 
-func (r reads) registerChanges(ctx context.Context, revisions []RegisterRevision) error {
+func (r reads) registerChanges(ctx context.Context, revisions []roll.Revision) error {
 	rows, err := r.q.QueryContext(ctx, `SELECT revision, from_ms, op, kind, id, body FROM register_change ORDER BY revision, idx`)
 	if err != nil {
 		return err

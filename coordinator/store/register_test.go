@@ -16,7 +16,7 @@ import (
 
 // everyEntry is a founding with an entry of each kind and every field, and what
 // may happen to entries later.
-func everyEntry() []store.RegisterRevision {
+func everyEntry() []roll.Revision {
 	battery := roll.BatteryData{
 		Capacity: 9_600 * energy.WattHour, MaxCharge: 5 * energy.Kilowatt, MaxDischarge: 4 * energy.Kilowatt, MinSoC: 100, MaxSoC: 950,
 		ReserveSoC: 300, ChargeEff: 948_683, DischargeEff: 950_000, Placement: roll.BehindMeter, Dispatchable: true,
@@ -32,17 +32,17 @@ func everyEntry() []store.RegisterRevision {
 		},
 		Gateways: []roll.Gateway{{ID: "gw", Name: "Cellar"}},
 	}
-	first := store.RegisterRevision{Number: 1, Actor: "founding", Recorded: time.UnixMilli(1_700_000_000_123).UTC(), World: day0}
+	first := roll.Revision{Number: 1, Actor: "founding", Recorded: time.UnixMilli(1_700_000_000_123).UTC(), World: day0}
 	for _, e := range c.Entries() {
 		first.Changes = append(first.Changes, roll.Change{From: day0, Op: roll.OpAdd, Entry: e})
 	}
-	second := store.RegisterRevision{Number: 2, Actor: "eva", Note: "moved\n<out>", Recorded: time.UnixMilli(1_700_000_000_456).UTC(), World: day0.Add(energy.Hour)}
+	second := roll.Revision{Number: 2, Actor: "eva", Note: "moved\n<out>", Recorded: time.UnixMilli(1_700_000_000_456).UTC(), World: day0.Add(energy.Hour)}
 	second.Changes = []roll.Change{
 		{From: day0.Add(energy.Day), Op: roll.OpChange, Entry: roll.Entry{Member: &roll.Member{ID: "anna", Name: "Anna B."}}, Fields: []string{roll.FieldName}},
 		{From: day0.Add(2 * energy.Day), Op: roll.OpRetire, Entry: roll.Named(roll.Ref{Kind: roll.KindMember, ID: "ben"})},
 		{From: day0.Add(3 * energy.Day), Op: roll.OpAdd, Again: true, Entry: roll.Entry{Member: &roll.Member{ID: "ben", Name: "Ben"}}},
 	}
-	return []store.RegisterRevision{first, second}
+	return []roll.Revision{first, second}
 }
 
 func TestRegisterComesBack(t *testing.T) { onEach(t, testRegisterComesBack) }
@@ -71,7 +71,7 @@ func testRegisterComesBack(t *testing.T, on engine) {
 		t.Errorf("recorded\n%+v\ncame back as\n%+v", want, got)
 	}
 	for _, number := range []int64{0, 2, 4} {
-		if err := s.AppendRegister(ctx, store.RegisterRevision{Number: number, Actor: "late"}); !errors.Is(err, store.ErrRevision) {
+		if err := s.AppendRegister(ctx, roll.Revision{Number: number, Actor: "late"}); !errors.Is(err, store.ErrRevision) {
 			t.Errorf("revision %d behind 2: %v", number, err)
 		}
 	}
