@@ -116,7 +116,7 @@ func (p *postgres) connect(u use) (*sql.DB, error) {
 		ready = p.readyToWrite
 	case forReading:
 		connections = readers
-	case forAudit, forCopying:
+	case forAudit, forCopying, forFilling:
 	}
 	db := stdlib.OpenDB(*p.config.Copy(), stdlib.OptionAfterConnect(ready))
 	db.SetMaxOpenConns(connections)
@@ -270,7 +270,7 @@ func (p *postgres) snapshot() *sql.TxOptions {
 // on; until then, and in its write-ahead log, the bytes can be found by who may
 // read its files. docs/postgres.md says how to be rid of them at once.
 func (p *postgres) scrub(ctx context.Context, w *sql.DB) error {
-	_, err := w.ExecContext(ctx, `VACUUM annex_row, entry, member_interval, subject_secret, inbox`)
+	_, err := w.ExecContext(ctx, `VACUUM annex_row, entry, member_interval, subject_secret, inbox, meta`)
 	return err
 }
 

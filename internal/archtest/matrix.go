@@ -98,7 +98,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		},
 		{
 			Path:  "coordinator/backup",
-			Ours:  []string{"commons/ledger", "scheduler/settlement", "internal/config", "coordinator/store"},
+			Ours:  []string{"commons/ledger", "scheduler/settlement", "internal/config", "internal/settings", "coordinator/store"},
 			Third: []string{"filippo.io/age/...", "golang.org/x/mod/sumdb/note"},
 		},
 		{Path: "coordinator/authority", Ours: []string{"commons/roll"}},
