@@ -27,7 +27,7 @@
 //     (collect) before the next.
 //   - An argument that stands alone is cast: CAST(? AS BIGINT). So is a SUM.
 //   - No LIKE (its cases differ), no scalar MAX or MIN, no IFNULL, no INSERT OR.
-//   - Text holds no NUL and is valid UTF-8: check what comes from outside.
+//   - Text holds no NUL and is valid UTF-8: check what comes from outside (isText).
 //   - What fn hands out of write counts only when write has returned nil.
 //
 // What is one engine's alone stands in engine_sqlite.go and engine_postgres.go.
@@ -43,6 +43,7 @@ import (
 	"io"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/mod/sumdb/note"
@@ -82,6 +83,7 @@ type Store struct {
 	// epoch is the one that this store has raised; 0: none.
 	epoch atomic.Int64
 	open  unanswered
+	ask   time.Duration // how long to ask for the answer
 
 	// Caches of what is committed; used only while holding the write connection,
 	// and emptied when another session than before writes.
@@ -111,7 +113,7 @@ func Open(ctx context.Context, database string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		engine: e, w: w, community: o.Community, signer: o.Signer, simulated: o.Simulated, rand: o.Rand,
-		series: make(map[meters.Key]int64), secrets: make(map[roll.MemberID][32]byte),
+		ask: askFor, series: make(map[meters.Key]int64), secrets: make(map[roll.MemberID][32]byte),
 	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("store %s: %w", e, classify(err)), w.Close())
