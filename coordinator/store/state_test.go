@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 )
@@ -44,7 +43,9 @@ func testSnapshotIsStill(t *testing.T, on engine) {
 		t.Fatal(err)
 	}
 	commit(t, s, epoch, v.interval(t, 1, 0))
-	for name, log := range map[string]ledger.Log{"snapshot": snapshot, "reader": reader} {
+	for name, log := range map[string]interface {
+		Size(context.Context) (int64, error)
+	}{"snapshot": snapshot, "reader": reader} {
 		if size, err := log.Size(ctx); err != nil || size != 2 {
 			t.Errorf("%s: %d leaves, %v", name, size, err)
 		}
