@@ -291,7 +291,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 		c.owner.raised(epoch)
 	}
 	const saveEvery = time.Minute
-	c.saver = &worldSaver{store: c.store, problems: c.problems, every: saveEvery}
+	c.saver = &worldSaver{store: c.store, problems: c.problems, every: saveEvery, beside: c.working.Go}
 	if c.cfg.Simulated {
 		c.saver.every = 0
 	}
@@ -446,8 +446,7 @@ func (c *Coordinator) Stop() error {
 		c.working.Wait()
 		c.serving.Wait()
 		cause := context.Cause(c.failed)
-		c.saver.every = 0
-		c.saver.save(context.Background(), c.clock.Now())
+		c.saver.last(c.clock.Now())
 		c.stopErr = errors.Join(cause, c.record.close(), c.store.Close(), c.unlock())
 		c.fail(nil) // frees the context; a cause given before stays
 	})
