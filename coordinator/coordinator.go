@@ -18,6 +18,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/coordinator/authority"
+	"github.com/allmende-energy/allmende/coordinator/people"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/adminsocket"
@@ -55,6 +56,8 @@ type Coordinator struct {
 	saver    *worldSaver
 	record   *recorder
 	servers  []server
+	guard    *access.Guard
+	people   *people.People
 
 	serving sync.WaitGroup // the servers
 	working sync.WaitGroup // owner, committer, ticks
@@ -113,6 +116,10 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
+	if err := c.admit(); err != nil {
+		return nil, err
+	}
+	undo = append(undo, c.people.Close)
 	if err := c.prepareServers(ctx, listeners, ca); err != nil {
 		return nil, err
 	}
@@ -310,15 +317,11 @@ func (c *Coordinator) publish(l scheduler.Live) {
 func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *authority.Authority) error {
 	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now, c.wall)
 	c.register.Follow(func(s standing) { gateways.Follow(s.assets()) })
-	policy, err := access.Load()
-	if err != nil {
-		return err
-	}
-	// Nobody needs an account in a simulated world, to look around.
-	guard := &access.Guard{Policy: policy, Anonymous: policy.Anonymous(c.cfg.Simulated)}
-	services := c.services()
+	community := api.NewCommunity(c.cfg.Simulated, c.minAggregate(), c.commons, c.hub)
+	c.register.Follow(func(s standing) { community.Follow(s.Present) })
+	services := c.services(community)
 	handler, err := api.HTTP{
-		Guard: guard, Services: services, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
+		Guard: c.guard, Services: services, Sessions: c.people.Sessions, Community: community, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
 		Front: api.Front{Encrypted: c.encryption.http != nil, Proxies: c.cfg.HTTP.Proxies},
 	}.Handler(ctx)
 	if err != nil {
@@ -326,8 +329,8 @@ func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *autho
 	}
 	c.servers = []server{
 		web(l.http, handler, c.encryption.http, c.log),
-		integrators(c.forPrograms(l.grpc), services, append(guard.Network(), c.encryption.grpcOptions()...)),
-		integrators(c.admin, services, guard.Socket()),
+		integrators(c.forPrograms(l.grpc), services, append(c.guard.Network(), c.encryption.grpcOptions()...)),
+		integrators(c.admin, services, c.guard.Socket()),
 		gatewayServer(l.gateways, ca, gateways),
 	}
 	if l.redirect != nil {
@@ -338,12 +341,12 @@ func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *autho
 
 // services are what people and programs may call, each as the policy says: over
 // the network, by REST and on the local socket.
-func (c *Coordinator) services() []api.Service {
-	community := api.NewCommunity(c.cfg.Simulated, c.commons, c.hub)
-	c.register.Follow(func(s standing) { community.Follow(s.Present) })
+func (c *Coordinator) services(community *api.Community) []api.Service {
 	return []api.Service{
 		api.CommunityService(community),
 		api.IdentityService(c.fleet),
+		api.AccountService(c.people.Accounts()),
+		api.PeopleService(c.people.Administration()),
 	}
 }
 
@@ -445,6 +448,7 @@ func (c *Coordinator) Stop() error {
 		c.cancel()
 		c.working.Wait()
 		c.serving.Wait()
+		c.people.Close()
 		cause := context.Cause(c.failed)
 		c.saver.last(c.clock.Now())
 		c.stopErr = errors.Join(cause, c.record.close(), c.store.Close(), c.unlock())

@@ -150,7 +150,7 @@ func TestAFullDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Simulated, cfg.maxPages = true, 60
+	cfg.Simulated, cfg.maxPages = true, 160
 	c, err := Start(t.Context(), cfg, w.clock, testLog(t))
 	if err != nil {
 		t.Fatal(err)

@@ -108,6 +108,11 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Third: with(rpc, "google.golang.org/protobuf/..."),
 		},
 		{
+			Path:  "coordinator/people",
+			Ours:  []string{"commons/roll", "coordinator/access", "coordinator/store", "proto/..."},
+			Third: with(rpc, "github.com/alexedwards/scs/v2", "github.com/go-webauthn/webauthn/...", "golang.org/x/crypto/argon2", "golang.org/x/text/unicode/norm"),
+		},
+		{
 			Path:  "coordinator/api",
 			Ours:  with(core, "coordinator/access", "proto/..."),
 			Third: with(rpc, "google.golang.org/protobuf/...", "github.com/grpc-ecosystem/grpc-gateway/v2/runtime"),
