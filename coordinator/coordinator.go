@@ -186,6 +186,7 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 	*undo = append(*undo, func() { c.admin.Close() })
 	c.store, err = store.Open(ctx, c.cfg.Database.Reveal(), store.Options{
 		Community: c.cfg.Roll.ID, Signer: signer, Simulated: c.cfg.Simulated, MaxPages: c.cfg.maxPages,
+		BeforeUpgrade: beforeUpgrade(c.cfg.Serve, c.log),
 	})
 	if err != nil {
 		return nil, err

@@ -152,11 +152,12 @@ func TestBackupWhileTheCoordinatorWrites(t *testing.T) {
 			stored.Lock()
 			c.measure(100)
 			stored.Unlock()
+			time.Sleep(5 * time.Millisecond)
 		}
 	})
 	defer writer.Wait()
 	defer stop()
-	for i := range 5 {
+	for i := range 3 {
 		stored.Lock()
 		before := c.seq
 		stored.Unlock()

@@ -187,7 +187,7 @@ func Upgrade(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	e := &sqliteFile{}
-	if err = migrate(ctx, e, db); err == nil {
+	if err = migrate(ctx, e, db, nil); err == nil {
 		err = oneFile(ctx, e, db)
 	}
 	if err != nil {

@@ -288,7 +288,7 @@ func Load(ctx context.Context, path, database string, progress func(done, total 
 		return err
 	}
 	defer server.Close() //nolint:errcheck // what was committed is there
-	if err := migrate(ctx, e, server); err != nil {
+	if err := migrate(ctx, e, server, nil); err != nil {
 		return err
 	}
 	err = func() error {
