@@ -30,6 +30,10 @@ build: ## build bin/allmende (needs Go alone)
 packages: $(NFPM) ## programs and Debian packages for amd64, arm64 and armhf in dist/ (ARCHES=amd64 for one)
 	@tools/packages.sh $(NFPM) dist
 
+.PHONY: test-packages
+test-packages: packages ## install the packages and run the services in a machine that is thrown away (needs root)
+	PACKAGES=$(CURDIR)/dist go test -count=1 -timeout 10m ./deploy
+
 .PHONY: demo
 demo: build ## run a simulated community, page on http://127.0.0.1:8080 (needs Go alone; ARGS="--speed 1 --dir village")
 	@bin/allmende demo $(ARGS)

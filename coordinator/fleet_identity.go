@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -28,7 +29,7 @@ func (f *fleet) Identify(_ context.Context, cert *x509.Certificate) (api.Identit
 // admit refuses whom the register does not know and whose certificate was
 // revoked. The fleet's mutex is held.
 func (f *fleet) admit(id api.Identity) error {
-	if !f.admitted[id.Gateway] {
+	if !slices.Contains(f.order, id.Gateway) {
 		return fmt.Errorf("%w: gateway %s is not among the community's: add it to the register, or enrol this computer as another", api.ErrUnknown, id.Gateway)
 	}
 	if r, is := f.identities.revocation(id.Gateway, id.Serial, id.Certificate.NotBefore); is {
@@ -57,7 +58,7 @@ func (f *fleet) Renew(ctx context.Context, cert *x509.Certificate, requestDER []
 	e, err := f.identities.renew(ctx, cert, requestDER, func(id roll.GatewayID) bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return f.admitted[id]
+		return slices.Contains(f.order, id)
 	})
 	if err != nil {
 		return api.Enrolled{}, f.internal("renewing a certificate", err)

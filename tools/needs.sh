@@ -29,6 +29,8 @@ need postgresql "the store on a real server" compgen -G '/usr/lib/postgresql/*/b
 need mbpoll "an independent Modbus client" have mbpoll
 need python3-pymodbus "another independent Modbus client" /usr/bin/python3 -c 'import pymodbus'
 need python3-serial-asyncio "pymodbus's client imports it, its package does not ask for it" /usr/bin/python3 -c 'import serial_asyncio'
+need qemu-user "programs for ARM run" have qemu-arm
+need lintian "Debian's rules for packages" have lintian
 need systemd "how hard the services are held" have systemd-analyze
 
 if [ ${#missing[@]} -gt 0 ]; then

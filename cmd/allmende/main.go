@@ -35,6 +35,7 @@ type commands struct {
 	Replay  replayCmd  `cmd:"" help:"Run recorded intervals through the scheduler: what would this charter have done?"`
 	Sim     simCmd     `cmd:"" help:"Serve a simulated site over Modbus TCP."`
 	Version versionCmd `cmd:"" help:"Print the version and how the binary was built."`
+	Manual  manualCmd  `cmd:"" hidden:"" help:"Print the manual page, or the completion for bash."`
 }
 
 // errReported is returned by a command that has said itself what is wrong.

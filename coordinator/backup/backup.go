@@ -67,7 +67,7 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
-	serve, loaded, err := config.Load(o.Dir, os.Environ())
+	serve, err := config.LoadServe(o.Dir)
 	if err != nil {
 		return Result{}, err
 	}
@@ -91,7 +91,7 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 		Format: Format, Program: o.Program, Created: o.Now.UTC().Truncate(time.Second),
 		Community: Community{ID: string(community.ID), Name: community.Name, Verifier: verifierText},
 	}
-	list, err := gather(o.Dir, serve, loaded)
+	list, err := gather(o.Dir, serve)
 	if err != nil {
 		return Result{}, err
 	}

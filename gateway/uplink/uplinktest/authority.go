@@ -3,7 +3,6 @@
 package uplinktest
 
 import (
-	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -26,28 +25,25 @@ import (
 const Community = "test-commons"
 
 type authority struct {
-	key   *ecdsa.PrivateKey
-	cert  *x509.Certificate
-	ahead time.Duration // its clock, of this computer's
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
 }
 
-func newAuthority(tb testing.TB, ahead time.Duration) *authority {
+func newAuthority(tb testing.TB) *authority {
 	tb.Helper()
 	key := newKey(tb)
-	a := &authority{key: key, ahead: ahead}
-	template := a.certificate("authority", 24*time.Hour)
+	template := certificate("authority")
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
 		tb.Fatal(err)
 	}
-	return a
+	return &authority{key, cert}
 }
-
-func (a *authority) now() time.Time { return time.Now().Add(a.ahead) }
 
 func newKey(tb testing.TB) *ecdsa.PrivateKey {
 	tb.Helper()
@@ -58,10 +54,10 @@ func newKey(tb testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-func (a *authority) certificate(path string, life time.Duration) *x509.Certificate {
+func certificate(path string) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
 	return &x509.Certificate{
-		SerialNumber: serial, NotBefore: a.now().Add(-time.Second), NotAfter: a.now().Add(life),
+		SerialNumber: serial, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		URIs: []*url.URL{{Scheme: "allmende", Host: Community, Path: "/" + path}},
 	}
 }
@@ -72,7 +68,7 @@ func (a *authority) sign(template *x509.Certificate, pub *ecdsa.PublicKey) ([]by
 
 func (a *authority) server(tb testing.TB) tls.Certificate {
 	tb.Helper()
-	key, template := newKey(tb), a.certificate("coordinator", 24*time.Hour)
+	key, template := newKey(tb), certificate("coordinator")
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := a.sign(template, &key.PublicKey)
 	if err != nil {
@@ -81,17 +77,17 @@ func (a *authority) server(tb testing.TB) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}
 }
 
-func (a *authority) gateway(id string, pub *ecdsa.PublicKey, life time.Duration) ([]byte, error) {
-	template := a.certificate("gateway/"+id, cmp.Or(life, 24*time.Hour))
+func (a *authority) gateway(id string, pub *ecdsa.PublicKey) ([]byte, error) {
+	template := certificate("gateway/" + id)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return a.sign(template, pub)
 }
 
-// Identity writes an enrolled gateway's file into dir, under its usual name.
+// Identity writes an enrolled gateway's files into dir, under their usual names.
 func (c *Coordinator) Identity(tb testing.TB, gateway, dir string) {
 	tb.Helper()
 	key := newKey(tb)
-	der, err := c.authority.gateway(gateway, &key.PublicKey, c.Life)
+	der, err := c.authority.gateway(gateway, &key.PublicKey)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -102,14 +98,14 @@ func (c *Coordinator) Identity(tb testing.TB, gateway, dir string) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		tb.Fatal(err)
 	}
-	var file []byte
-	for _, block := range []*pem.Block{
-		{Type: "PRIVATE KEY", Bytes: keyDER}, {Type: "CERTIFICATE", Bytes: der}, {Type: "CERTIFICATE", Bytes: c.authority.cert.Raw},
+	for name, block := range map[string]*pem.Block{
+		"gateway.key": {Type: "PRIVATE KEY", Bytes: keyDER},
+		"gateway.crt": {Type: "CERTIFICATE", Bytes: der},
+		"ca.crt":      {Type: "CERTIFICATE", Bytes: c.authority.cert.Raw},
 	} {
-		file = append(file, pem.EncodeToMemory(block)...)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "gateway.pem"), file, 0o600); err != nil {
-		tb.Fatal(err)
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			tb.Fatal(err)
+		}
 	}
 }
 
