@@ -8,6 +8,8 @@ SHELL := bash
 BUF_VERSION := v1.70.0
 LINT_VERSION := v2.15.0
 PEBBLE_VERSION := v2.10.1
+# 1.8 is the newest that builds with Go alone; internal/influxtest names the same.
+INFLUXD_VERSION := v1.8.10
 # The newest whose modules all resolve through the proxy.
 NFPM_VERSION := v2.45.2
 
@@ -16,6 +18,7 @@ BUF := $(TOOLS)/buf-$(BUF_VERSION)
 LINT := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 PEBBLE := $(TOOLS)/pebble-$(PEBBLE_VERSION)
 NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)
+INFLUXD := $(TOOLS)/influxd-$(INFLUXD_VERSION)
 WEB := dashboards/web
 
 .PHONY: help
@@ -42,7 +45,7 @@ demo: build ## run a simulated community, page on http://127.0.0.1:8080 (needs G
 test: needs vet test-go test-web e2e ## everything: installs what is missing, then vet, race tests, web tests, browser
 
 .PHONY: needs
-needs: ## install what the tests need beyond Go: npm packages, Chromium, Modbus peers
+needs: $(INFLUXD) ## install what the tests need beyond Go: npm packages, Chromium, servers, Modbus peers
 	@tools/needs.sh
 	@tools/npm-ci.sh $(WEB)
 
@@ -112,6 +115,9 @@ $(BUF):
 
 $(PEBBLE):
 	@tools/go-tool.sh $@ github.com/letsencrypt/pebble/v2/cmd/pebble $(PEBBLE_VERSION)
+
+$(INFLUXD):
+	@tools/go-tool.sh $@ github.com/influxdata/influxdb/cmd/influxd $(INFLUXD_VERSION)
 
 $(LINT):
 	@tools/go-tool.sh $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint $(LINT_VERSION)

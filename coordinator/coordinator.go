@@ -184,7 +184,7 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 		return nil, err
 	}
 	*undo = append(*undo, func() { c.store.Close() }) //nolint:errcheck // the start's error is what matters
-	history, err := openSeries(ctx, c.cfg.Series)
+	history, err := openSeries(ctx, c.cfg.Series, c.cfg.Roll.ID)
 	if err != nil {
 		return nil, err
 	}

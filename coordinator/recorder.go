@@ -4,8 +4,9 @@ package coordinator
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/allmende-energy/allmende/meters"
 	"github.com/allmende-energy/allmende/meters/series"
 	"github.com/allmende-energy/allmende/meters/series/embedded"
+	"github.com/allmende-energy/allmende/meters/series/influx"
 	"github.com/allmende-energy/allmende/scheduler"
 )
 
@@ -53,17 +55,46 @@ func newRecorder(community roll.CommunityID, store series.Store, p *problems) *r
 	}
 }
 
-// openSeries opens the store of time series that the configuration names. It
-// stops no coordinator: what is wrong becomes a problem that is shown.
-func openSeries(ctx context.Context, cfg config.Series) (series.Store, error) {
+// openSeries opens the store of time series that the configuration names. Only
+// a configuration that cannot be stops a start: what else is wrong with the
+// time series becomes a problem that is shown.
+func openSeries(ctx context.Context, cfg config.Series, community roll.CommunityID) (series.Store, error) {
 	switch cfg.Store {
 	case config.SeriesEmbedded:
 		return embedded.Open(ctx, cfg.File, embedded.Options{MaxBytes: cfg.MaxBytes}), nil
 	case config.SeriesInfluxDB:
-		return nil, errors.New("series.store: influxdb is not built yet")
+		token, err := readSeriesToken(cfg.InfluxDB.TokenFile)
+		if err != nil {
+			return nil, err
+		}
+		return influx.Open(influx.Options{
+			URL: cfg.InfluxDB.URL, Organisation: cfg.InfluxDB.Organisation, Bucket: cfg.InfluxDB.Bucket, Token: token, Community: string(community),
+		}), nil
 	case config.SeriesNone:
 	}
 	return series.Nowhere{}, nil
+}
+
+// readSeriesToken reads what proves to InfluxDB who we are; no file is no token.
+func readSeriesToken(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	const most = 4_096
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("series.influxdb.token_file: %w: write the token, and nothing else, into a file that only the coordinator may read", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	token, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return "", fmt.Errorf("series.influxdb.token_file: %w", err)
+	}
+	text := strings.TrimSpace(string(token))
+	if len(token) > most || strings.ContainsAny(text, "\r\n") {
+		return "", fmt.Errorf("series.influxdb.token_file: %s holds more than a token: write the token and nothing else into it", path)
+	}
+	return text, nil
 }
 
 // picture hands a tick's picture over. The picture must not change any more.

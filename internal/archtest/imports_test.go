@@ -94,6 +94,7 @@ func TestAdaptersAreOnePackageEach(t *testing.T) {
 	only := map[string][]string{
 		"github.com/simonvetter/modbus": {"gateway/modbus"},
 		"modernc.org/sqlite":            {"coordinator/store", "meters/series/embedded"},
+		"github.com/influxdata":         {"meters/series/influx"},
 		"github.com/pressly/goose/v3":   {"coordinator/store"},
 	}
 	for _, s := range sources(t) {

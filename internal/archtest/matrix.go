@@ -51,6 +51,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "meters/series", Pure: true, Ours: []string{"energy"}},
 		{Path: "meters/series/seriestest", Ours: []string{"energy", "meters/series"}},
 		{Path: "meters/series/embedded", Ours: []string{"energy", "meters/series", "meters/series/embedded/block"}, Third: []string{"modernc.org/sqlite/..."}},
+		{Path: "meters/series/influx", Ours: []string{"energy", "meters/series"}, Third: []string{"github.com/influxdata/influxdb-client-go/v2/..."}},
 		{Path: "meters/series/embedded/block", Ours: []string{"energy", "meters/series"}},
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
 		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
@@ -62,6 +63,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/logs", Ours: []string{"internal/config"}},
 		{Path: "internal/adminsocket"},
 		{Path: "internal/archtest"},
+		{Path: "internal/influxtest"}, // for tests only
 		{Path: "internal/endtoend", Third: rpc}, // tests only
 		{Path: "internal/pgtest"},               // for tests only
 		{Path: "docs"},                          // tests only
