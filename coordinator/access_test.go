@@ -15,8 +15,9 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/access"
+	"github.com/allmende-energy/allmende/coordinator/api"
+	"github.com/allmende-energy/allmende/coordinator/people"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
@@ -27,8 +28,8 @@ func TestEveryMethodHasItsRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard := &access.Guard{Policy: policy}
-	s, state := newIntegrators((&Coordinator{register: newRegister(roll.Community{})}).services(), guard.Network())
+	c := &Coordinator{guard: &access.Guard{Policy: policy}, people: &people.People{}}
+	s, state := newIntegrators(c.services(api.NewCommunity(false, access.DefaultCrowd, nil, nil)), c.guard.Network())
 	defer state.Shutdown()
 	defer s.Stop()
 	var registered []string

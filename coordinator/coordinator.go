@@ -18,6 +18,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/coordinator/authority"
+	"github.com/allmende-energy/allmende/coordinator/people"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/adminsocket"
@@ -55,6 +56,8 @@ type Coordinator struct {
 	saver    *worldSaver
 	record   *recorder
 	servers  []server
+	guard    *access.Guard
+	people   *people.People
 
 	serving sync.WaitGroup // the servers
 	working sync.WaitGroup // owner, committer, ticks
@@ -113,6 +116,10 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
+	if err := c.admit(); err != nil {
+		return nil, err
+	}
+	undo = append(undo, c.people.Close)
 	if err := c.prepareServers(ctx, listeners, ca); err != nil {
 		return nil, err
 	}
@@ -179,6 +186,7 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 	*undo = append(*undo, func() { c.admin.Close() })
 	c.store, err = store.Open(ctx, c.cfg.Database.Reveal(), store.Options{
 		Community: c.cfg.Roll.ID, Signer: signer, Simulated: c.cfg.Simulated, MaxPages: c.cfg.maxPages,
+		BeforeUpgrade: beforeUpgrade(c.cfg.Serve, c.log),
 	})
 	if err != nil {
 		return nil, err
@@ -190,9 +198,7 @@ func (c *Coordinator) open(ctx context.Context, undo *[]func()) (*authority.Auth
 	}
 	c.record = newRecorder(c.cfg.Roll.ID, history, c.problems)
 	*undo = append(*undo, func() { c.record.close() }) //nolint:errcheck // the start's error is what matters
-	c.register = newRegister(c.cfg.Roll)
 	c.fleet = newFleet(c.cfg.Roll.ID)
-	c.register.Follow(c.fleet.follow)
 	c.commons = &commons{store: c.store, verifier: verifier, verifiers: verifiers, fleet: c.fleet}
 	return ca, nil
 }
@@ -215,10 +221,6 @@ func (c *Coordinator) serverNames() []string {
 
 // recover brings the state machine to where ledger and inbox are.
 func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (energy.Instant, []scheduler.Effect, error) {
-	zone, err := time.LoadLocation(c.register.Current().Timezone)
-	if err != nil {
-		return 0, nil, fmt.Errorf("community: timezone: %w", err)
-	}
 	now, err := awaitWorldTime(ctx, c.store, c.part, c.clock)
 	if err != nil {
 		return 0, nil, err
@@ -228,6 +230,9 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 		return 0, nil, err
 	}
 	c.commons.inForce = inForce
+	if err := c.openRegister(ctx, inForce, now); err != nil {
+		return 0, nil, err
+	}
 	if c.fence, err = raiseFence(ctx, c.store, time.Now()); err != nil {
 		return 0, nil, err
 	}
@@ -236,8 +241,12 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 		return 0, nil, err
 	}
 	c.size.Store(size)
+	from, err := restoreFrom(ctx, c.store, now, inForce.Effective)
+	if err != nil {
+		return 0, nil, err
+	}
 	state, err := scheduler.New(scheduler.Config{
-		Registers: roll.Always(c.register.Current()), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
+		Registers: c.register.since(from), Amended: c.register.amended(), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
 		Epoch: c.fence.current(), SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
 	})
 	if err != nil {
@@ -247,11 +256,11 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 	if started.Refill, err = awaitRefill(ctx, c.store, now, c.log); err != nil {
 		return 0, nil, err
 	}
-	state, effects, err := restore(ctx, c.store, state, api.AssetsOf(c.register.Current()), started, inForce.Effective)
+	state, effects, err := restore(ctx, c.store, state, c.register.stands().assets(), started, from)
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading back the ledger: %w", err)
 	}
-	c.owner = newOwner(state, zone)
+	c.owner = newOwner(state, c.register.zone)
 	if err := c.outfit(ctx, ca); err != nil {
 		return 0, nil, err
 	}
@@ -273,7 +282,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 		authority: ca, store: c.store, wall: c.wall, life: c.cfg.Certificates.Life, grace: c.cfg.Certificates.Grace, log: c.log,
 	}
 	f.enrolment = &enrolment{register: c.register, identities: f.identities, tokens: c.store, address: address}
-	if err := f.identities.load(ctx, c.register.Current().Gateways); err != nil {
+	if err := f.identities.load(ctx, gatewaysOf(c.register.stands().Dated)); err != nil {
 		return err
 	}
 	for id, g := range f.gateways {
@@ -284,12 +293,13 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	}
 	c.owner.command = f.command
 	c.owner.publish = c.publish
+	c.register.tell, c.register.recall = c.owner.tell, c.recall
 	c.fence.raised = func(epoch int64) {
 		c.log.Warn("a gateway has heard of a later epoch than ours: the database was set back, or the clock; ours is above it now", "epoch", epoch)
 		c.owner.raised(epoch)
 	}
 	const saveEvery = time.Minute
-	c.saver = &worldSaver{store: c.store, problems: c.problems, every: saveEvery}
+	c.saver = &worldSaver{store: c.store, problems: c.problems, every: saveEvery, beside: c.working.Go}
 	if c.cfg.Simulated {
 		c.saver.every = 0
 	}
@@ -307,16 +317,12 @@ func (c *Coordinator) publish(l scheduler.Live) {
 
 func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *authority.Authority) error {
 	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now, c.wall)
-	c.register.Follow(gateways.Follow)
-	policy, err := access.Load()
-	if err != nil {
-		return err
-	}
-	// Nobody needs an account in a simulated world, to look around.
-	guard := &access.Guard{Policy: policy, Anonymous: policy.Anonymous(c.cfg.Simulated)}
-	services := c.services()
+	c.register.Follow(func(s standing) { gateways.Follow(s.assets()) })
+	community := api.NewCommunity(c.cfg.Simulated, c.minAggregate(), c.commons, c.hub)
+	c.register.Follow(func(s standing) { community.Follow(s.Present) })
+	services := c.services(community)
 	handler, err := api.HTTP{
-		Guard: guard, Services: services, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
+		Guard: c.guard, Services: services, Sessions: c.people.Sessions, Community: community, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
 		Front: api.Front{Encrypted: c.encryption.http != nil, Proxies: c.cfg.HTTP.Proxies},
 	}.Handler(ctx)
 	if err != nil {
@@ -324,8 +330,8 @@ func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *autho
 	}
 	c.servers = []server{
 		web(l.http, handler, c.encryption.http, c.log),
-		integrators(c.forPrograms(l.grpc), services, append(guard.Network(), c.encryption.grpcOptions()...)),
-		integrators(c.admin, services, guard.Socket()),
+		integrators(c.forPrograms(l.grpc), services, append(c.guard.Network(), c.encryption.grpcOptions()...)),
+		integrators(c.admin, services, c.guard.Socket()),
 		gatewayServer(l.gateways, ca, gateways),
 	}
 	if l.redirect != nil {
@@ -336,12 +342,12 @@ func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *autho
 
 // services are what people and programs may call, each as the policy says: over
 // the network, by REST and on the local socket.
-func (c *Coordinator) services() []api.Service {
-	community := api.NewCommunity(c.cfg.Simulated, c.commons, c.hub)
-	c.register.Follow(community.Follow)
+func (c *Coordinator) services(community *api.Community) []api.Service {
 	return []api.Service{
 		api.CommunityService(community),
 		api.IdentityService(c.fleet),
+		api.AccountService(c.people.Accounts()),
+		api.PeopleService(c.people.Administration()),
 	}
 }
 
@@ -383,7 +389,10 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 		defer c.part.Leave()
 		defer passed()
 		return c.owner.pace(ctx, c.part, now, c.cfg.Tick,
-			func(at energy.Instant) { c.saver.save(ctx, at) },
+			func(at energy.Instant) {
+				c.register.advance(at)
+				c.saver.save(ctx, at)
+			},
 			func(energy.Instant) {
 				c.ticked.Store(time.Now().UnixNano())
 				passed()
@@ -440,9 +449,9 @@ func (c *Coordinator) Stop() error {
 		c.cancel()
 		c.working.Wait()
 		c.serving.Wait()
+		c.people.Close()
 		cause := context.Cause(c.failed)
-		c.saver.every = 0
-		c.saver.save(context.Background(), c.clock.Now())
+		c.saver.last(c.clock.Now())
 		c.stopErr = errors.Join(cause, c.record.close(), c.store.Close(), c.unlock())
 		c.fail(nil) // frees the context; a cause given before stays
 	})

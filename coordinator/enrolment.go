@@ -51,7 +51,7 @@ type token struct {
 // hash is kept: 256 random bits need no slow hash.
 func (e *enrolment) createToken(ctx context.Context, id roll.GatewayID) (string, time.Time, error) {
 	if !e.knows(id) {
-		return "", time.Time{}, fmt.Errorf("%w: there is no gateway %s in the register: add it to community.yaml and start the coordinator again", api.ErrNotFound, id)
+		return "", time.Time{}, fmt.Errorf("%w: there is no gateway %s in the register: add it with `allmende gateway add %s`", api.ErrNotFound, id, id)
 	}
 	raw := make([]byte, 32)
 	rand.Read(raw) // never fails (crypto/rand)
@@ -94,7 +94,7 @@ func (e *enrolment) enrol(ctx context.Context, secret string, requestDER []byte)
 }
 
 func (e *enrolment) knows(id roll.GatewayID) bool {
-	for _, g := range e.register.Current().Gateways {
+	for _, g := range gatewaysOf(e.register.stands().Coming) {
 		if g.ID == id {
 			return true
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -42,7 +41,8 @@ type fleet struct {
 	mu       sync.Mutex
 	closing  bool
 	gateways map[roll.GatewayID]*gateway
-	order    []roll.GatewayID // of the present register
+	order    []roll.GatewayID        // those in the register now, and those that will be
+	admitted map[roll.GatewayID]bool // these, and those that may still bring what they measured before they left
 }
 
 // gateway is what is known of one gateway. The fleet's mutex guards it.
@@ -66,29 +66,40 @@ func newFleet(id roll.CommunityID) *fleet {
 	return &fleet{community: id, gateways: map[roll.GatewayID]*gateway{}, record: func([]meters.Reading) {}}
 }
 
-// follow makes c the present register. What is known of a gateway that left it
-// stays known, because it may come back; its stream ends.
-func (f *fleet) follow(c roll.Community) {
+// follow makes s what the register says. A gateway that left it may bring what
+// it measured before, as long as that is settled; after that its stream ends.
+// What is known of it stays known, because it may come back.
+func (f *fleet) follow(s standing) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.order = f.order[:0]
-	for _, g := range c.Gateways {
-		known := f.gateways[g.ID]
-		if known == nil {
-			known = &gateway{}
-			f.gateways[g.ID] = known
-		}
-		known.name, known.devices = g.Name, 0
+	f.order, f.admitted = f.order[:0], map[roll.GatewayID]bool{}
+	for _, g := range gatewaysOf(s.Coming) {
+		f.know(g)
 		f.order = append(f.order, g.ID)
 	}
-	for _, a := range c.Assets {
+	for _, g := range gatewaysOf(s.Dated) {
+		if f.gateways[g.ID] == nil {
+			f.know(g)
+		}
+		f.admitted[g.ID] = true
+	}
+	for _, a := range s.Present.Assets {
 		f.gateways[a.Gateway].devices++
 	}
 	for id, g := range f.gateways {
-		if g.session != nil && !slices.Contains(f.order, id) {
+		if g.session != nil && !f.admitted[id] {
 			f.end(g, fmt.Errorf("%w: gateway %s was taken out of it", api.ErrUnknown, id))
 		}
 	}
+}
+
+func (f *fleet) know(g roll.Gateway) {
+	known := f.gateways[g.ID]
+	if known == nil {
+		known = &gateway{}
+		f.gateways[g.ID] = known
+	}
+	known.name, known.devices = g.Name, 0
 }
 
 // Attach implements [api.Fleet].

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -29,7 +28,7 @@ func (f *fleet) Identify(_ context.Context, cert *x509.Certificate) (api.Identit
 // admit refuses whom the register does not know and whose certificate was
 // revoked. The fleet's mutex is held.
 func (f *fleet) admit(id api.Identity) error {
-	if !slices.Contains(f.order, id.Gateway) {
+	if !f.admitted[id.Gateway] {
 		return fmt.Errorf("%w: gateway %s is not among the community's: add it to the register, or enrol this computer as another", api.ErrUnknown, id.Gateway)
 	}
 	if r, is := f.identities.revocation(id.Gateway, id.Serial, id.Certificate.NotBefore); is {
@@ -58,7 +57,7 @@ func (f *fleet) Renew(ctx context.Context, cert *x509.Certificate, requestDER []
 	e, err := f.identities.renew(ctx, cert, requestDER, func(id roll.GatewayID) bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return slices.Contains(f.order, id)
+		return f.admitted[id]
 	})
 	if err != nil {
 		return api.Enrolled{}, f.internal("renewing a certificate", err)

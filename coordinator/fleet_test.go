@@ -32,7 +32,7 @@ func (alwaysDurable) Acknowledged(context.Context, roll.GatewayID, string) (uint
 func testFleet() (*fleet, *api.Session) {
 	log := slog.New(slog.DiscardHandler)
 	f := newFleet("c")
-	f.follow(roll.Community{ID: "c", Gateways: []roll.Gateway{{ID: "gw"}}})
+	f.follow(always(roll.Community{ID: "c", Gateways: []roll.Gateway{{ID: "gw"}}}))
 	f.inbox, f.owner, f.clock, f.log, f.problems = alwaysDurable{}, newOwner(nil, time.UTC), worldtime.NewReal(), log, newProblems(log)
 	f.fatal, f.fence = func(error) {}, &fence{epoch: 1}
 	f.identities = &identities{store: forgetful{}, wall: time.Now, newest: map[roll.GatewayID]used{}}

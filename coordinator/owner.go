@@ -129,6 +129,16 @@ func (o *owner) raised(epoch int64) {
 	}
 }
 
+// tell hands over a change of the register; it waits for a place.
+func (o *owner) tell(e scheduler.RollChanged) error {
+	select {
+	case o.events <- e:
+		return nil
+	case <-o.ended:
+		return api.ErrClosing
+	}
+}
+
 // pace asks for a tick at each multiple of the period, in world time. The world
 // stands still while a tick passes. Where it has moved on by more than a
 // period, the ticks in between are left out.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/charter"
@@ -89,12 +90,8 @@ func awaitWorldTime(ctx context.Context, s *store.Store, part worldtime.Particip
 
 // restore brings a new state machine to where the ledger and the inbox are. It
 // returns the effects of the start, which the owner does first.
-func restore(ctx context.Context, s *store.Store, state *scheduler.State, assets api.Assets, started scheduler.Started, effective energy.Instant) (*scheduler.State, []scheduler.Effect, error) {
+func restore(ctx context.Context, s *store.Store, state *scheduler.State, assets api.Assets, started scheduler.Started, from energy.Instant) (*scheduler.State, []scheduler.Effect, error) {
 	now := started.At
-	from, err := restoreFrom(ctx, s, now, effective)
-	if err != nil {
-		return nil, nil, err
-	}
 	settled, err := s.LatestSettled(ctx, from)
 	if err != nil {
 		return nil, nil, err
@@ -158,21 +155,48 @@ func restoreFrom(ctx context.Context, s *store.Store, now, effective energy.Inst
 	return max(from, effective.Add(-energy.Day)), nil
 }
 
+// worldTimes is the part of the store that the saver writes to.
+type worldTimes interface {
+	SaveWorldTime(ctx context.Context, at energy.Instant) error
+}
+
 // worldSaver keeps the newest world time in the store: in a simulated world
 // before each tick, because its clock is ours alone; in the real one now and
-// then, because the computer has a clock of its own.
+// then, because the computer has a clock of its own, and beside the ticks,
+// which wait for no disk and no server.
 type worldSaver struct {
-	store    *store.Store
-	every    time.Duration // of the wall clock; 0: each time
+	store    worldTimes
+	every    time.Duration // of the wall clock; 0: each time, and it is waited for
+	beside   func(func())  // runs what is not waited for
 	problems *problems
-	last     time.Time
+	began    time.Time
+	busy     atomic.Bool
 }
 
 func (w *worldSaver) save(ctx context.Context, now energy.Instant) {
-	if w.every > 0 && time.Since(w.last) < w.every {
+	if w.every == 0 {
+		w.write(ctx, now)
 		return
 	}
-	w.last = time.Now()
+	if time.Since(w.began) < w.every || !w.busy.CompareAndSwap(false, true) {
+		return
+	}
+	w.began = time.Now()
+	w.beside(func() {
+		defer w.busy.Store(false)
+		w.write(ctx, now)
+	})
+}
+
+// last saves once more at the end, and does not wait for ever to do so.
+func (w *worldSaver) last(now energy.Instant) {
+	const most = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	w.write(ctx, now)
+}
+
+func (w *worldSaver) write(ctx context.Context, now energy.Instant) {
 	if err := w.store.SaveWorldTime(ctx, now); err != nil {
 		if ctx.Err() == nil {
 			w.problems.set(problemState, err)

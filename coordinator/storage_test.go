@@ -150,7 +150,7 @@ func TestAFullDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Simulated, cfg.maxPages = true, 60
+	cfg.Simulated, cfg.maxPages = true, 160
 	c, err := Start(t.Context(), cfg, w.clock, testLog(t))
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestSamplesBehindTheDurableSequence(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFleet("test")
-	f.follow(stateConfig(t).Registers[0].Community)
+	f.follow(always(stateConfig(t).Registers[0].Community))
 	f.owner, f.clock, f.problems, f.log = newOwner(state, time.UTC), worldtime.NewStepped(dawn, 0, 0), newProblems(testLog(t)), testLog(t)
 	f.inbox = short{2}
 	s := api.NewSession(api.Identity{Gateway: "gw-a"}, api.Hello{SpoolID: "s1"})

@@ -17,8 +17,8 @@ import (
 
 // Config is all that a gateway needs to know. Zero values mean the defaults.
 type Config struct {
-	Coordinator string       // host:port of its listener for gateways
-	Identity    uplink.Paths // who this gateway is
+	Coordinator string // host:port of its listener for gateways
+	Identity    string // folder of who this gateway is
 	Spool       SpoolConfig
 	Poll        energy.Span // world time between two rounds of a bus; divides Interval
 	Interval    energy.Span // the settlement slot; a quarter-hour
@@ -119,8 +119,8 @@ func (c Config) check() []problem {
 	if !isAddress(c.Coordinator) {
 		addf("coordinator", "%.80q is no address: write host:port, such as %s", c.Coordinator, DefaultCoordinator)
 	}
-	if c.Identity.Key == "" || c.Identity.Certificate == "" || c.Identity.Authority == "" {
-		addf("identity", "a path is missing: leave identity out, and the files of `allmende gateway enrol` are taken")
+	if c.Identity == "" {
+		addf("identity", "no folder: leave it out, and that of `allmende gateway enrol` is taken")
 	}
 	if c.Spool.Dir == "" {
 		addf("spool.dir", "no folder for the samples: leave it out for the default, spool")

@@ -41,10 +41,8 @@ devices:
 #   timeout: 1s
 #   connect_delay: 0s        # quiet after connecting (Huawei: 1500ms)
 #   request_gap: 0s          # quiet between requests
-# identity:                  # written by allmende gateway enrol
-#   key: identity/gateway.key
-#   certificate: identity/gateway.crt
-#   authority: identity/ca.crt
+# identity: identity         # folder of key and certificate; allmende gateway enrol writes them, and
+#                            # the gateway renews them by itself, so it must be able to write there
 `
 
 // Enrolled is the result of an enrolment.

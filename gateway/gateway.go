@@ -38,8 +38,6 @@ const (
 	settleWithin = 2 * time.Second
 	// partWithin bounds what stopping waits for the last samples to arrive.
 	partWithin = time.Second
-	// renewBefore: from then on an ending certificate is warned of.
-	renewBefore = 30 * 24 * time.Hour
 )
 
 // machine is a gateway that is put together and not yet running.
@@ -67,29 +65,26 @@ func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logge
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("gateway configuration: %w", err)
 	}
-	identity, err := uplink.LoadIdentity(cfg.Identity, time.Now())
+	keeper, err := uplink.OpenKeeper(cfg.Identity)
 	if err != nil {
 		return err
 	}
-	log = log.With("gateway", identity.Gateway)
-	if left := time.Until(identity.NotAfter); left < renewBefore {
-		log.Warn("this gateway's certificate ends soon; enrol it anew", "not_after", identity.NotAfter, "days", int(left.Hours()/24))
-	}
+	log = log.With("gateway", keeper.Identity().Gateway)
 	store, err := spool.Open(cfg.Spool.Dir, spool.Options{Keep: cfg.Spool.Keep, MaxBytes: cfg.Spool.MaxBytes, Log: log})
 	if err != nil {
 		return err
 	}
 	m := &machine{cfg: cfg, log: log, spool: store, lane: newLane(store, log), mail: map[roll.AssetID]*mailbox{}}
-	m.build(identity, clock)
+	m.build(keeper, clock)
 	return errors.Join(m.run(ctx), store.Close())
 }
 
 // build makes a loop for each bus, in the order of the configuration.
-func (m *machine) build(identity uplink.Identity, clock worldtime.Clock) {
+func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock) {
 	_, real := clock.(*worldtime.Real)
 	env := &environment{cfg: m.cfg, now: clock.Now, stamp: stamps(clock, real, bootTime)}
 	m.link = uplink.New(uplink.Config{
-		Address: m.cfg.Coordinator, TLS: identity.TLS(), Software: m.cfg.Software, Source: m.spool,
+		Address: m.cfg.Coordinator, Identity: keeper, Software: m.cfg.Software, Source: m.spool,
 		Commands: m, Status: m.status, Now: clock.Now, Log: m.log, Bounds: m.linkBounds(real),
 	})
 	byURL := map[string]*loop{}
@@ -97,7 +92,7 @@ func (m *machine) build(identity uplink.Identity, clock worldtime.Clock) {
 		l := byURL[d.URL]
 		if l == nil {
 			l = &loop{
-				name: string(identity.Gateway) + " " + d.URL, env: env, clock: clock, stepped: !real,
+				name: string(keeper.Identity().Gateway) + " " + d.URL, env: env, clock: clock, stepped: !real,
 				mail: newMailbox(), keep: m.lane.take, show: m.link.Live, settle: m.settle,
 			}
 			byURL[d.URL] = l

@@ -12,7 +12,6 @@ import (
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/guard"
-	"github.com/allmende-energy/allmende/gateway/uplink"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
@@ -47,11 +46,7 @@ type (
 			ConnectDelay wait `yaml:"connect_delay"`
 			RequestGap   wait `yaml:"request_gap"`
 		} `yaml:"modbus"`
-		Identity struct {
-			Key         location `yaml:"key"`
-			Certificate location `yaml:"certificate"`
-			Authority   location `yaml:"authority"`
-		} `yaml:"identity"`
+		Identity location `yaml:"identity"`
 	}
 	deviceFile struct {
 		Asset    string `yaml:"asset"`
@@ -107,16 +102,11 @@ func Decode(file string, src []byte) (Config, error) {
 }
 
 func (f *configFile) config(dir string) Config {
-	usual := uplink.PathsIn(identityDir)
 	c := Config{
 		Coordinator: f.Coordinator,
 		Poll:        energy.Span(f.Poll),
 		StaleAfter:  energy.Span(f.StaleAfter),
-		Identity: uplink.Paths{
-			Key:         f.Identity.Key.in(dir, usual.Key),
-			Certificate: f.Identity.Certificate.in(dir, usual.Certificate),
-			Authority:   f.Identity.Authority.in(dir, usual.Authority),
-		},
+		Identity:    f.Identity.in(dir, identityDir),
 		Spool: SpoolConfig{
 			Dir:      f.Spool.Dir.in(dir, spoolDir),
 			Keep:     energy.Span(f.Spool.KeepDays) * energy.Day,

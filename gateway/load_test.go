@@ -17,7 +17,7 @@ poll: 5s
 stale_after: 30s
 spool: {dir: /var/spool/allmende, keep_days: 50, max_mb: 64}
 modbus: {timeout: 2s, connect_delay: 1500ms, request_gap: 50ms}
-identity: {key: id/k.pem, certificate: id/c.pem, authority: /etc/ca.pem}
+identity: id
 devices:
   - {asset: roof-1, url: "tcp://10.0.0.5:502", unit: 1}
   - asset: battery-1
@@ -36,7 +36,7 @@ func TestDecode(t *testing.T) {
 	if c.Coordinator != "sun.example.org:9443" || c.Poll != 5*energy.Second || c.StaleAfter != 30*energy.Second ||
 		c.Spool.Dir != "/var/spool/allmende" || c.Spool.Keep != 50*energy.Day || c.Spool.MaxBytes != 64<<20 ||
 		c.Modbus.Timeout != 2*time.Second || c.Modbus.ConnectDelay != 1500*time.Millisecond || c.Modbus.RequestGap != 50*time.Millisecond ||
-		c.Identity.Key != filepath.Join("dir", "id", "k.pem") || c.Identity.Authority != "/etc/ca.pem" || c.Interval != quarter {
+		c.Identity != filepath.Join("dir", "id") || c.Interval != quarter {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Devices) != 2 || !c.Devices[1].ReadOnly || l == nil || l.MaxCharge != 4_600_500 || l.MinSoC != 75 || l.MaxSoC != 950 {

@@ -16,7 +16,6 @@ import (
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway"
 	"github.com/allmende-energy/allmende/gateway/sim"
-	"github.com/allmende-energy/allmende/gateway/uplink"
 	"github.com/allmende-energy/allmende/gateway/uplink/uplinktest"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/meters"
@@ -111,7 +110,7 @@ func (w *world) background(f func(ctx context.Context) error) (stop func()) {
 func (w *world) gateway(change func(*gateway.Config)) (stop func()) {
 	w.t.Helper()
 	cfg := gateway.Config{
-		Coordinator: w.peer.Address, Identity: uplink.PathsIn(filepath.Join(w.dir, "identity")),
+		Coordinator: w.peer.Address, Identity: filepath.Join(w.dir, "identity"),
 		Spool: gateway.SpoolConfig{Dir: filepath.Join(w.dir, "spool")}, Poll: energy.Minute, Devices: w.devices,
 	}
 	if change != nil {

@@ -133,6 +133,7 @@ type restoreCmd struct {
 	File     string `arg:"" type:"existingfile" help:"The backup."`
 	To       string `required:"" type:"path" placeholder:"DIR" help:"The folder that the community gets: a new or an empty one."`
 	Identity string `type:"existingfile" placeholder:"KEYFILE" help:"File with the key that opens the backup: the line AGE-SECRET-KEY-1…, or an SSH private key."`
+	Database string `placeholder:"URL" help:"Put the ledger into this empty database on a PostgreSQL server instead of a file: postgres://user@host/name. A community moves from one to the other this way."`
 	DryRun   bool   `help:"Check everything and leave nothing behind: a rehearsal."`
 	JSON     bool   `help:"Print what came back as JSON."`
 }
@@ -152,7 +153,7 @@ Rehearse it once a quarter:
 
 // Run restores.
 func (c *restoreCmd) Run(ctx context.Context, out *output) error {
-	o := backup.RestoreOptions{To: c.To, DryRun: c.DryRun}
+	o := backup.RestoreOptions{To: c.To, DryRun: c.DryRun, Database: c.Database}
 	if c.Identity != "" {
 		var err error
 		if o.Identities, err = backup.ReadIdentities(c.Identity); err != nil {

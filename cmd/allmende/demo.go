@@ -355,8 +355,8 @@ func (d *demo) watch(ctx context.Context) {
 func (d *demo) startGateways(t *troupe, coord *coordinator.Coordinator) error {
 	for i, gw := range demoGateways {
 		dir := filepath.Join(d.dir, "gateways", gw)
-		paths := uplink.PathsIn(filepath.Join(dir, "identity"))
-		if _, err := uplink.LoadIdentity(paths, time.Now()); err != nil {
+		identity := filepath.Join(dir, "identity")
+		if _, err := uplink.LoadIdentity(identity); err != nil {
 			text, err := coord.CreateToken(t.ctx, roll.GatewayID(gw))
 			if err != nil {
 				return err
@@ -365,15 +365,12 @@ func (d *demo) startGateways(t *troupe, coord *coordinator.Coordinator) error {
 			if err != nil {
 				return err
 			}
-			if err := os.RemoveAll(filepath.Dir(paths.Key)); err != nil {
-				return fmt.Errorf("gateway %s: %w", gw, err)
-			}
-			if _, err := uplink.Enrol(t.ctx, token, filepath.Dir(paths.Key)); err != nil {
+			if _, err := uplink.Enrol(t.ctx, token, identity); err != nil {
 				return fmt.Errorf("gateway %s: %w", gw, err)
 			}
 		}
 		cfg := gateway.Config{
-			Coordinator: coord.Addresses().Gateways, Identity: paths,
+			Coordinator: coord.Addresses().Gateways, Identity: identity,
 			Spool: gateway.SpoolConfig{Dir: filepath.Join(dir, "spool")},
 			Poll:  d.period, Software: "allmende demo",
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 	_ "time/tzdata" // time zones on computers that have none
 
 	"github.com/allmende-energy/allmende/coordinator"
@@ -64,6 +65,9 @@ func (c *serveCmd) serve(ctx context.Context, out *output, cfg coordinator.Confi
 		return err
 	}
 	announce(out, cfg, running.Addresses())
+	if err := c.offerSetup(context.WithoutCancel(ctx), running, out); err != nil {
+		return errors.Join(err, running.Stop())
+	}
 	err = service.serve(ctx, running.Done(), "The coordinator of "+cfg.Roll.Name+" runs", running.Alive, running.Reload)
 	return errors.Join(err, running.Stop())
 }
@@ -84,4 +88,23 @@ func announce(out *output, cfg coordinator.Config, at coordinator.Addresses) {
 		encrypted = "   (TLS)"
 	}
 	out.Printf("  gRPC           %s%s\n  gateways       %s   (mutual TLS)\n", at.GRPC, encrypted, at.Gateways)
+}
+
+// offerSetup says how the first account is made while there is none. The link
+// opens everything, so it goes to a terminal alone, never into a log.
+func (c *serveCmd) offerSetup(ctx context.Context, running *coordinator.Coordinator, out *output) error {
+	if !out.IsTerminal {
+		if needed, err := running.SetupNeeded(ctx); err != nil || !needed {
+			return err
+		}
+		out.Remark("Nobody has an account yet. Make the link for the first one with: allmende people setup-link --dir %s\n", c.Dir)
+		return nil
+	}
+	link, expires, ok, err := running.SetupLink(ctx)
+	if err != nil || !ok {
+		return err
+	}
+	out.Remark("\nNobody has an account yet. Open this link to make the first one; it works once, until %s:\n\n  %s\n\nA new one: allmende people setup-link --dir %s\n",
+		expires.Local().Format(time.TimeOnly), link, c.Dir)
+	return nil
 }

@@ -5,6 +5,7 @@ package roll
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/allmende-energy/allmende/energy"
 )
@@ -32,6 +33,16 @@ type Change struct {
 	// it an id that was once used is not used again, so that nobody's history
 	// becomes another's.
 	Again bool
+}
+
+// Revision is one act of administration: changes that were recorded together.
+type Revision struct {
+	Number   int64  // 1 is the founding
+	Actor    string // who did it
+	Note     string // why, in her own words
+	Recorded time.Time
+	World    energy.Instant // world time then
+	Changes  []Change
 }
 
 // Dated is a register and the instant from which it is in force.
@@ -121,6 +132,40 @@ func (h History) walk(t energy.Instant, show func(energy.Instant, *fold)) {
 			show(h.changes[i].From, f)
 		}
 	}
+}
+
+// Stay is a time during which an entry was in the register without a break.
+type Stay struct {
+	From, Until energy.Instant // Until: 0 where no end is known
+	First, Last Entry          // as it was at its beginning and at its end
+}
+
+// Stays are the times of every entry that ever was in the register or will be.
+func (h History) Stays() map[Ref][]Stay {
+	out := map[Ref][]Stay{}
+	f := newFold()
+	for _, c := range h.changes {
+		ref := c.Entry.Ref()
+		f.apply(c)
+		e, there := f.get(ref)
+		stays := out[ref]
+		last := len(stays) - 1
+		open := last >= 0 && stays[last].Until == 0
+		switch {
+		case there && open:
+			stays[last].Last = e
+		case there && last >= 0 && stays[last].Until == c.From: // it left and came back at once
+			stays[last].Until, stays[last].Last = 0, e
+		case there:
+			stays = append(stays, Stay{From: c.From, First: e, Last: e})
+		case open && stays[last].From == c.From: // it came and left at once
+			stays = stays[:last]
+		case open:
+			stays[last].Until = c.From
+		}
+		out[ref] = stays
+	}
+	return out
 }
 
 // fold is a register that is being put together from changes. Entries keep the

@@ -6,15 +6,14 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 )
 
 // Caller is where a call comes from.
 type Caller struct {
-	Addr    string // host and port, or "local" for the admin socket
-	Proxied bool   // a proxy speaks for somebody else
+	Addr string // host and port, or "local" for the admin socket
 }
 
 type callerKey struct{}
@@ -22,7 +21,7 @@ type callerKey struct{}
 // WithCaller notes where an HTTP request comes from: REST calls the services
 // in-process, where gRPC knows no peer.
 func WithCaller(r *http.Request) *http.Request {
-	c := Caller{r.RemoteAddr, r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""}
+	c := Caller{r.RemoteAddr}
 	return r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 }
 
@@ -38,8 +37,22 @@ func CallerOf(ctx context.Context) Caller {
 	if p.Addr.Network() == "unix" {
 		return Caller{Addr: "local"}
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	return Caller{p.Addr.String(), len(md.Get("x-forwarded-for")) > 0 || len(md.Get("forwarded")) > 0}
+	return Caller{p.Addr.String()}
+}
+
+// Network is what limits count by: an IPv4 address, or the /64 of an IPv6 one,
+// as one household has all of that.
+func (c Caller) Network() string {
+	addr, err := netip.ParseAddr(c.Host())
+	if err != nil {
+		return c.Host()
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return addr.String()
 }
 
 // Host is the address without its port, as limits and the audit log use it.

@@ -58,6 +58,8 @@ type Guard struct {
 	Anonymous Principal // who a caller without a sign is
 	Bearers   Bearers   // nil: no token is known
 	Recorder  Recorder  // nil: nothing is kept
+
+	open streams
 }
 
 // Network are the options of a gRPC server whose callers come over the network
@@ -133,38 +135,47 @@ func (g *Guard) unknown(ctx context.Context, act string, err error) error {
 
 // Unary decides about a call whose context knows the caller.
 func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	needs, err := g.decide(ctx, info.FullMethod, req)
+	row, err := g.decide(ctx, info.FullMethod, req)
 	if err != nil {
 		return nil, err
 	}
 	answer, err := handler(ctx, req)
-	g.after(ctx, needs, info.FullMethod, req, err)
+	g.after(ctx, row, info.FullMethod, req, err)
 	return answer, err
 }
 
 // Stream decides about a stream whose context knows the caller.
 func (g *Guard) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	needs, err := g.decide(stream.Context(), info.FullMethod, nil)
+	row, err := g.decide(stream.Context(), info.FullMethod, nil)
 	if err != nil {
 		return err
 	}
-	err = handler(srv, stream)
-	g.after(stream.Context(), needs, info.FullMethod, nil, err)
+	ctx, release := g.open.hold(stream.Context())
+	defer release()
+	err = handler(srv, identified{stream, ctx})
+	if errors.Is(context.Cause(ctx), errEnded) {
+		err = status.Error(codes.Unauthenticated, errEnded.Error())
+	}
+	g.after(ctx, row, info.FullMethod, nil, err)
 	return err
 }
 
-func (g *Guard) decide(ctx context.Context, method string, req any) (Permission, error) {
+// End ends the streams of a principal, by its id: it may no longer what it
+// might, or its session or token is over.
+func (g *Guard) End(id string) { g.open.end(id) }
+
+func (g *Guard) decide(ctx context.Context, method string, req any) (MethodRow, error) {
 	row, known := g.Policy.Method(method)
 	if !known {
 		// Nobody decided about it yet, so nobody may.
 		g.record(ctx, method, "", Denied, "the policy has no row for it")
-		return "", status.Error(codes.PermissionDenied, "nobody may do this: the access policy does not know it")
+		return row, status.Error(codes.PermissionDenied, "nobody may do this: the access policy does not know it")
 	}
 	who := From(ctx)
 	if who.May(row.Needs) {
-		return row.Needs, nil
+		return row, nil
 	}
-	return "", g.refuse(ctx, who, method, objectOf(req), row.Needs)
+	return row, g.refuse(ctx, who, method, objectOf(req), row.Needs)
 }
 
 // refuse says what is missing: a sign-in, or a permission.
@@ -177,11 +188,11 @@ func (g *Guard) refuse(ctx context.Context, who Principal, act, object string, n
 }
 
 // after records what was done, or refused by the service itself.
-func (g *Guard) after(ctx context.Context, needs Permission, method string, req any, err error) {
+func (g *Guard) after(ctx context.Context, row MethodRow, method string, req any, err error) {
 	switch code := status.Code(err); {
 	case code == codes.PermissionDenied || code == codes.Unauthenticated:
 		g.record(ctx, method, objectOf(req), Denied, status.Convert(err).Message())
-	case !g.Policy.Changes(needs):
+	case !row.Recorded && !g.Policy.Changes(row.Needs):
 	case err != nil:
 		g.record(ctx, method, objectOf(req), Failed, status.Convert(err).Message())
 	default:
@@ -202,7 +213,9 @@ func (g *Guard) Route(route string, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if known && From(ctx).May(row.Needs) {
-			next(w, r)
+			ctx, release := g.open.hold(ctx)
+			defer release()
+			next(w, r.WithContext(ctx))
 			return
 		}
 		Refuse(w, g.refuse(ctx, From(ctx), route, "", row.Needs))

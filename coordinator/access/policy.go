@@ -43,6 +43,8 @@ type (
 		Role  Role         `yaml:"role"`
 		Means string       `yaml:"means"`
 		May   []Permission `yaml:"may"`
+		// Gives are the roles that it may give to people, and take from them.
+		Gives []Role `yaml:"gives"`
 	}
 	// ScopeRow is what a token with a scope may, within what its role may.
 	ScopeRow struct {
@@ -59,6 +61,9 @@ type (
 	MethodRow struct {
 		Method string     `yaml:"method"`
 		Needs  Permission `yaml:"needs"`
+		// Recorded: each use goes into the audit log, also where the permission
+		// changes nothing of others.
+		Recorded bool `yaml:"recorded"`
 	}
 	// RouteRow is what a path of the web listener needs that is no method.
 	RouteRow struct {
@@ -115,6 +120,13 @@ func (p *Policy) index(addf func(field, format string, args ...any)) {
 	}
 	for i, row := range p.Roles {
 		p.roles[row.Role] = set(fmt.Sprintf("roles[%d]", i), row.May)
+	}
+	for i, row := range p.Roles {
+		for j, gives := range row.Gives {
+			if !p.HasRole(gives) {
+				addf(fmt.Sprintf("roles[%d].gives[%d]", i, j), "%q is no role of this file that people may be given", gives)
+			}
+		}
 	}
 	for i, row := range p.Scopes {
 		p.scopes[row.Scope] = set(fmt.Sprintf("scopes[%d]", i), row.May)
@@ -177,6 +189,21 @@ func (p *Policy) Method(full string) (MethodRow, bool) {
 	return row, ok
 }
 
+// MayGive says whether somebody may give a role to people, and take it from them.
+func (p *Policy) MayGive(who Principal, r Role) bool {
+	return slices.ContainsFunc(p.Roles, func(row RoleRow) bool { return who.Is(row.Role) && slices.Contains(row.Gives, r) })
+}
+
+// ScopeOf is what a scope may; false where the policy does not know it.
+func (p *Policy) ScopeOf(s Scope) ([]Permission, bool) {
+	for _, row := range p.Scopes {
+		if row.Scope == s {
+			return row.May, true
+		}
+	}
+	return nil, false
+}
+
 // Changes says whether a permission changes something.
 func (p *Policy) Changes(what Permission) bool {
 	return slices.ContainsFunc(p.Permissions, func(r PermissionRow) bool { return r.Name == what && r.Changes })
@@ -187,9 +214,6 @@ func (p *Policy) Changes(what Permission) bool {
 func (p *Policy) HasRole(r Role) bool {
 	return p.roles[r] != nil && r != RoleLocal && r != RoleVisitor && r != RoleIntegration
 }
-
-// HasScope says whether the policy knows a scope.
-func (p *Policy) HasScope(s Scope) bool { return p.scopes[s] != nil }
 
 // Missing lists those of the full method names that have no row, and the rows
 // that have no method.
@@ -212,9 +236,9 @@ func (p *Policy) Missing(registered []string) (noRow, noMethod []string) {
 // Document is the policy as Markdown tables, for docs/access.md.
 func (p *Policy) Document() string {
 	var b strings.Builder
-	b.WriteString("### Roles\n\n| role | who that is |\n| --- | --- |\n")
+	b.WriteString("### Roles\n\n| role | who that is | gives and takes the roles |\n| --- | --- | --- |\n")
 	for _, r := range p.Roles {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Role, r.Means)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Role, r.Means, listed(r.Gives))
 	}
 	b.WriteString("\n### What a role may\n\n| permission | what it allows |")
 	for _, r := range p.Roles {
@@ -243,7 +267,11 @@ func (p *Policy) Document() string {
 	b.WriteString("\n### What each call needs\n\n| service | method | needs |\n| --- | --- | --- |\n")
 	for _, s := range p.Services {
 		for _, m := range s.Methods {
-			fmt.Fprintf(&b, "| %s | %s | `%s` |\n", s.Service, m.Method, m.Needs)
+			recorded := ""
+			if m.Recorded {
+				recorded = " *(recorded)*"
+			}
+			fmt.Fprintf(&b, "| %s | %s | `%s`%s |\n", s.Service, m.Method, m.Needs, recorded)
 		}
 	}
 	b.WriteString("\n| path of the web listener | needs |\n| --- | --- |\n")
@@ -253,10 +281,10 @@ func (p *Policy) Document() string {
 	return b.String()
 }
 
-func listed(perms []Permission) string {
-	words := make([]string, len(perms))
-	for i, p := range perms {
-		words[i] = "`" + string(p) + "`"
+func listed[T ~string](names []T) string {
+	words := make([]string, len(names))
+	for i, n := range names {
+		words[i] = "`" + string(n) + "`"
 	}
 	return strings.Join(words, " ")
 }

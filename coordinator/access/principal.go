@@ -4,7 +4,9 @@ package access
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 )
@@ -64,6 +66,9 @@ type Principal struct {
 	Roles  []Role
 	Member roll.MemberID // whose own curves these are, empty if nobody's
 	Scopes []Scope       // of a token
+	// Ends is when the session or token is over whatever happens until then;
+	// zero: never. Streams end with it.
+	Ends time.Time
 
 	may map[Permission]bool // what the policy grants; see Policy.Grant
 }
@@ -74,6 +79,11 @@ func (p Principal) May(what Permission) bool { return p.may[what] }
 
 // Is says whether the principal has a role.
 func (p Principal) Is(r Role) bool { return slices.Contains(p.Roles, r) }
+
+// Permissions are all that the principal has, by name.
+func (p Principal) Permissions() []Permission {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(p.may)), func(perm Permission) bool { return !p.may[perm] })
+}
 
 // SeesCurvesOf says whether the principal may see what a single member
 // produces, consumes or receives: her own, or everybody's with the permission.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/energy"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
@@ -57,20 +59,22 @@ type Commons interface {
 // Community is the CommunityService.
 type Community struct {
 	allmendev1.UnimplementedCommunityServiceServer
-	roll      atomic.Pointer[allmendev1.Community]
+	present   atomic.Pointer[present]
 	simulated bool
+	least     int // members behind a total that everybody sees
 	commons   Commons
 	hub       *Hub
 }
 
 // NewCommunity returns the service; Follow tells it the register before
-// anybody asks.
-func NewCommunity(simulated bool, commons Commons, hub *Hub) *Community {
-	return &Community{simulated: simulated, commons: commons, hub: hub}
+// anybody asks. Fewer than least members never stand behind a total that
+// everybody sees.
+func NewCommunity(simulated bool, least int, commons Commons, hub *Hub) *Community {
+	return &Community{simulated: simulated, least: least, commons: commons, hub: hub}
 }
 
 // Follow makes c the present register.
-func (s *Community) Follow(c roll.Community) { s.roll.Store(encodeCommunity(c, s.simulated)) }
+func (s *Community) Follow(c roll.Community) { s.present.Store(newPresent(c, s.simulated, s.least)) }
 
 // Page sizes.
 const (
@@ -80,8 +84,29 @@ const (
 )
 
 // GetCommunity implements the service.
-func (s *Community) GetCommunity(context.Context, *allmendev1.GetCommunityRequest) (*allmendev1.Community, error) {
-	return s.roll.Load(), nil
+func (s *Community) GetCommunity(ctx context.Context, _ *allmendev1.GetCommunityRequest) (*allmendev1.Community, error) {
+	if !access.From(ctx).May(access.ReadRoll) {
+		return s.present.Load().plain, nil
+	}
+	return s.present.Load().full, nil
+}
+
+// Picture is what of a tick's picture somebody may see.
+func (s *Community) Picture(who access.Principal, f *Frame) *allmendev1.Live {
+	return s.present.Load().picture(who, f.Live)
+}
+
+// JSON is Picture as REST and events show it. Those who may see everything
+// share one encoding; the others' are small.
+func (s *Community) JSON(who access.Principal, f *Frame) ([]byte, error) {
+	if seesAll(who) {
+		return f.JSON()
+	}
+	b, err := marshal().Marshal(s.Picture(who, f))
+	if err != nil {
+		return nil, fmt.Errorf("encoding the live picture: %w", err)
+	}
+	return b, nil
 }
 
 // GetCharter implements the service.
@@ -98,12 +123,12 @@ func (s *Community) GetCharter(context.Context, *allmendev1.GetCharterRequest) (
 }
 
 // GetLive implements the service.
-func (s *Community) GetLive(context.Context, *allmendev1.GetLiveRequest) (*allmendev1.Live, error) {
+func (s *Community) GetLive(ctx context.Context, _ *allmendev1.GetLiveRequest) (*allmendev1.Live, error) {
 	f := s.hub.Latest()
 	if f == nil {
 		return nil, status.Error(codes.Unavailable, "the first tick has not passed yet: try again in a moment")
 	}
-	return f.Live, nil
+	return s.Picture(access.From(ctx), f), nil
 }
 
 // WatchLive implements the service.
@@ -113,13 +138,14 @@ func (s *Community) WatchLive(_ *allmendev1.WatchLiveRequest, stream grpc.Server
 		return liveStatus(err)
 	}
 	defer sub.Close()
+	who := access.From(stream.Context()) // when her rights change, the stream ends
 	for {
 		select {
 		case f, open := <-sub.C:
 			if !open {
 				return status.Error(codes.ResourceExhausted, "read too slowly, or the coordinator is stopping: watch anew")
 			}
-			if err := stream.Send(f.Live); err != nil {
+			if err := stream.Send(s.Picture(who, f)); err != nil {
 				return err
 			}
 		case <-stream.Context().Done():
@@ -153,7 +179,7 @@ func (s *Community) ListIntervals(ctx context.Context, req *allmendev1.ListInter
 	for _, i := range settled {
 		out.Intervals = append(out.Intervals, encodeInterval(i.Index, i.IntervalSettled))
 	}
-	return out, nil
+	return s.present.Load().intervals(access.From(ctx), out), nil
 }
 
 func pageSize(asked int32, usual int) (int, error) {
@@ -186,6 +212,9 @@ func (s *Community) ListLeaves(ctx context.Context, req *allmendev1.ListLeavesRe
 	}
 	if req.GetFirstIndex() > math.MaxInt64-maxPage {
 		return nil, status.Errorf(codes.InvalidArgument, "first_index: %d is beyond any ledger", req.GetFirstIndex())
+	}
+	if hidden := s.present.Load().crowd.HiddenPools(); len(hidden) > 0 && !access.From(ctx).May(access.ReadCurves) {
+		return nil, status.Errorf(codes.PermissionDenied, "the leaves hold the totals of pool %s, behind which stand fewer than %d members: ask the treasurer, or agree on a smaller people.min_aggregate; see docs/access.md", hidden[0], s.least)
 	}
 	leaves, err := s.commons.Leaves(ctx, int64(req.GetFirstIndex()), limit)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/allmende-energy/allmende/coordinator/access"
 )
 
 // Times of an event stream, on the wall clock.
@@ -36,6 +38,7 @@ func (h HTTP) events(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no") // a proxy in front passes events on at once
 	e := eventWriter{w, http.NewResponseController(w)}
+	who := access.From(r.Context()) // when her rights change, the context ends
 	// The wait before a reader comes back, and something to read at once.
 	if e.write("retry: 2000\n\n") != nil {
 		return
@@ -45,7 +48,11 @@ func (h HTTP) events(w http.ResponseWriter, r *http.Request) {
 	for {
 		select {
 		case f, open := <-sub.C:
-			if !open || e.frame(f) != nil {
+			if !open {
+				return
+			}
+			b, err := h.Community.JSON(who, f)
+			if err != nil || e.write("id: %d\ndata: %s\n\n", f.Live.GetSequence(), b) != nil {
 				return
 			}
 		case <-beat.C:
@@ -61,14 +68,6 @@ func (h HTTP) events(w http.ResponseWriter, r *http.Request) {
 type eventWriter struct {
 	w  http.ResponseWriter
 	to *http.ResponseController
-}
-
-func (e eventWriter) frame(f *Frame) error {
-	b, err := f.JSON()
-	if err != nil {
-		return err
-	}
-	return e.write("id: %d\ndata: %s\n\n", f.Live.GetSequence(), b)
 }
 
 func (e eventWriter) write(format string, args ...any) error {

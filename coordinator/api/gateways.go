@@ -84,11 +84,8 @@ func NewGateways(id roll.CommunityID, fleet Fleet, now func() energy.Instant, wa
 	return &Gateways{community: id, fleet: fleet, now: now, wall: wall}
 }
 
-// Follow makes a register's assets the ones that gateways may speak for.
-func (g *Gateways) Follow(c roll.Community) {
-	assets := AssetsOf(c)
-	g.assets.Store(&assets)
-}
+// Follow makes assets the ones that gateways may speak for.
+func (g *Gateways) Follow(assets Assets) { g.assets.Store(&assets) }
 
 // Wait returns when no stream works any more; the server must have stopped.
 func (g *Gateways) Wait() { g.receivers.Wait() }
@@ -314,7 +311,7 @@ func toStatus(err error) error {
 		code = codes.PermissionDenied
 	case errors.Is(err, ErrNotFound):
 		code = codes.NotFound
-	case errors.Is(err, ErrReplaced):
+	case errors.Is(err, ErrReplaced), errors.Is(err, ErrConflict):
 		code = codes.Aborted
 	case errors.Is(err, ErrClosing), errors.Is(err, ErrStorage):
 		code = codes.Unavailable

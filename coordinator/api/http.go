@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -24,7 +25,10 @@ const maxBody = 64 << 10
 type HTTP struct {
 	Guard    *access.Guard
 	Services []Service
-	Hub      *Hub
+	// Sessions puts whoever a session's cookie names into the context; nil: there are no sessions.
+	Sessions  func(http.Handler) http.Handler
+	Community *Community
+	Hub       *Hub
 	// Page serves everything that is not the API; nil: nothing is there.
 	Page http.Handler
 	// Names are the hosts, besides loopback, that requests may be addressed to.
@@ -66,7 +70,11 @@ func (h HTTP) Handler(ctx context.Context) (http.Handler, error) {
 	}
 	// A page of another site must not act here with its visitor's rights.
 	csrf := http.NewCrossOriginProtection()
-	return h.Front.handler(guard(h.Names, csrf.Handler(h.Guard.HTTP(mux)))), nil
+	var inner http.Handler = mux
+	if h.Sessions != nil {
+		inner = h.Sessions(inner)
+	}
+	return h.Front.handler(guard(h.Names, csrf.Handler(onlyJSON(h.Guard.HTTP(inner))))), nil
 }
 
 // guard sets what every answer carries and refuses requests that are not for us.
@@ -116,14 +124,28 @@ func ours(names []string, hostport string) bool {
 	})
 }
 
+// onlyJSON refuses what a form of another site's page could send: a browser asks
+// before it sends JSON to strangers.
+func onlyJSON(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asks := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodDelete && r.ContentLength == 0
+		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if !asks && (err != nil || kind != "application/json") {
+			writeJSON(w, http.StatusUnsupportedMediaType, map[string]string{"message": "send JSON, with the header Content-Type: application/json"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // live answers GET /v1/live with the JSON that was made for the event stream.
-func (h HTTP) live(w http.ResponseWriter, _ *http.Request) {
+func (h HTTP) live(w http.ResponseWriter, r *http.Request) {
 	f := h.Hub.Latest()
 	if f == nil {
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"message": "the first tick has not passed yet: try again in a moment"})
 		return
 	}
-	b, err := f.JSON()
+	b, err := h.Community.JSON(access.From(r.Context()), f)
 	if err != nil {
 		writeJSON(w, http.StatusInternalServerError, map[string]string{"message": err.Error()})
 		return

@@ -59,7 +59,7 @@ func (k keys) Bearer(_ context.Context, token string) (access.Principal, error) 
 func serve(t *testing.T) (*httptest.Server, *api.Hub, *still) {
 	t.Helper()
 	hub, commons := api.NewHub(), &still{}
-	community := api.NewCommunity(true, commons, hub)
+	community := api.NewCommunity(true, access.DefaultCrowd, commons, hub)
 	community.Follow(roll.Community{ID: "sunny-lane", Members: []roll.Member{{ID: "anna"}}})
 	policy, err := access.Load()
 	if err != nil {
@@ -67,7 +67,7 @@ func serve(t *testing.T) (*httptest.Server, *api.Hub, *still) {
 	}
 	installer := policy.Grant(access.Principal{ID: "ida", Kind: access.Person, Roles: []access.Role{access.RoleInstaller}})
 	guard := &access.Guard{Policy: policy, Anonymous: policy.Anonymous(true), Bearers: keys{"ida": installer}}
-	handler, err := api.HTTP{Guard: guard, Services: []api.Service{api.CommunityService(community)}, Hub: hub, Names: []string{"sun.example.org"}, Health: func() []string { return []string{"ledger: full"} }}.Handler(t.Context())
+	handler, err := api.HTTP{Guard: guard, Services: []api.Service{api.CommunityService(community)}, Community: community, Hub: hub, Names: []string{"sun.example.org"}, Health: func() []string { return []string{"ledger: full"} }}.Handler(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +93,9 @@ func do(t *testing.T, s *httptest.Server, method, path, body string, change func
 	}
 	if change != nil {
 		change(req)
+	}
+	if body != "" && req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -153,6 +156,8 @@ func TestREST(t *testing.T) {
 	expect("POST", path, "{}", set("Authorization", "Bearer guessed"), 401, "not signed in")
 	expect("POST", path, "{}", set("Authorization", "Basic aWRhOg=="), 401, "Bearer TOKEN")
 	expect("POST", path, "{}", set("Grpc-Metadata-Authorization", "Bearer ida"), 403, "gateways.enrol")
+	expect("POST", path, "{}", ida(set("Content-Type", "text/plain")), 415, "application/json")
+	expect("POST", path, "", ida(func(*http.Request) {}), 415, "application/json")
 	expect("POST", path, "{}", ida(set("Sec-Fetch-Site", "cross-site")), 403, "")
 	expect("POST", path, "{}", ida(set("Origin", "http://evil.example.org")), 403, "")
 	expect("POST", "/v1/gateways/GW/enrolment-token", "{}", ida(func(*http.Request) {}), 400, "gateway_id")

@@ -34,6 +34,26 @@ func CommunityService(c *Community) Service {
 	}
 }
 
+// AccountService is the service of one's own account.
+func AccountService(s allmendev1.AccountServiceServer) Service {
+	return Service{
+		Desc: &allmendev1.AccountService_ServiceDesc, Impl: s,
+		REST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+			return allmendev1.RegisterAccountServiceHandlerClient(ctx, mux, allmendev1.NewAccountServiceClient(conn))
+		},
+	}
+}
+
+// PeopleService is the service that looks after accounts.
+func PeopleService(s allmendev1.PeopleServiceServer) Service {
+	return Service{
+		Desc: &allmendev1.PeopleService_ServiceDesc, Impl: s,
+		REST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+			return allmendev1.RegisterPeopleServiceHandlerClient(ctx, mux, allmendev1.NewPeopleServiceClient(conn))
+		},
+	}
+}
+
 // inProcess calls services within the process, through the guard that callers
 // over the network pass. So REST can't be let in where gRPC would not be.
 //

@@ -41,23 +41,44 @@ func refuse(field, format string, args ...any) error {
 }
 
 // Assets knows which assets a gateway speaks for.
-type Assets map[roll.AssetID]roll.Asset
+type Assets map[speaker]roll.Asset
 
-// AssetsOf is the register's assets by id.
-func AssetsOf(c roll.Community) Assets {
-	a := make(Assets, len(c.Assets))
-	for _, asset := range c.Assets {
-		a[asset.ID] = asset
+// speaker is a gateway and an asset that it reads.
+type speaker struct {
+	gateway roll.GatewayID
+	asset   roll.AssetID
+}
+
+// AssetsOf are the assets of registers. More than one register are those of
+// different times: a gateway may still bring what an asset measured that has
+// left by now, or that another gateway reads.
+func AssetsOf(registers ...roll.Community) Assets {
+	a := Assets{}
+	for _, c := range registers {
+		for _, asset := range c.Assets {
+			a[speaker{asset.Gateway, asset.ID}] = asset
+		}
 	}
 	return a
+}
+
+// Without are the assets that others does not have.
+func (a Assets) Without(others Assets) Assets {
+	out := Assets{}
+	for who, asset := range a {
+		if _, known := others[who]; !known {
+			out[who] = asset
+		}
+	}
+	return out
 }
 
 // own returns the asset of that id if the gateway speaks for it. It does not
 // tell a gateway which other assets there are.
 func (a Assets) own(gateway roll.GatewayID, field, id string) (roll.Asset, error) {
-	asset, ok := a[roll.AssetID(id)]
-	if !ok || asset.Gateway != gateway {
-		return roll.Asset{}, refuse(field, "%.60q is no asset of gateway %s: correct gateway.yaml there or community.yaml here", id, gateway)
+	asset, ok := a[speaker{gateway, roll.AssetID(id)}]
+	if !ok {
+		return roll.Asset{}, refuse(field, "%.60q is no asset of gateway %s: correct gateway.yaml there or the register here (allmende asset)", id, gateway)
 	}
 	return asset, nil
 }
@@ -214,7 +235,7 @@ func DecodeMeter(assets Assets, gateway roll.GatewayID, now energy.Instant, m *a
 		}
 		if err := assets.bookable(gateway, field, now, sample); err != nil {
 			out.Aside = append(out.Aside, Aside{i, err})
-		} else if assets[sample.Asset].Kind != roll.Battery {
+		} else if assets[speaker{gateway, sample.Asset}].Kind != roll.Battery {
 			sample.SoC = -1 // proto3 cannot leave a 0 out
 		}
 		out.Samples = append(out.Samples, sample)
@@ -258,7 +279,7 @@ func (a Assets) bookable(gateway roll.GatewayID, field string, now energy.Instan
 		return err
 	}
 	if !scheduler.HasRegister(asset.Kind, s.Register) {
-		return refuse(field+".register", "a %s has no register %q: correct the device's address in gateway.yaml there, or the asset's kind in community.yaml here", asset.Kind, s.Register)
+		return refuse(field+".register", "a %s has no register %q: correct the device's address in gateway.yaml there, or the register here (allmende asset)", asset.Kind, s.Register)
 	}
 	if err := checkTime(field+".at_unix_ms", now, s.At); err != nil {
 		return err

@@ -67,7 +67,7 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
-	serve, err := config.LoadServe(o.Dir)
+	serve, loaded, err := config.Load(o.Dir, os.Environ())
 	if err != nil {
 		return Result{}, err
 	}
@@ -91,7 +91,7 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 		Format: Format, Program: o.Program, Created: o.Now.UTC().Truncate(time.Second),
 		Community: Community{ID: string(community.ID), Name: community.Name, Verifier: verifierText},
 	}
-	list, err := gather(o.Dir, serve)
+	list, err := gather(o.Dir, serve, loaded)
 	if err != nil {
 		return Result{}, err
 	}

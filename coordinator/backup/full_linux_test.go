@@ -17,7 +17,7 @@ import (
 func TestFullDisk(t *testing.T) {
 	c := found(t, "http: {listen: 127.0.0.1:0}\n")
 	c.open()
-	c.measure(5000)
+	c.measure(3000)
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
 		t.Skipf("a small file system can't be mounted here (%v); run as root to test a full disk", err)

@@ -11,10 +11,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/internal/config"
+	"github.com/allmende-energy/allmende/internal/settings"
 )
 
 // maxFolder bounds all files of a folder together, which are held in memory so
@@ -28,6 +30,8 @@ type entry struct {
 	content []byte
 	key     string // of the configuration, whose path lay outside the folder
 	moved   string // where it lies in the backup
+	setting string // that names it elsewhere
+	from    string // where that is
 }
 
 // list is what goes into a backup.
@@ -45,7 +49,7 @@ func (l *list) remark(format string, args ...any) {
 
 // gather takes every small file of the folder, so that nothing is forgotten that
 // a later version keeps there, and what the configuration names elsewhere.
-func gather(dir string, serve config.Serve) (*list, error) {
+func gather(dir string, serve config.Serve, loaded *settings.Loaded) (*list, error) {
 	l := &list{}
 	l.add(entry{name: nameReadme, content: []byte(readme)})
 	root, err := filepath.Abs(dir)
@@ -59,6 +63,9 @@ func gather(dir string, serve config.Serve) (*list, error) {
 		if err := l.outside(root, o, serve); err != nil {
 			return nil, err
 		}
+	}
+	if err := l.elsewhere(root, loaded); err != nil {
+		return nil, err
 	}
 	for _, need := range []string{config.ServeFile} {
 		if !l.has(prefixFolder + need) {
@@ -248,6 +255,38 @@ func (l *list) outside(root string, p place, serve config.Serve) error {
 	l.entries[before].key, l.entries[before].moved = p.key, prefixFolder+p.usual
 	return nil
 }
+
+// elsewhere takes what any other setting names outside the folder, such as
+// certificates and files of tokens. A restore cannot know where such things lie
+// on another computer: it puts them into a folder of their own, and says so.
+func (l *list) elsewhere(root string, loaded *settings.Loaded) error {
+	known := append(outside(config.Serve{}), place{key: "data"})
+	for _, k := range loaded.Set().Keys() {
+		path := loaded.Text(k.Name)
+		if k.Value.Kind != "path" || !filepath.IsAbs(path) || slices.ContainsFunc(known, func(p place) bool { return p.key == k.Name }) {
+			continue
+		}
+		if rel, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(rel) {
+			continue // taken with the folder
+		}
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			l.remark("%s names %s as %s, which is no file that can be read, and is left out", config.ServeFile, path, k.Name)
+			continue
+		}
+		before := len(l.entries)
+		if err := l.take(path, prefixFolder+elsewhereFolder+"/"+k.Name); err != nil {
+			return err
+		}
+		if len(l.entries) > before {
+			l.entries[before].setting, l.entries[before].from = k.Name, path
+		}
+	}
+	return nil
+}
+
+// elsewhereFolder is where a restore puts what lay outside of the folder.
+const elsewhereFolder = "elsewhere"
 
 // seriesFile is where the time series are kept.
 func seriesFile(serve config.Serve) string {

@@ -31,6 +31,9 @@ type Manifest struct {
 	// Moved are paths of the configuration that lay outside the folder; in the
 	// backup they lie inside, by the paths given here.
 	Moved map[string]string `json:"moved,omitempty"`
+	// Elsewhere are other settings that name files outside the folder, with where
+	// those lay; they are in the folder elsewhere, by the settings' names.
+	Elsewhere map[string]string `json:"elsewhere,omitempty"`
 	// Files are all other entries, in their order.
 	Files []File `json:"files"`
 }
@@ -79,7 +82,7 @@ const (
 // describe adds the files with their sizes and hashes.
 func (m Manifest) describe(entries []entry) (Manifest, error) {
 	m.Program = trimVersion(m.Program)
-	m.Moved = nil
+	m.Moved, m.Elsewhere = map[string]string{}, map[string]string{}
 	for i := range entries {
 		e := &entries[i]
 		f, err := e.describe()
@@ -88,10 +91,10 @@ func (m Manifest) describe(entries []entry) (Manifest, error) {
 		}
 		m.Files = append(m.Files, f)
 		if e.key != "" {
-			if m.Moved == nil {
-				m.Moved = map[string]string{}
-			}
 			m.Moved[e.key] = strings.TrimPrefix(e.moved, prefixFolder)
+		}
+		if e.setting != "" {
+			m.Elsewhere[e.setting] = e.from
 		}
 	}
 	return m, m.check()

@@ -26,6 +26,7 @@ import (
 type RestoreOptions struct {
 	To         string         // a folder that is empty or not there
 	Identities []age.Identity // that may open the backup
+	Database   string         // an empty database on a PostgreSQL server; without: a file in the folder
 	DryRun     bool           // check everything, leave nothing
 	Progress   Progress
 }
@@ -69,6 +70,9 @@ func Restore(ctx context.Context, file string, o RestoreOptions) (_ Restored, er
 	r := Restored{Folder: o.To, DryRun: o.DryRun, Remarks: u.remarks, Manifest: a.manifest}
 	if o.DryRun {
 		return r, nil
+	}
+	if err := u.serveFrom(ctx); err != nil {
+		return Restored{}, err
 	}
 	return r, settle(aside, o.To)
 }
@@ -201,6 +205,9 @@ func (u *unpacking) home() error {
 		changed = setKey(changed, key, to)
 		u.remark("%s named %s outside of the folder; it is at %s in it now, and %s says so", config.ServeFile, key, to, config.ServeFile)
 	}
+	for setting, from := range u.archive.manifest.Elsewhere {
+		u.remark("%.60q was at %.200q on the old computer; it is %s/%.60s now: put it back there, or change the setting", setting, from, elsewhereFolder, setting)
+	}
 	if u.serve, err = config.DecodeServe(path, changed); err != nil {
 		return fmt.Errorf("%s in the backup: %w", config.ServeFile, err)
 	}
@@ -216,12 +223,38 @@ func (u *unpacking) home() error {
 			return fmt.Errorf("%w: %s in it names %s at %s, outside of the folder", ErrNoBackup, config.ServeFile, p.key, p.path)
 		}
 	}
+	if !u.serve.Server.URL.IsZero() {
+		if u.o.Database == "" {
+			u.remark("the community kept its ledger at %s; it is in a file of its folder now, and %s says so: pass --database to have it on a server again", u.serve.Server.URL, config.ServeFile)
+		}
+		changed = dropKey(dropKey(changed, "database"), "database_password_file")
+	}
+	if u.o.Database != "" {
+		changed = setKey(changed, "database", u.o.Database)
+	}
+	if u.serve, err = config.DecodeServe(path, changed); err != nil {
+		return fmt.Errorf("%s in the backup: %w", config.ServeFile, err)
+	}
 	if string(changed) != string(src) {
 		if err := replaceFile(path, changed); err != nil {
 			return err
 		}
 	}
 	return u.moveDatabases()
+}
+
+// serveFrom moves the database to where the community will be served from, if
+// that is not the file that was checked.
+func (u *unpacking) serveFrom(ctx context.Context) error {
+	file := u.serve.LedgerFile()
+	if _, err := os.Stat(file); u.o.Database == "" || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	err := store.Load(ctx, file, u.serve.Database.Reveal(), func(done, total int64) { u.o.Progress("filling the server's database", done, total) })
+	if err != nil {
+		return err
+	}
+	return os.Remove(file)
 }
 
 func (u *unpacking) moveDatabases() error {
@@ -260,6 +293,18 @@ func setKey(src []byte, key, value string) []byte {
 			out.WriteByte('\n')
 		}
 		fmt.Fprintf(&out, "%s: %q\n", key, value)
+	}
+	return []byte(out.String())
+}
+
+// dropKey makes a comment of a key at the top of a YAML file.
+func dropKey(src []byte, key string) []byte {
+	var out strings.Builder
+	for line := range strings.Lines(string(src)) {
+		if strings.HasPrefix(line, key+":") {
+			out.WriteString("# ")
+		}
+		out.WriteString(line)
 	}
 	return []byte(out.String())
 }

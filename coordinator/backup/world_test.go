@@ -23,10 +23,22 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/config"
+	"github.com/allmende-energy/allmende/internal/pgtest"
 	"github.com/allmende-energy/allmende/meters"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// server is the PostgreSQL server of the tests that want one.
+var server = &pgtest.Server{}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := server.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
 
 // at is when the tests' backups are made.
 var at = time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC)
@@ -81,7 +93,7 @@ func (c *community) open() {
 	if err := os.MkdirAll(c.cfg.Data, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	if c.store, err = store.Open(ctx, c.cfg.LedgerFile(), store.Options{Community: c.cfg.Roll.ID, Signer: signer}); err != nil {
+	if c.store, err = store.Open(ctx, c.cfg.Database.Reveal(), store.Options{Community: c.cfg.Roll.ID, Signer: signer}); err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = c.store.Close() })
@@ -187,7 +199,7 @@ func dump(t testing.TB, path string) string {
 	}
 	defer db.Close()
 	var out strings.Builder
-	for _, table := range column(t, db, `SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`) {
+	for _, table := range column(t, db, `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('goose_db_version', 'sqlite_sequence') ORDER BY name`) {
 		fmt.Fprintf(&out, "== %s\n", table)
 		names := column(t, db, `SELECT name FROM pragma_table_info('`+table+`')`)
 		quoted := "quote(" + strings.Join(names, ") || ' ' || quote(") + ")"

@@ -144,25 +144,30 @@ func testTamperedDatabaseIsNamed(t *testing.T, on engine) {
 	}
 	words := strings.NewReplacer("CAST(CAST(body AS TEXT)", "convert_to(convert_from(body, 'UTF8')",
 		"CAST(REPLACE(CAST(body AS TEXT)", "convert_to(REPLACE(convert_from(body, 'UTF8')", " AS BLOB)", ", 'UTF8')", "x''", "''", "x'00'", `'\x00'`)
-	rapid.Check(t, func(rt *rapid.T) {
-		leaf := int64(rapid.IntRange(1, 6).Draw(rt, "leaf"))
-		change := rapid.SampledFrom(changes).Draw(rt, "change")
-		if on == postgres {
-			change = words.Replace(change)
-		}
+	tamper := func(t rapid.TB, tb testing.TB, change string, leaf int64) {
 		if strings.Contains(change, "tree_hash") {
 			leaf = 1 // its hash has index 1
 			change = `DELETE FROM tree_hash WHERE idx = ?`
 		}
 		path, drop := copied()
 		defer drop()
-		if n := execSQL(t, path, change, leaf); n == 0 {
-			rt.Fatalf("%s changed nothing", change)
+		if n := execSQL(tb, path, change, leaf); n == 0 {
+			t.Fatalf("%s changed nothing", change)
 		}
-		r := verify(t, path)
+		r := verify(tb, path)
 		if r.Fault == nil || r.Fault.Leaf != leaf {
-			rt.Fatalf("after %s: %v", change, r.Fault)
+			t.Fatalf("after %s: %v", change, r.Fault)
 		}
+	}
+	if on == postgres { // each once: copies take a while
+		for i, change := range changes {
+			tamper(t, t, words.Replace(change), int64(1+i*5%6))
+		}
+		return
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		leaf := int64(rapid.IntRange(1, 6).Draw(rt, "leaf"))
+		tamper(rt, t, rapid.SampledFrom(changes).Draw(rt, "change"), leaf)
 	})
 }
 

@@ -34,26 +34,41 @@ func SchemaVersion() (int64, error) {
 	return newest, nil
 }
 
-// Copy writes the database at path, as it is at this moment, into a new SQLite
-// file at to; a coordinator may be running on it. It takes every table there is,
-// whatever the schema. What was deleted is not in the copy, not even as free
-// pages. The copy is on the disk when Copy returns. progress, which may be nil,
-// hears of bytes.
-func Copy(ctx context.Context, path, to string, progress func(done, total int64)) (err error) {
+// Copy writes a database, as it is at this moment, into a new SQLite file at to;
+// a coordinator may be running on it. It takes every table there is, whatever
+// the schema. What was deleted is not in the copy, not even as free pages. The
+// copy is on the disk when Copy returns. progress, which may be nil, hears how
+// far it is.
+func Copy(ctx context.Context, database, to string, progress func(done, total int64)) (err error) {
+	e, err := engineAt(database, Options{})
+	if err != nil {
+		return err
+	}
 	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
 		return errors.Join(fmt.Errorf("copying the database: %s is there already", to), err)
 	}
-	db, err := openFile(path, forCopying)
+	if f, ok := e.(*sqliteFile); ok {
+		err = copyFile(ctx, f, to, progress)
+	} else {
+		err = copyServer(ctx, e, to, progress)
+	}
+	if err == nil {
+		err = settleFile(to)
+	}
+	if err != nil {
+		_ = os.Remove(to) // half a copy is none
+		return fmt.Errorf("copying the database %s: %w", e, classify(err))
+	}
+	return nil
+}
+
+// copyFile lets SQLite write what is not free into another file.
+func copyFile(ctx context.Context, f *sqliteFile, to string, progress func(done, total int64)) error {
+	db, err := f.connect(forCopying)
 	if err != nil {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // it was only read
-	defer func() {
-		if err != nil {
-			_ = os.Remove(to) // half a copy is none
-			err = fmt.Errorf("copying the database %s: %w", path, classify(err))
-		}
-	}()
 	var pages, size int64
 	if err := db.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages); err != nil {
 		return err
@@ -64,10 +79,7 @@ func Copy(ctx context.Context, path, to string, progress func(done, total int64)
 	watched := watchCopy(to, pages*size, progress)
 	_, err = db.ExecContext(ctx, `VACUUM INTO ?`, to)
 	watched()
-	if err != nil {
-		return err
-	}
-	return settleFile(to)
+	return err
 }
 
 // watchCopy reports how far a file has grown until the function it returns is called.
@@ -175,7 +187,7 @@ func Upgrade(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	e := &sqliteFile{}
-	if err = migrate(ctx, e, db); err == nil {
+	if err = migrate(ctx, e, db, nil); err == nil {
 		err = oneFile(ctx, e, db)
 	}
 	if err != nil {

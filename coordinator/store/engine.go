@@ -49,6 +49,7 @@ const (
 	forReading            // a few, the store's
 	forAudit              // one, of a process that writes nothing
 	forCopying            // one, that writes another file
+	forFilling            // one, into a new file that is worth nothing before it is finished
 )
 
 // begun is the transaction of a write that has just begun.

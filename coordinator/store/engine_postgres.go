@@ -56,6 +56,9 @@ func newPostgres(database string, community roll.CommunityID) (*postgres, error)
 		// The parser's error repeats the URL, with its password.
 		return nil, errors.New("database: this is no URL: write postgres://user@host/name, and %xx for signs such as @ or / in a password")
 	}
+	if u.Query().Has("password") {
+		return nil, errors.New("database: a password in a parameter gets into error messages: write it before the @, or name a file with password_file")
+	}
 	u, password, err := passwordFrom(u)
 	if err != nil {
 		return nil, err
@@ -64,7 +67,10 @@ func newPostgres(database string, community roll.CommunityID) (*postgres, error)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", u.Redacted(), err)
 	}
-	p := &postgres{name: u.Redacted(), config: config}
+	p := &postgres{name: config.Database + " on " + config.Host, config: config}
+	if schema := config.RuntimeParams["search_path"]; schema != "" {
+		p.name = schema + " in " + p.name
+	}
 	if password != "" {
 		config.Password = password
 	}
@@ -116,7 +122,7 @@ func (p *postgres) connect(u use) (*sql.DB, error) {
 		ready = p.readyToWrite
 	case forReading:
 		connections = readers
-	case forAudit, forCopying:
+	case forAudit, forCopying, forFilling:
 	}
 	db := stdlib.OpenDB(*p.config.Copy(), stdlib.OptionAfterConnect(ready))
 	db.SetMaxOpenConns(connections)
@@ -270,7 +276,7 @@ func (p *postgres) snapshot() *sql.TxOptions {
 // on; until then, and in its write-ahead log, the bytes can be found by who may
 // read its files. docs/postgres.md says how to be rid of them at once.
 func (p *postgres) scrub(ctx context.Context, w *sql.DB) error {
-	_, err := w.ExecContext(ctx, `VACUUM annex_row, entry, member_interval, subject_secret, inbox`)
+	_, err := w.ExecContext(ctx, `VACUUM annex_row, entry, member_interval, subject_secret, inbox, meta`)
 	return err
 }
 
@@ -282,7 +288,7 @@ func classifyPostgres(pe *pgconn.PgError, err error) error {
 	case "53100": // disk_full
 		return kind(ErrNoSpace, err)
 	case "58030": // io_error
-		if pe.Severity == "PANIC" || pe.SeverityUnlocalized == "PANIC" {
+		if pe.SeverityUnlocalized == "PANIC" {
 			return kind(ErrDurability, err) // the log could not be flushed
 		}
 		return kind(ErrDisk, err)

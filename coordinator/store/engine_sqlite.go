@@ -57,6 +57,8 @@ func (f *sqliteFile) connect(u use) (*sql.DB, error) {
 		dsn += "&_txlock=deferred&mode=ro&" + pragma("query_only", 1)
 	case forCopying:
 		dsn += "&_txlock=deferred&mode=ro"
+	case forFilling:
+		dsn += "&_txlock=immediate&" + pragma("journal_mode", "OFF") + "&" + pragma("synchronous", "OFF")
 	}
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {

@@ -5,6 +5,7 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"net/url"
 	"path/filepath"
 	"testing"
 
@@ -83,4 +84,14 @@ func execSQL(tb testing.TB, database, query string, args ...any) int64 {
 		tb.Fatal(err)
 	}
 	return n
+}
+
+// pathOf is the path in a server's URL.
+func pathOf(tb testing.TB, database string) string {
+	tb.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return u.Path
 }

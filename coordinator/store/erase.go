@@ -10,7 +10,8 @@ import (
 )
 
 // Erase forgets a member: her annex rows with their salts, her entries, her
-// sums, the secret behind her salts, and the samples of the assets named. The
+// sums, the secret behind her salts, her names in the register's history, and the
+// samples of the assets named. The
 // leaves stay as they are; what they hold of her is commitments that nobody can
 // open any more. It returns how many annex rows went.
 //
@@ -44,6 +45,9 @@ func (s *Store) Erase(ctx context.Context, member roll.MemberID, assets ...roll.
 			}
 		}
 		delete(s.secrets, member)
+		if err := eraseNames(ctx, tx, member); err != nil {
+			return err
+		}
 		return turnSeed(ctx, tx, member)
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
@@ -87,10 +88,10 @@ func (s *Store) AdmitGap(ctx context.Context, gateway roll.GatewayID, spoolID st
 
 func checkBatch(gateway roll.GatewayID, spoolID string, firstSeq uint64, samples []meters.Sample) error {
 	switch {
-	case gateway == "" || len(gateway) > maxName:
-		return errors.New("gateway id is empty or too long")
-	case spoolID == "" || len(spoolID) > maxName:
-		return errors.New("spool id is empty or too long")
+	case !isName(string(gateway)):
+		return errors.New("gateway id is empty, too long or no text")
+	case !isName(spoolID):
+		return errors.New("spool id is empty, too long or no text")
 	case firstSeq == 0 || firstSeq > math.MaxInt64-MaxBatch:
 		return fmt.Errorf("sequence %d: sequences count from 1", firstSeq)
 	case len(samples) > MaxBatch:
@@ -98,13 +99,25 @@ func checkBatch(gateway roll.GatewayID, spoolID string, firstSeq uint64, samples
 	}
 	for i, m := range samples {
 		switch {
-		case m.Asset == "" || len(m.Asset) > maxName || m.Register == "" || len(m.Register) > maxName:
-			return fmt.Errorf("sample %d: asset or register is empty or too long", firstSeq+uint64(i))
+		case !isName(string(m.Asset)) || !isName(string(m.Register)):
+			return fmt.Errorf("sample %d: asset or register is empty, too long or no text", firstSeq+uint64(i))
 		case m.Quality > energy.NotImplemented:
 			return fmt.Errorf("sample %d: unknown %s", firstSeq+uint64(i), m.Quality)
 		}
 	}
 	return nil
+}
+
+// isName says whether a text from outside may be stored as a name: both engines
+// keep it as it is.
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && isText(s)
+}
+
+// isText says whether both engines can store a text. PostgreSQL takes neither a
+// NUL nor half a character.
+func isText(s string) bool {
+	return !strings.ContainsRune(s, 0) && utf8.ValidString(s)
 }
 
 // spool finds or adds a spool and says how far it is durable.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -176,8 +177,9 @@ func TestInboxRefuses(t *testing.T) { onEach(t, testInboxRefuses) }
 
 func testInboxRefuses(t *testing.T, on engine) {
 	s, _ := fresh(t, on)
-	long := string(make([]byte, 65))
-	nameless, odd := sampleOf(1), sampleOf(1)
+	long := strings.Repeat("x", 65)
+	nameless, odd, binary := sampleOf(1), sampleOf(1), sampleOf(1)
+	binary.Asset = "a\xff"
 	nameless.Asset = ""
 	odd.Quality = 99
 	for name, err := range map[string]error{
@@ -187,6 +189,8 @@ func testInboxRefuses(t *testing.T, on engine) {
 		"a long spool":    second(s.AppendInbox(context.Background(), "gw-1", long, 1, batchOf(1, 1))),
 		"too many":        second(s.AppendInbox(context.Background(), "gw-1", "a", 1, batchOf(1, store.MaxBatch+1))),
 		"no asset":        second(s.AppendInbox(context.Background(), "gw-1", "a", 1, []meters.Sample{nameless})),
+		"half a letter":   second(s.AppendInbox(context.Background(), "gw-1", "a", 1, []meters.Sample{binary})),
+		"a NUL":           second(s.AppendInbox(context.Background(), "gw\x00", "a", 1, batchOf(1, 1))),
 		"unknown quality": second(s.AppendInbox(context.Background(), "gw-1", "a", 1, []meters.Sample{odd})),
 	} {
 		if err == nil {

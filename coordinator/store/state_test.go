@@ -5,6 +5,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,6 +14,49 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 )
+
+// Two of one name: the caller learns that it is there.
+func TestExists(t *testing.T) { onEach(t, testExists) }
+
+func testExists(t *testing.T, on engine) {
+	s, _ := fresh(t, on)
+	hash := sha256.Sum256([]byte("secret"))
+	for _, want := range []error{nil, store.ErrExists} {
+		if err := s.CreateToken(context.Background(), "gw-1", hash, day0.Time()); !errors.Is(err, want) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// A snapshot and a reader see the moment at which they were opened.
+func TestSnapshotIsStill(t *testing.T) { onEach(t, testSnapshotIsStill) }
+
+func testSnapshotIsStill(t *testing.T, on engine) {
+	ctx := context.Background()
+	s, database, epoch, v := history(t, on, 2, 1)
+	snapshot, err := s.Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := store.OpenReader(ctx, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, epoch, v.interval(t, 1, 0))
+	for name, log := range map[string]interface {
+		Size(context.Context) (int64, error)
+	}{"snapshot": snapshot, "reader": reader} {
+		if size, err := log.Size(ctx); err != nil || size != 2 {
+			t.Errorf("%s: %d leaves, %v", name, size, err)
+		}
+	}
+	if size, err := s.Size(ctx); err != nil || size != 3 {
+		t.Errorf("store: %d leaves, %v", size, err)
+	}
+	if err := errors.Join(snapshot.Close(), reader.Close()); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestWorldTimeNeverMovesBack(t *testing.T) { onEach(t, testWorldTimeNeverMovesBack) }
 
@@ -72,7 +116,7 @@ func TestReaderNeedsASchema(t *testing.T) {
 // The pragmas that the promise "returned means durable" stands on.
 func TestPragmas(t *testing.T) {
 	s, path := fresh(t, sqlite)
-	got := s.Pragmas(t, "journal_mode", "synchronous", "foreign_keys", "secure_delete")
+	got := s.Ask(t, "PRAGMA", "journal_mode", "synchronous", "foreign_keys", "secure_delete")
 	if want := [4]string{"wal", "2", "1", "1"}; [4]string(got) != want {
 		t.Errorf("%v, expected %v", got, want)
 	}

@@ -27,7 +27,7 @@
 //     (collect) before the next.
 //   - An argument that stands alone is cast: CAST(? AS BIGINT). So is a SUM.
 //   - No LIKE (its cases differ), no scalar MAX or MIN, no IFNULL, no INSERT OR.
-//   - Text holds no NUL and is valid UTF-8: check what comes from outside.
+//   - Text holds no NUL and is valid UTF-8: check what comes from outside (isText).
 //   - What fn hands out of write counts only when write has returned nil.
 //
 // What is one engine's alone stands in engine_sqlite.go and engine_postgres.go.
@@ -43,6 +43,7 @@ import (
 	"io"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"golang.org/x/mod/sumdb/note"
@@ -60,6 +61,9 @@ type Options struct {
 	Signer    note.Signer // signs checkpoints; its name is the community's id
 	Simulated bool        // a simulated world: every checkpoint says so
 	Rand      io.Reader   // for salts' secrets; nil: crypto/rand
+	// BeforeUpgrade is called before the schema of a database that holds
+	// something is changed. An error keeps it as it is. It may be nil.
+	BeforeUpgrade func(ctx context.Context, from, to int64) error
 	// MaxPages bounds a database in a file to so many pages (4 KiB each); 0: unbounded.
 	MaxPages int64
 }
@@ -82,6 +86,7 @@ type Store struct {
 	// epoch is the one that this store has raised; 0: none.
 	epoch atomic.Int64
 	open  unanswered
+	ask   time.Duration // how long to ask for the answer
 
 	// Caches of what is committed; used only while holding the write connection,
 	// and emptied when another session than before writes.
@@ -111,9 +116,9 @@ func Open(ctx context.Context, database string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		engine: e, w: w, community: o.Community, signer: o.Signer, simulated: o.Simulated, rand: o.Rand,
-		series: make(map[meters.Key]int64), secrets: make(map[roll.MemberID][32]byte),
+		ask: askFor, series: make(map[meters.Key]int64), secrets: make(map[roll.MemberID][32]byte),
 	}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.prepare(ctx, o.BeforeUpgrade); err != nil {
 		return nil, errors.Join(fmt.Errorf("store %s: %w", e, classify(err)), w.Close())
 	}
 	if s.r, err = e.connect(forReading); err != nil {
@@ -124,8 +129,8 @@ func Open(ctx context.Context, database string, o Options) (*Store, error) {
 }
 
 // prepare migrates and checks that the database is ours.
-func (s *Store) prepare(ctx context.Context) error {
-	if err := migrate(ctx, s.engine, s.w); err != nil {
+func (s *Store) prepare(ctx context.Context, before func(ctx context.Context, from, to int64) error) error {
+	if err := migrate(ctx, s.engine, s.w, before); err != nil {
 		return err
 	}
 	// Each write begins with this row.
@@ -135,14 +140,25 @@ func (s *Store) prepare(ctx context.Context) error {
 	return s.write(ctx, s.claim)
 }
 
-// migrate brings the schema up to date.
-func migrate(ctx context.Context, e engine, db *sql.DB) error {
+// migrate brings the schema up to date. Where there is one already, before is
+// called first.
+func migrate(ctx context.Context, e engine, db *sql.DB, before func(ctx context.Context, from, to int64) error) error {
 	if err := checkSchema(ctx, e, db, true); err != nil {
 		return err
 	}
 	p, err := provider(e, db)
 	if err != nil {
 		return err
+	}
+	have, err := schemaOf(ctx, e, db)
+	if err != nil {
+		return err
+	}
+	sources := p.ListSources()
+	if known := sources[len(sources)-1].Version; before != nil && have > 0 && have < known {
+		if err := before(ctx, have, known); err != nil {
+			return err
+		}
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bringing the schema up to date: %w", err)

@@ -145,7 +145,7 @@ func (n *noAnswer) Unwrap() error { return n.err }
 // settle finds out what became of a commit. It returns nil when the commit
 // happened.
 func (s *Store) settle(ctx context.Context, lost *noAnswer) error {
-	ctx, cancel := context.WithTimeout(ctx, askFor)
+	ctx, cancel := context.WithTimeout(ctx, s.ask)
 	defer cancel()
 	for {
 		happened, err := s.engine.committed(ctx, s.w, lost.mark)

@@ -6,24 +6,22 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -83,35 +81,44 @@ type Enrolled struct {
 	Community roll.CommunityID
 	Address   string
 	NotAfter  time.Time
+	Replaced  bool // an identity of the same gateway
 }
 
-// ErrEnrolled says that there is an identity already.
-var ErrEnrolled = errors.New("already enrolled")
+// ErrEnrolled says that there is another gateway's identity already.
+var ErrEnrolled = errors.New("enrolled as another gateway")
 
-const enrolWithin = 30 * time.Second
+// Bounds of an enrolment, on the wall clock. On a bad link an answer gets lost;
+// the coordinator gives it again to who asks with the same key.
+const (
+	enrolWithin  = 90 * time.Second
+	answerWithin = 25 * time.Second
+	enrolPause   = time.Second
+)
 
 // Enrol exchanges a token for a certificate and stores it with its key under
-// dir, which must not hold an identity yet. The key is made here and never
-// leaves; it is on disk before the token is spent.
+// dir. The key is made here and never leaves; it is on disk before the token is
+// spent. An identity of the same gateway is replaced, once the new one is there.
 func Enrol(ctx context.Context, t Token, dir string) (Enrolled, error) {
-	paths := PathsIn(dir)
-	if _, err := os.Stat(paths.Certificate); err == nil {
-		return Enrolled{}, fmt.Errorf("%w: %s is there; to enrol anew, move %s away first", ErrEnrolled, paths.Certificate, dir)
+	old, err := LoadIdentity(dir)
+	had := err == nil
+	if had && old.Gateway != t.Gateway {
+		return Enrolled{}, fmt.Errorf("%w: %s holds the identity of gateway %s, the token is for %s; enrol in a folder of its own, or move this one away first", ErrEnrolled, dir, old.Gateway, t.Gateway)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Enrolled{}, fmt.Errorf("creating the identity's folder: %w", err)
 	}
-	key, err := newKey(paths.Key)
-	if err != nil {
-		return Enrolled{}, err
+	path := filepath.Join(dir, enrolKeyFile)
+	key := waitingKey(path)
+	if key == nil {
+		if key, err = newKey(path); err != nil {
+			return Enrolled{}, err
+		}
 	}
 	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
 		return Enrolled{}, fmt.Errorf("making the signing request: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, enrolWithin)
-	defer cancel()
-	answer, authority, err := exchange(ctx, t, request)
+	answer, authority, err := exchangePatiently(ctx, t, request)
 	if err != nil {
 		return Enrolled{}, err
 	}
@@ -119,44 +126,66 @@ func Enrol(ctx context.Context, t Token, dir string) (Enrolled, error) {
 	if err != nil {
 		return Enrolled{}, err
 	}
-	if err := writeFile(paths.Authority, encodePEM([][]byte{authority}), 0o644); err != nil {
+	if had && old.Community != community {
+		return Enrolled{}, fmt.Errorf("%w: %s holds an identity of community %s, the token is of %s; move the folder away, and ask for a new token", ErrEnrolled, dir, old.Community, community)
+	}
+	file, err := encodeIdentity(key, answer.GetCertificateDer(), [][]byte{authority})
+	if err != nil {
 		return Enrolled{}, err
 	}
-	if err := writeFile(paths.Certificate, encodePEM(answer.GetCertificateDer()), 0o644); err != nil {
+	if err := writeFile(filepath.Join(dir, IdentityFile), file, 0o600); err != nil {
 		return Enrolled{}, err
 	}
-	return Enrolled{Gateway: t.Gateway, Community: community, Address: t.Address, NotAfter: cert.NotAfter}, nil
+	e := Enrolled{Gateway: t.Gateway, Community: community, Address: t.Address, NotAfter: cert.NotAfter, Replaced: had}
+	return e, errors.Join(removeKey(path), removeKey(filepath.Join(dir, renewKeyFile)))
 }
 
-func newKey(path string) (*ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("making a key: %w", err)
+// exchangePatiently tries again while the coordinator can't be reached.
+func exchangePatiently(ctx context.Context, t Token, request []byte) (*allmendev1.EnrolResponse, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, enrolWithin)
+	defer cancel()
+	for tries := 1; ; tries++ {
+		answer, authority, err := exchange(ctx, t, request)
+		const most = 5
+		if !errors.Is(err, errUnreached) || tries == most || !sleep(ctx, enrolPause) {
+			return answer, authority, err
+		}
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the key: %w", err)
-	}
-	return key, writeFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
+
+// errUnreached: no answer came; the token may be spent, and the same key may ask again.
+var errUnreached = errors.New("the coordinator could not be reached")
 
 // exchange spends the token. It returns the authority that the token names, as
 // the server showed it.
 func exchange(ctx context.Context, t Token, request []byte) (*allmendev1.EnrolResponse, []byte, error) {
 	var community roll.CommunityID
 	var authority []byte
-	conn, err := grpc.NewClient("passthrough:///"+t.Address,
-		grpc.WithTransportCredentials(credentials.NewTLS(pinned(t.Authority, &community, &authority))),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+	config := pinned(t.Authority, &community, &authority)
+	verify := config.VerifyConnection
+	var stranger atomic.Pointer[error] // who is there, and is not whom the token names
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		err := verify(state)
+		if err != nil {
+			stranger.Store(&err)
+		}
+		return err
+	}
+	conn, err := dial(t.Address, config)
 	if err != nil {
-		return nil, nil, fmt.Errorf("coordinator address %q: %w", t.Address, err)
+		return nil, nil, err
 	}
 	defer func() { _ = conn.Close() }() // the answer is what matters
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	answer, err := allmendev1.NewGatewayServiceClient(conn).Enrol(ctx, &allmendev1.EnrolRequest{TokenSecret: t.Secret, CsrDer: request})
 	switch status.Code(err) {
 	case codes.OK:
 	case codes.Unavailable, codes.DeadlineExceeded:
-		return nil, nil, fmt.Errorf("reaching the coordinator at %s: %w; is it running, and can this computer reach that address?", t.Address, plain(err))
+		if who := stranger.Load(); who != nil {
+			return nil, nil, fmt.Errorf("the coordinator at %s: %w", t.Address, *who)
+		}
+		return nil, nil, fmt.Errorf("%w at %s: %w; is it running, and can this computer reach that address? Run the same command again: from this folder the token works until it expires", errUnreached, t.Address, plain(err))
 	default:
 		return nil, nil, fmt.Errorf("the coordinator refused to enrol %s: %w; a token works once and for a short time, ask for a new one", t.Gateway, plain(err))
 	}
@@ -187,29 +216,4 @@ func checkAnswer(answer *allmendev1.EnrolResponse, t Token, key *ecdsa.PrivateKe
 		return nil, "", fmt.Errorf("%w: its certificate is for somebody else (%s of %s)", ErrProtocol, gateway, community)
 	}
 	return cert, community, nil
-}
-
-// writeFile replaces a file in one step.
-func writeFile(path string, b []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return nil
 }

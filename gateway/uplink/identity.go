@@ -3,14 +3,14 @@
 package uplink
 
 import (
-	"crypto/sha256"
+	"bytes"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,33 +19,30 @@ import (
 	"github.com/allmende-energy/allmende/commons/roll"
 )
 
-// Files of an identity in their usual folder.
+// IdentityFile is the one file of an identity in its folder: the private key,
+// the certificate, and the authorities that the gateway trusts, in PEM. It is
+// replaced as a whole, so that key and certificate always belong together.
+const IdentityFile = "gateway.pem"
+
+// PEM block types.
 const (
-	KeyFile         = "gateway.key"
-	CertificateFile = "gateway.crt"
-	AuthorityFile   = "ca.crt"
+	keyBlock         = "PRIVATE KEY"
+	certificateBlock = "CERTIFICATE"
 )
 
-// Paths say where a gateway's identity lies.
-type Paths struct {
-	Key         string // PEM, readable by the gateway alone
-	Certificate string // PEM, the gateway's own first
-	Authority   string // PEM of the community's authority
-}
-
-// PathsIn are the usual files in a folder.
-func PathsIn(dir string) Paths {
-	return Paths{filepath.Join(dir, KeyFile), filepath.Join(dir, CertificateFile), filepath.Join(dir, AuthorityFile)}
-}
+// maxIdentity bounds an identity's file; one with two authorities has some 2 KiB.
+const maxIdentity = 64 << 10
 
 // Identity is who a gateway is, as its community's authority signed it.
 type Identity struct {
 	Gateway   roll.GatewayID
 	Community roll.CommunityID
+	Serial    string // of the certificate, hex
+	NotBefore time.Time
 	NotAfter  time.Time
 
 	certificate tls.Certificate
-	authority   *x509.CertPool
+	authorities []*x509.Certificate
 }
 
 // ErrNotEnrolled says that there is no usable identity.
@@ -53,32 +50,118 @@ var ErrNotEnrolled = errors.New("this gateway is not enrolled")
 
 const howToEnrol = "ask for a token at the coordinator (allmende gateway token GATEWAY), then run: allmende gateway enrol TOKEN"
 
-// LoadIdentity reads and checks an identity. now is wall time.
-func LoadIdentity(p Paths, now time.Time) (Identity, error) {
-	certificate, err := tls.LoadX509KeyPair(p.Certificate, p.Key)
+// LoadIdentity reads and checks the identity in a folder. It looks at no clock:
+// whether a certificate has ended is for the coordinator to say, because a
+// gateway's own clock may be wrong by years.
+func LoadIdentity(dir string) (Identity, error) {
+	path := filepath.Join(dir, IdentityFile)
+	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return Identity{}, fmt.Errorf("%w (%w); %s", ErrNotEnrolled, err, howToEnrol)
+		return Identity{}, fmt.Errorf("%w (there is no %s); %s", ErrNotEnrolled, path, howToEnrol)
 	}
 	if err != nil {
-		return Identity{}, fmt.Errorf("gateway identity %s, %s: %w", p.Certificate, p.Key, err)
+		return Identity{}, fmt.Errorf("the gateway's identity: %w", err)
 	}
-	b, err := os.ReadFile(p.Authority)
+	if info.Size() > maxIdentity {
+		return Identity{}, fmt.Errorf("%w: %s has %d bytes and is none; %s", ErrNotEnrolled, path, info.Size(), howToEnrol)
+	}
+	b, err := os.ReadFile(path)
 	if err != nil {
-		return Identity{}, fmt.Errorf("the community's authority: %w; %s", err, howToEnrol)
+		return Identity{}, fmt.Errorf("the gateway's identity: %w; it is read by the user that enrolled it", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return Identity{}, fmt.Errorf("the community's authority %s holds no certificate in PEM; %s", p.Authority, howToEnrol)
-	}
-	leaf := certificate.Leaf
-	id := Identity{NotAfter: leaf.NotAfter, certificate: certificate, authority: pool}
-	if id.Community, id.Gateway, err = gatewayName(leaf); err != nil {
-		return Identity{}, fmt.Errorf("%s: %w; %s", p.Certificate, err, howToEnrol)
-	}
-	if now.After(leaf.NotAfter) {
-		return Identity{}, fmt.Errorf("%w: its certificate ended on %s; %s", ErrNotEnrolled, leaf.NotAfter.UTC().Format(time.DateOnly), howToEnrol)
+	id, err := parseIdentity(b)
+	if err != nil {
+		return Identity{}, fmt.Errorf("%w: %s: %w; %s", ErrNotEnrolled, path, err, howToEnrol)
 	}
 	return id, nil
+}
+
+// parseIdentity reads an identity's file.
+func parseIdentity(b []byte) (Identity, error) {
+	var id Identity
+	var key *ecdsa.PrivateKey
+	var leaf *x509.Certificate
+	for len(bytes.TrimSpace(b)) > 0 {
+		block, rest := pem.Decode(b)
+		if block == nil {
+			return Identity{}, errors.New("what stands in it is not PEM")
+		}
+		b = rest
+		switch block.Type {
+		case keyBlock:
+			k, err := parseKey(block.Bytes)
+			if err != nil || key != nil {
+				return Identity{}, errors.Join(errors.New("its private key can't be read"), err)
+			}
+			key = k
+		case certificateBlock:
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return Identity{}, fmt.Errorf("a certificate in it can't be read: %w", err)
+			}
+			switch {
+			case cert.IsCA:
+				id.authorities = append(id.authorities, cert)
+			case leaf == nil:
+				leaf = cert
+			}
+			if !cert.IsCA {
+				id.certificate.Certificate = append(id.certificate.Certificate, cert.Raw)
+			}
+		default:
+			return Identity{}, fmt.Errorf("it holds a %.40q", block.Type)
+		}
+	}
+	if key == nil || leaf == nil || len(id.authorities) == 0 {
+		return Identity{}, errors.New("key, certificate or authority is missing")
+	}
+	return id, id.complete(key, leaf)
+}
+
+// complete fills in what the certificate says, and checks that all fits together.
+func (id *Identity) complete(key *ecdsa.PrivateKey, leaf *x509.Certificate) (err error) {
+	pub, ok := leaf.PublicKey.(*ecdsa.PublicKey)
+	if !ok || !pub.Equal(&key.PublicKey) {
+		return errors.New("key and certificate do not belong together")
+	}
+	if id.Community, id.Gateway, err = gatewayName(leaf); err != nil {
+		return err
+	}
+	id.certificate.PrivateKey, id.certificate.Leaf = key, leaf
+	id.NotBefore, id.NotAfter, id.Serial = leaf.NotBefore, leaf.NotAfter, hex.EncodeToString(leaf.SerialNumber.Bytes())
+	return nil
+}
+
+func parseKey(der []byte) (*ecdsa.PrivateKey, error) {
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, err
+	}
+	ec, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("it is a %T", key)
+	}
+	return ec, nil
+}
+
+func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}), nil
+}
+
+// encodeIdentity is an identity's file.
+func encodeIdentity(key *ecdsa.PrivateKey, chain, authorities [][]byte) ([]byte, error) {
+	out, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	for _, der := range append(append([][]byte(nil), chain...), authorities...) {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: der})...)
+	}
+	return out, nil
 }
 
 // gatewayName reads allmende://<community>/gateway/<id> from a certificate.
@@ -92,86 +175,3 @@ func gatewayName(cert *x509.Certificate) (roll.CommunityID, roll.GatewayID, erro
 }
 
 const scheme = "allmende"
-
-// TLS is the configuration for dialling the coordinator. The coordinator is
-// known by the authority's signature and its name allmende://<community>/coordinator,
-// not by the address it is reached at, which may change.
-func (id Identity) TLS() *tls.Config {
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		Certificates: []tls.Certificate{id.certificate},
-		// The usual check compares host names; VerifyConnection does all of the
-		// rest and compares the name that matters.
-		InsecureSkipVerify: true, //nolint:gosec // see VerifyConnection
-		VerifyConnection: func(state tls.ConnectionState) error {
-			community, err := verifyCoordinator(state, id.authority)
-			if err == nil && community != id.Community {
-				err = fmt.Errorf("the server coordinates %q, this gateway belongs to %q", community, id.Community)
-			}
-			return err
-		},
-	}
-}
-
-// verifyCoordinator checks a server's chain up to one of roots and returns the
-// community that it coordinates.
-func verifyCoordinator(state tls.ConnectionState, roots *x509.CertPool) (roll.CommunityID, error) {
-	if len(state.PeerCertificates) == 0 {
-		return "", errors.New("the server shows no certificate")
-	}
-	between := x509.NewCertPool()
-	for _, c := range state.PeerCertificates[1:] {
-		between.AddCert(c)
-	}
-	leaf := state.PeerCertificates[0]
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	if err != nil {
-		return "", fmt.Errorf("the server's certificate is not of this community's authority: %w", err)
-	}
-	for _, u := range leaf.URIs {
-		if isCoordinator(u) {
-			return roll.CommunityID(u.Host), nil
-		}
-	}
-	return "", errors.New("the server's certificate is not a coordinator's")
-}
-
-func isCoordinator(u *url.URL) bool {
-	return u.Scheme == scheme && u.Path == "/coordinator" && u.Host != ""
-}
-
-// pinned verifies a server that is known by its authority's fingerprint alone.
-// It stores what it learned where community and authority point.
-func pinned(fingerprint string, community *roll.CommunityID, authority *[]byte) *tls.Config {
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		InsecureSkipVerify: true, //nolint:gosec // see VerifyConnection
-		VerifyConnection: func(state tls.ConnectionState) error {
-			for _, c := range state.PeerCertificates {
-				sum := sha256.Sum256(c.Raw)
-				if hex.EncodeToString(sum[:]) != fingerprint {
-					continue
-				}
-				pool := x509.NewCertPool()
-				pool.AddCert(c)
-				name, err := verifyCoordinator(state, pool)
-				if err != nil {
-					return err
-				}
-				*community, *authority = name, c.Raw
-				return nil
-			}
-			return errors.New("the server does not show the authority that the token names: is it another community's coordinator, or was its authority made anew? Ask for a new token")
-		},
-	}
-}
-
-func encodePEM(blocks [][]byte) []byte {
-	var out []byte
-	for _, der := range blocks {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	}
-	return out
-}

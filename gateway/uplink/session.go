@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
@@ -23,6 +22,7 @@ var errRenewed = errors.New("the spool has a new id")
 const (
 	welcomeWithin = 15 * time.Second
 	lookEvery     = time.Second
+	maxRenewIn    = 10 * 365 * 24 * time.Hour
 	maxMessage    = 1 << 20
 )
 
@@ -34,6 +34,8 @@ type session struct {
 	id     string        // of the spool
 	next   uint64        // sequence to send
 	ended  chan struct{} // closed when nothing comes down any more
+	// renewIn is when the certificate is due; 0: the coordinator does not say.
+	renewIn time.Duration
 
 	lastStatus time.Time
 	lastProbe  time.Time
@@ -52,13 +54,10 @@ type session struct {
 func (l *Link) session(ctx context.Context) (useful bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	conn, err := grpc.NewClient("passthrough:///"+l.cfg.Address,
-		grpc.WithTransportCredentials(credentials.NewTLS(l.cfg.TLS)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
-	)
+	conn, err := dial(l.cfg.Address, l.cfg.Identity.Identity().TLS(),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}))
 	if err != nil {
-		return false, fmt.Errorf("coordinator address %q: %w", l.cfg.Address, err)
+		return false, err
 	}
 	defer func() { _ = conn.Close() }() // the stream's own end is what is reported
 	slow := time.AfterFunc(welcomeWithin, func() { cancel(fmt.Errorf("no welcome within %s", welcomeWithin)) })
@@ -84,6 +83,7 @@ func (l *Link) session(ctx context.Context) (useful bool, err error) {
 		close(s.ended)
 	})
 	work.Go(func() { s.watch(ctx, cancel) })
+	work.Go(func() { s.keepFresh(ctx, cancel, conn, s.renewIn) })
 	err = causeOf(ctx, s.send(ctx))
 	if isRefusal(err) {
 		l.refused.blame(s.id, s.suspect, err)
@@ -131,7 +131,10 @@ func (l *Link) open(ctx context.Context, conn *grpc.ClientConn) (*session, error
 	l.cfg.Commands.Fence(l.heard(welcome.GetEpoch()))
 	now := time.Now()
 	acked := welcome.GetAcknowledgedSequence()
-	return &session{link: l, stream: stream, id: id, next: acked + 1, acked: acked, heard: now, progress: now, ended: make(chan struct{})}, nil
+	return &session{
+		link: l, stream: stream, id: id, next: acked + 1, acked: acked, heard: now, progress: now, ended: make(chan struct{}),
+		renewIn: time.Duration(min(welcome.GetRenewCertificateInMs(), maxRenewIn.Milliseconds())) * time.Millisecond,
+	}, nil
 }
 
 // receiveError is the stream's own error, which a failed Send hides.

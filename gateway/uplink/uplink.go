@@ -13,7 +13,6 @@ package uplink
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +28,7 @@ import (
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/meters"
+	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
 
 // ErrProtocol says that the coordinator sent what the contract does not allow.
@@ -54,7 +54,7 @@ type Commands interface {
 // Config says where to and with what.
 type Config struct {
 	Address  string // host:port of the coordinator's gateway listener
-	TLS      *tls.Config
+	Identity *Keeper
 	Software string
 	Source   Source
 	Commands Commands
@@ -71,6 +71,7 @@ type Bounds struct {
 	StatusEvery  time.Duration // 5 s
 	ProbeEvery   time.Duration // clock probes; 10 s
 	Silence      time.Duration // a stream without an answer for so long is given up; 45 s
+	ShutOut      time.Duration // pause after a refusal that only people can mend; 1 min, and up to 15 times that
 	BatchSamples int           // samples in a message; 500
 	Window       int           // messages that may wait for their acknowledgement; 4
 }
@@ -86,6 +87,7 @@ func (b Bounds) withDefaults() Bounds {
 	set(&b.StatusEvery, 5*time.Second)
 	set(&b.ProbeEvery, 10*time.Second)
 	set(&b.Silence, 45*time.Second)
+	set(&b.ShutOut, time.Minute)
 	if b.BatchSamples <= 0 {
 		b.BatchSamples = 500
 	}
@@ -175,22 +177,37 @@ func (l *Link) takeLive() (guard.Stamp, []meters.Reading) {
 
 // Run keeps a stream up until ctx ends.
 func (l *Link) Run(ctx context.Context) {
-	pause, said := l.bounds.MinBackoff, map[string]bool{}
+	pause, shut, said := l.bounds.MinBackoff, l.bounds.ShutOut, map[string]bool{}
 	for ctx.Err() == nil {
+		l.cfg.Identity.Look() // somebody may have enrolled anew
 		useful, err := l.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		if useful {
-			pause = l.bounds.MinBackoff
+			pause, shut = l.bounds.MinBackoff, l.bounds.ShutOut
 			clear(said)
 			l.announced = false
 		}
+		if reasonOf(err) == allmendev1.RefusalReason_REFUSAL_REASON_EXPIRED {
+			if err = l.renewAlone(ctx); err == nil {
+				err = errFreshIdentity
+			}
+		}
 		// The same failure is said once, not once an attempt.
 		const most = 20
-		if text := advise(err).Error(); !said[text] && len(said) < most && !errors.Is(err, errRenewed) {
-			l.cfg.Log.Warn("no stream to the coordinator; trying again", "address", l.cfg.Address, "error", text)
+		if text := advise(err).Error(); !said[text] && len(said) < most && !errors.Is(err, errRenewed) && !errors.Is(err, errFreshIdentity) {
+			l.say(err, text)
 			said[text] = true
+		}
+		if isShutOut(err) {
+			if l.sitOut(ctx, jitter(shut)) {
+				pause, shut = l.bounds.MinBackoff, l.bounds.ShutOut
+				clear(said)
+				continue
+			}
+			shut = min(2*shut, 15*l.bounds.ShutOut)
+			continue
 		}
 		if !sleep(ctx, jitter(pause)) {
 			break
@@ -221,6 +238,9 @@ func advise(err error) error {
 	message := plain(err)
 	switch code {
 	case codes.Unauthenticated, codes.PermissionDenied:
+		if reasonOf(err) != allmendev1.RefusalReason_REFUSAL_REASON_UNSPECIFIED {
+			return message // it says what to do
+		}
 		return fmt.Errorf("%w; ask for a new token (allmende gateway token) and enrol again", message)
 	case codes.Unavailable:
 		return fmt.Errorf("%w; is the coordinator running, and is its address right in gateway.yaml?", message)

@@ -81,11 +81,11 @@ func startWith(ctx context.Context, t *testing.T, c *uplinktest.Coordinator, bou
 	c.Start(t)
 	dir := t.TempDir()
 	c.Identity(t, "gw-1", dir)
-	identity, err := uplink.LoadIdentity(uplink.PathsIn(dir), time.Now())
+	keeper, err := uplink.OpenKeeper(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if identity.Gateway != "gw-1" || identity.Community != uplinktest.Community {
+	if identity := keeper.Identity(); identity.Gateway != "gw-1" || identity.Community != uplinktest.Community {
 		t.Fatalf("identity %+v", identity)
 	}
 	s, err := spool.Open(t.TempDir(), opt)
@@ -95,7 +95,7 @@ func startWith(ctx context.Context, t *testing.T, c *uplinktest.Coordinator, bou
 	r := &rig{coordinator: c, spool: s, commands: &commands{came: make(chan struct{}, 1)}}
 	bounds.MinBackoff, bounds.MaxBackoff = time.Millisecond, 20*time.Millisecond
 	r.link = uplink.New(uplink.Config{
-		Address: c.Address, TLS: identity.TLS(), Software: "test", Source: s, Commands: r.commands,
+		Address: c.Address, Identity: keeper, Software: "test", Source: s, Commands: r.commands,
 		Status: func() uplink.Status { return uplink.Status{Devices: []uplink.Device{{Asset: "roof-1", Online: true}}} },
 		Now:    func() energy.Instant { return 7_000 }, Log: slog.New(slog.DiscardHandler), Bounds: bounds,
 	})
@@ -367,7 +367,7 @@ func TestStranger(t *testing.T) {
 	theirs.Start(t)
 	dir := t.TempDir()
 	ours.Identity(t, "gw-1", dir)
-	identity, err := uplink.LoadIdentity(uplink.PathsIn(dir), time.Now())
+	keeper, err := uplink.OpenKeeper(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func TestStranger(t *testing.T) {
 	defer cancel()
 	logged := make(chan string, 1)
 	link := uplink.New(uplink.Config{
-		Address: theirs.Address, TLS: identity.TLS(), Source: s, Commands: &commands{}, Status: func() uplink.Status { return uplink.Status{} },
+		Address: theirs.Address, Identity: keeper, Source: s, Commands: &commands{}, Status: func() uplink.Status { return uplink.Status{} },
 		Now: func() energy.Instant { return 0 }, Log: slog.New(catch(logged)),
 	})
 	done := make(chan struct{})
@@ -421,7 +421,7 @@ func BenchmarkBacklog(b *testing.B) {
 	c.Start(b)
 	dir := b.TempDir()
 	c.Identity(b, "gw-1", dir)
-	identity, err := uplink.LoadIdentity(uplink.PathsIn(dir), time.Now())
+	keeper, err := uplink.OpenKeeper(dir)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -435,7 +435,7 @@ func BenchmarkBacklog(b *testing.B) {
 			b.Fatal(err)
 		}
 		link := uplink.New(uplink.Config{
-			Address: c.Address, TLS: identity.TLS(), Source: s, Commands: &commands{}, Status: func() uplink.Status { return uplink.Status{} },
+			Address: c.Address, Identity: keeper, Source: s, Commands: &commands{}, Status: func() uplink.Status { return uplink.Status{} },
 			Now: func() energy.Instant { return 0 }, Log: slog.New(slog.DiscardHandler),
 		})
 		ctx, cancel := context.WithCancel(context.Background())

@@ -100,7 +100,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		},
 		{
 			Path:  "coordinator/backup",
-			Ours:  []string{"commons/ledger", "scheduler/settlement", "internal/config", "coordinator/store"},
+			Ours:  []string{"commons/ledger", "scheduler/settlement", "internal/config", "internal/settings", "coordinator/store"},
 			Third: []string{"filippo.io/age/...", "golang.org/x/mod/sumdb/note"},
 		},
 		{Path: "coordinator/authority", Ours: []string{"commons/roll"}},
@@ -108,6 +108,11 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Path:  "coordinator/access",
 			Ours:  []string{"commons/roll", "internal/strictyaml"},
 			Third: with(rpc, "google.golang.org/protobuf/..."),
+		},
+		{
+			Path:  "coordinator/people",
+			Ours:  []string{"commons/roll", "coordinator/access", "coordinator/store", "proto/..."},
+			Third: with(rpc, "github.com/alexedwards/scs/v2", "github.com/go-webauthn/webauthn/...", "golang.org/x/crypto/argon2", "golang.org/x/text/unicode/norm"),
 		},
 		{
 			Path:  "coordinator/api",

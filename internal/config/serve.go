@@ -44,6 +44,7 @@ type Serve struct {
 	SetpointTTL energy.Span // how long a battery follows a command that is not renewed
 
 	ACME   ACME
+	People People
 	Series Series // what was measured over time
 	Log    Log
 }
@@ -89,6 +90,7 @@ func Settings(s *Serve) settings.Set {
 			folderPart(s),
 			databasePart(s),
 			webPart(s),
+			peoplePart(s),
 			grpcPart(s),
 			acmePart(s),
 			gatewaysPart(s),

@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -28,19 +29,19 @@ import (
 	"time"
 )
 
-const (
-	port     = "5432" // part of the socket's name; nothing listens on the network
-	patience = 2 * time.Minute
-)
+const patience = 2 * time.Minute // with one of PostgreSQL's programs
 
 // Server is a PostgreSQL server; its zero value has not been started. Its
 // methods may be called from several goroutines.
 type Server struct {
 	// Settings are lines for postgresql.conf.
 	Settings []string
+	// Network: it also listens on loopback, where it asks for passwords.
+	Network bool
 
 	mu        sync.Mutex
 	dir       string
+	port      string // also a part of the socket's name
 	watch     *exec.Cmd
 	hold      io.Closer // the watching shell ends when it is closed
 	databases int
@@ -97,7 +98,26 @@ func (s *Server) Exec(tb testing.TB, database, sql string) string {
 func (s *Server) Dir() string { return s.dir }
 
 func (s *Server) url(name string) string {
-	return "postgres:///" + name + "?" + url.Values{"host": {s.dir}, "user": {"allmende"}}.Encode()
+	return "postgres:///" + name + "?" + url.Values{"host": {s.dir}, "port": {s.port}, "user": {"allmende"}}.Encode()
+}
+
+const loopback = "127.0.0.1"
+
+// OnNetwork is the URL of a database over TCP, for one of the server's users.
+func (s *Server) OnNetwork(tb testing.TB, database string, who *url.Userinfo) string {
+	tb.Helper()
+	u := url.URL{Scheme: "postgres", User: who, Host: net.JoinHostPort(loopback, s.port), Path: nameOf(tb, database)}
+	return u.String()
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", loopback+":0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
 }
 
 func nameOf(tb testing.TB, database string) string {
@@ -127,12 +147,19 @@ func (s *Server) start(tb testing.TB) error {
 	if err := s.own(dir); err != nil {
 		return err
 	}
-	if out, err := s.run("initdb", "--pgdata="+s.data(), "--username=allmende", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"); err != nil {
+	if out, err := s.run("initdb", "--pgdata="+s.data(), "--username=allmende", "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"); err != nil {
 		_ = os.RemoveAll(dir)
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
+	listen := ""
+	if s.port = "5432"; s.Network {
+		listen = loopback
+		if s.port, err = freePort(); err != nil {
+			return err
+		}
+	}
 	settings := append([]string{
-		"listen_addresses = ''", "unix_socket_directories = '" + dir + "'", "port = " + port,
+		"listen_addresses = '" + listen + "'", "unix_socket_directories = '" + dir + "'", "port = " + s.port,
 		"shared_buffers = 16MB", "max_connections = 60", "max_wal_size = 256MB", "jit = off", "autovacuum_naptime = 10min",
 	}, s.Settings...)
 	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
@@ -216,7 +243,7 @@ func (s *Server) ctl(args ...string) error {
 func (s *Server) sql(tb testing.TB, database, statements string) string {
 	tb.Helper()
 	out, err := s.run("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1",
-		"--host="+s.dir, "--username=allmende", "--dbname="+database, "--command="+statements)
+		"--host="+s.dir, "--port="+s.port, "--username=allmende", "--dbname="+database, "--command="+statements)
 	if err != nil {
 		tb.Errorf("psql: %v\n%s", err, out)
 	}

@@ -3,6 +3,7 @@
 package uplinktest
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -25,25 +26,28 @@ import (
 const Community = "test-commons"
 
 type authority struct {
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
+	key   *ecdsa.PrivateKey
+	cert  *x509.Certificate
+	ahead time.Duration // its clock, of this computer's
 }
 
-func newAuthority(tb testing.TB) *authority {
+func newAuthority(tb testing.TB, ahead time.Duration) *authority {
 	tb.Helper()
 	key := newKey(tb)
-	template := certificate("authority")
+	a := &authority{key: key, ahead: ahead}
+	template := a.certificate("authority", 24*time.Hour)
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
 		tb.Fatal(err)
 	}
-	return &authority{key, cert}
+	return a
 }
+
+func (a *authority) now() time.Time { return time.Now().Add(a.ahead) }
 
 func newKey(tb testing.TB) *ecdsa.PrivateKey {
 	tb.Helper()
@@ -54,10 +58,10 @@ func newKey(tb testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-func certificate(path string) *x509.Certificate {
+func (a *authority) certificate(path string, life time.Duration) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
 	return &x509.Certificate{
-		SerialNumber: serial, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		SerialNumber: serial, NotBefore: a.now().Add(-time.Second), NotAfter: a.now().Add(life),
 		URIs: []*url.URL{{Scheme: "allmende", Host: Community, Path: "/" + path}},
 	}
 }
@@ -68,7 +72,7 @@ func (a *authority) sign(template *x509.Certificate, pub *ecdsa.PublicKey) ([]by
 
 func (a *authority) server(tb testing.TB) tls.Certificate {
 	tb.Helper()
-	key, template := newKey(tb), certificate("coordinator")
+	key, template := newKey(tb), a.certificate("coordinator", 24*time.Hour)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := a.sign(template, &key.PublicKey)
 	if err != nil {
@@ -77,17 +81,17 @@ func (a *authority) server(tb testing.TB) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}
 }
 
-func (a *authority) gateway(id string, pub *ecdsa.PublicKey) ([]byte, error) {
-	template := certificate("gateway/" + id)
+func (a *authority) gateway(id string, pub *ecdsa.PublicKey, life time.Duration) ([]byte, error) {
+	template := a.certificate("gateway/"+id, cmp.Or(life, 24*time.Hour))
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return a.sign(template, pub)
 }
 
-// Identity writes an enrolled gateway's files into dir, under their usual names.
+// Identity writes an enrolled gateway's file into dir, under its usual name.
 func (c *Coordinator) Identity(tb testing.TB, gateway, dir string) {
 	tb.Helper()
 	key := newKey(tb)
-	der, err := c.authority.gateway(gateway, &key.PublicKey)
+	der, err := c.authority.gateway(gateway, &key.PublicKey, c.Life)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -98,14 +102,14 @@ func (c *Coordinator) Identity(tb testing.TB, gateway, dir string) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		tb.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{
-		"gateway.key": {Type: "PRIVATE KEY", Bytes: keyDER},
-		"gateway.crt": {Type: "CERTIFICATE", Bytes: der},
-		"ca.crt":      {Type: "CERTIFICATE", Bytes: c.authority.cert.Raw},
+	var file []byte
+	for _, block := range []*pem.Block{
+		{Type: "PRIVATE KEY", Bytes: keyDER}, {Type: "CERTIFICATE", Bytes: der}, {Type: "CERTIFICATE", Bytes: c.authority.cert.Raw},
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			tb.Fatal(err)
-		}
+		file = append(file, pem.EncodeToMemory(block)...)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "gateway.pem"), file, 0o600); err != nil {
+		tb.Fatal(err)
 	}
 }
 

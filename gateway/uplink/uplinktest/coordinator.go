@@ -8,17 +8,22 @@ package uplinktest
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -34,6 +39,10 @@ type Coordinator struct {
 	// Clock answers probes; nil: probes are not answered.
 	Clock func() energy.Instant
 	Epoch uint64
+	// Life is how long gateways' certificates live; 0: a day.
+	Life time.Duration
+	// RenewIn is told with each welcome; 0: nothing is told.
+	RenewIn time.Duration
 	// Refuse names assets whose values end the stream; nil: none.
 	Refuse func(asset string) bool
 
@@ -53,14 +62,22 @@ type Coordinator struct {
 	streams   int
 	mute      bool
 	tokens    map[string]string
+	lost      int      // answers to renewals that still get lost
+	renewals  []string // hashes of the keys that asked for one
 	down      chan *allmendev1.Downlink
 }
 
 // New returns a coordinator that is not yet started.
 func New(tb testing.TB) *Coordinator {
 	tb.Helper()
+	return NewAhead(tb, 0)
+}
+
+// NewAhead returns one whose clock is ahead of this computer's.
+func NewAhead(tb testing.TB, ahead time.Duration) *Coordinator {
+	tb.Helper()
 	c := &Coordinator{
-		authority: newAuthority(tb), inbox: map[string][]meters.Sample{}, tokens: map[string]string{},
+		authority: newAuthority(tb, ahead), inbox: map[string][]meters.Sample{}, tokens: map[string]string{},
 		changed: make(chan struct{}), down: make(chan *allmendev1.Downlink, 100), Epoch: 1,
 	}
 	c.server = c.authority.server(tb)
@@ -79,7 +96,7 @@ func (c *Coordinator) Start(tb testing.TB) {
 	pool.AddCert(c.authority.cert)
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{c.server},
-		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
+		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool, Time: c.authority.now,
 	})))
 	allmendev1.RegisterGatewayServiceServer(server, c)
 	c.mu.Lock()
@@ -149,7 +166,8 @@ type View struct {
 	Live      []*allmendev1.LiveBatch
 	Status    *allmendev1.GatewayStatus
 	Hello     []*allmendev1.Hello
-	Streams   int // open ones
+	Streams   int      // open ones
+	Renewals  []string // hashes of the keys that asked for one
 }
 
 // Wait blocks until what the coordinator has seen satisfies ok.
@@ -157,7 +175,7 @@ func (c *Coordinator) Wait(ctx context.Context, tb testing.TB, what string, ok f
 	tb.Helper()
 	for {
 		c.mu.Lock()
-		v := View{map[string][]meters.Sample{}, c.delivered, c.gaps, append([]*allmendev1.LiveBatch(nil), c.live...), c.status, c.hello, c.streams}
+		v := View{map[string][]meters.Sample{}, c.delivered, c.gaps, append([]*allmendev1.LiveBatch(nil), c.live...), c.status, c.hello, c.streams, append([]string(nil), c.renewals...)}
 		for id, samples := range c.inbox {
 			v.Inbox[id] = append([]meters.Sample(nil), samples...)
 		}
@@ -199,13 +217,52 @@ func (c *Coordinator) Enrol(_ context.Context, r *allmendev1.EnrolRequest) (*all
 	if !ok {
 		return nil, status.Error(codes.InvalidArgument, "not ECDSA")
 	}
-	der, err := c.authority.gateway(gateway, pub)
+	der, err := c.authority.gateway(gateway, pub, c.Life)
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	return &allmendev1.EnrolResponse{
 		GatewayId: gateway, CommunityId: Community, CertificateDer: [][]byte{der}, AuthorityDer: c.authority.cert.Raw,
 	}, nil
+}
+
+// LoseRenewals makes the next answers to renewals get lost.
+func (c *Coordinator) LoseRenewals(n int) { c.change(func() { c.lost = n }) }
+
+// Renew signs a request for whom the connection's certificate names.
+func (c *Coordinator) Renew(ctx context.Context, r *allmendev1.RenewRequest) (*allmendev1.RenewResponse, error) {
+	from, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, status.Error(codes.Internal, "no peer")
+	}
+	request, err := x509.ParseCertificateRequest(r.GetCsrDer())
+	if err != nil || request.CheckSignature() != nil {
+		return nil, status.Error(codes.InvalidArgument, "bad request")
+	}
+	pub, ok := request.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, status.Error(codes.InvalidArgument, "not ECDSA")
+	}
+	info, _ := from.AuthInfo.(credentials.TLSInfo)
+	gateway := strings.TrimPrefix(info.State.PeerCertificates[0].URIs[0].Path, "/gateway/")
+	der, err := c.authority.gateway(gateway, pub, c.Life)
+	if err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	lost := false
+	c.change(func() {
+		sum := sha256.Sum256(request.RawSubjectPublicKeyInfo)
+		c.renewals = append(c.renewals, hex.EncodeToString(sum[:]))
+		if lost = c.lost > 0; lost {
+			c.lost--
+		} else {
+			c.RenewIn = 0
+		}
+	})
+	if lost {
+		return nil, status.Error(codes.Unavailable, "the answer was lost")
+	}
+	return &allmendev1.RenewResponse{CertificateDer: [][]byte{der}, AuthorityDer: [][]byte{c.authority.cert.Raw}}, nil
 }
 
 // Connect serves one stream.
@@ -225,7 +282,10 @@ func (c *Coordinator) Connect(stream allmendev1.GatewayService_ConnectServer) er
 		acked = len(c.inbox[hello.GetSpoolId()])
 	})
 	defer c.change(func() { c.streams-- })
-	welcome := &allmendev1.Welcome{CommunityId: Community, AcknowledgedSequence: uint64(acked), Epoch: c.Epoch}
+	c.mu.Lock()
+	renewIn := c.RenewIn
+	c.mu.Unlock()
+	welcome := &allmendev1.Welcome{CommunityId: Community, AcknowledgedSequence: uint64(acked), Epoch: c.Epoch, RenewCertificateInMs: renewIn.Milliseconds()}
 	if err := stream.Send(&allmendev1.Downlink{Message: &allmendev1.Downlink_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}

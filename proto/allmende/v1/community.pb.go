@@ -711,8 +711,12 @@ type Live struct {
 	// The newest settled interval's end, 0 if there is none.
 	SettledUntilUnixMs int64  `protobuf:"varint,10,opt,name=settled_until_unix_ms,json=settledUntilUnixMs,proto3" json:"settled_until_unix_ms,omitempty"`
 	LedgerSize         uint64 `protobuf:"varint,11,opt,name=ledger_size,json=ledgerSize,proto3" json:"ledger_size,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// What is left out of flow because too few members stand behind it, so that
+	// the total would show single ones: behind_meters (production, own use,
+	// consumption, charge and discharge) or flow (all of it).
+	Withheld      []string `protobuf:"bytes,12,rep,name=withheld,proto3" json:"withheld,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Live) Reset() {
@@ -820,6 +824,13 @@ func (x *Live) GetLedgerSize() uint64 {
 		return x.LedgerSize
 	}
 	return 0
+}
+
+func (x *Live) GetWithheld() []string {
+	if x != nil {
+		return x.Withheld
+	}
+	return nil
 }
 
 // Flow is the community's power balance now, in milliwatts, none negative:
@@ -1335,10 +1346,12 @@ func (x *ListIntervalsRequest) GetBeforeUnixMs() int64 {
 }
 
 type ListIntervalsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Intervals     []*SettledInterval     `protobuf:"bytes,1,rep,name=intervals,proto3" json:"intervals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Intervals []*SettledInterval     `protobuf:"bytes,1,rep,name=intervals,proto3" json:"intervals,omitempty"`
+	// Pools that are left out because too few members stand behind them.
+	WithheldPoolIds []string `protobuf:"bytes,2,rep,name=withheld_pool_ids,json=withheldPoolIds,proto3" json:"withheld_pool_ids,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ListIntervalsResponse) Reset() {
@@ -1374,6 +1387,13 @@ func (*ListIntervalsResponse) Descriptor() ([]byte, []int) {
 func (x *ListIntervalsResponse) GetIntervals() []*SettledInterval {
 	if x != nil {
 		return x.Intervals
+	}
+	return nil
+}
+
+func (x *ListIntervalsResponse) GetWithheldPoolIds() []string {
+	if x != nil {
+		return x.WithheldPoolIds
 	}
 	return nil
 }
@@ -2050,7 +2070,7 @@ const file_allmende_v1_community_proto_rawDesc = "" +
 	"\rrules_version\x18\x03 \x01(\x05R\frulesVersion\x12*\n" +
 	"\x11effective_unix_ms\x18\x04 \x01(\x03R\x0feffectiveUnixMs\x12 \n" +
 	"\vexplanation\x18\x05 \x03(\tR\vexplanation\x12%\n" +
-	"\x0ecanonical_json\x18\x06 \x01(\tR\rcanonicalJson\"\xda\x03\n" +
+	"\x0ecanonical_json\x18\x06 \x01(\tR\rcanonicalJson\"\xf6\x03\n" +
 	"\x04Live\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1c\n" +
 	"\n" +
@@ -2065,7 +2085,8 @@ const file_allmende_v1_community_proto_rawDesc = "" +
 	"\x15settled_until_unix_ms\x18\n" +
 	" \x01(\x03R\x12settledUntilUnixMs\x12\x1f\n" +
 	"\vledger_size\x18\v \x01(\x04R\n" +
-	"ledgerSize\"\xb5\x04\n" +
+	"ledgerSize\x12\x1a\n" +
+	"\bwithheld\x18\f \x03(\tR\bwithheld\"\xb5\x04\n" +
 	"\x04Flow\x123\n" +
 	"\x15production_milliwatts\x18\x01 \x01(\x03R\x14productionMilliwatts\x12,\n" +
 	"\x12own_use_milliwatts\x18\x02 \x01(\x03R\x10ownUseMilliwatts\x12+\n" +
@@ -2116,9 +2137,10 @@ const file_allmende_v1_community_proto_rawDesc = "" +
 	"\aproblem\x18\v \x01(\tR\aproblem\"Y\n" +
 	"\x14ListIntervalsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12$\n" +
-	"\x0ebefore_unix_ms\x18\x02 \x01(\x03R\fbeforeUnixMs\"S\n" +
+	"\x0ebefore_unix_ms\x18\x02 \x01(\x03R\fbeforeUnixMs\"\x7f\n" +
 	"\x15ListIntervalsResponse\x12:\n" +
-	"\tintervals\x18\x01 \x03(\v2\x1c.allmende.v1.SettledIntervalR\tintervals\"\xab\x02\n" +
+	"\tintervals\x18\x01 \x03(\v2\x1c.allmende.v1.SettledIntervalR\tintervals\x12*\n" +
+	"\x11withheld_pool_ids\x18\x02 \x03(\tR\x0fwithheldPoolIds\"\xab\x02\n" +
 	"\x0fSettledInterval\x12\x1d\n" +
 	"\n" +
 	"leaf_index\x18\x01 \x01(\x04R\tleafIndex\x12\"\n" +
