@@ -17,6 +17,7 @@ TOOLS := $(CURDIR)/.cache/tools
 BUF := $(TOOLS)/buf-$(BUF_VERSION)
 LINT := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 PEBBLE := $(TOOLS)/pebble-$(PEBBLE_VERSION)
+PROMTOOL := $(TOOLS)/promtool
 NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)
 INFLUXD := $(TOOLS)/influxd-$(INFLUXD_VERSION)
 WEB := dashboards/web
@@ -54,7 +55,7 @@ vet: ## go vet
 	go vet ./...
 
 .PHONY: test-go
-test-go: $(PEBBLE) ## Go tests under the race detector
+test-go: $(PEBBLE) $(PROMTOOL) ## Go tests under the race detector
 	go test -race -timeout 15m ./...
 
 .PHONY: test-web
@@ -118,6 +119,9 @@ $(PEBBLE):
 
 $(INFLUXD):
 	@tools/go-tool.sh $@ github.com/influxdata/influxdb/cmd/influxd $(INFLUXD_VERSION)
+
+$(PROMTOOL):
+	@tools/promtool.sh $@
 
 $(LINT):
 	@tools/go-tool.sh $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint $(LINT_VERSION)

@@ -28,6 +28,7 @@ type committer struct {
 	problems *problems
 	retry    time.Duration
 	grown    func(size int64) // the ledger has so many leaves now
+	measures *measures
 }
 
 // run commits what comes in until ctx ends, and says so. What passes, such as
@@ -55,6 +56,7 @@ func (c *committer) commit(ctx context.Context, job scheduler.Store) (first int6
 	for i, l := range job.Leaves {
 		leaves[i] = store.NewLeaf{Leaf: l.Leaf, Rows: l.Rows}
 	}
+	begun := time.Now()
 	for {
 		var size int64
 		err := c.fence.under(func(epoch int64) (err error) {
@@ -64,12 +66,14 @@ func (c *committer) commit(ctx context.Context, job scheduler.Store) (first int6
 		if err == nil {
 			c.problems.clear(problemLedger)
 			c.grown(size)
+			c.measures.stored(job, time.Since(begun))
 			return first, nil
 		}
 		if !passing(err) {
 			return 0, fmt.Errorf("storing the ledger: %w", err)
 		}
 		c.problems.set(problemLedger, err)
+		c.measures.again()
 		timer := time.NewTimer(c.retry)
 		select {
 		case <-timer.C:

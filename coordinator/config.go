@@ -19,6 +19,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/authority"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/internal/config"
+	"github.com/allmende-energy/allmende/internal/telemetry"
 )
 
 // Config is all that a coordinator needs to know before it starts.
@@ -30,6 +31,8 @@ type Config struct {
 	Simulated bool
 	// Page serves what is not the API; nil: nothing is there.
 	Page http.Handler
+	// Build is shown by the counters.
+	Build telemetry.Build
 
 	maxPages int64            // bounds the database, for tests of a full one
 	wall     func() time.Time // for tests of what takes months; nil: time.Now

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/coordinator/api"
@@ -27,9 +29,9 @@ import (
 	"github.com/allmende-energy/allmende/scheduler"
 )
 
-// Addresses are what the listeners are bound to; Redirect is empty where there
-// is none.
-type Addresses struct{ HTTP, GRPC, Gateways, Redirect string }
+// Addresses are what the listeners are bound to; Redirect and Metrics are empty
+// where there are none.
+type Addresses struct{ HTTP, GRPC, Gateways, Redirect, Metrics string }
 
 // Coordinator is one that runs.
 type Coordinator struct {
@@ -38,6 +40,7 @@ type Coordinator struct {
 	part      worldtime.Participant
 	log       *slog.Logger
 	problems  *problems
+	measures  *measures
 	addresses Addresses
 
 	encryption encryption
@@ -88,7 +91,7 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{cfg: cfg, clock: clock, log: log, problems: newProblems(log), hub: api.NewHub()}
+	c := &Coordinator{cfg: cfg, clock: clock, log: log, problems: newProblems(log), hub: api.NewHub(), measures: newMeasures(cfg.Build)}
 	c.failed, c.fail = context.WithCancelCause(context.Background())
 	var undo []func()
 	defer func() {
@@ -128,7 +131,7 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 }
 
 // listeners are the doors of a coordinator; nil is one that is not there.
-type listeners struct{ http, redirect, grpc, gateways net.Listener }
+type listeners struct{ http, redirect, grpc, gateways, metrics net.Listener }
 
 // bind opens the listeners. Callers wait in the kernel until there is an answer.
 func (c *Coordinator) bind(ctx context.Context, undo *[]func()) (out listeners, err error) {
@@ -142,6 +145,7 @@ func (c *Coordinator) bind(ctx context.Context, undo *[]func()) (out listeners, 
 		{"http.redirect", config.Listener{Listen: c.cfg.Redirect, Key: "http.redirect"}, &out.redirect, &c.addresses.Redirect},
 		{"grpc", c.cfg.GRPC, &out.grpc, &c.addresses.GRPC},
 		{"gateways", c.cfg.Gateways, &out.gateways, &c.addresses.Gateways},
+		{"metrics", config.Listener{Listen: c.cfg.Metrics.Listen, Key: "metrics.listen"}, &out.metrics, &c.addresses.Metrics},
 	} {
 		if l.cfg.Listen == "" {
 			continue
@@ -261,6 +265,7 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 		return 0, nil, fmt.Errorf("reading back the ledger: %w", err)
 	}
 	c.owner = newOwner(state, c.register.zone)
+	c.owner.measures, c.fleet.measured = c.measures, c.measures
 	if err := c.outfit(ctx, ca); err != nil {
 		return 0, nil, err
 	}
@@ -320,19 +325,24 @@ func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *autho
 	c.register.Follow(func(s standing) { gateways.Follow(s.assets()) })
 	community := api.NewCommunity(c.cfg.Simulated, c.minAggregate(), c.commons, c.hub)
 	c.register.Follow(func(s standing) { community.Follow(s.Present) })
-	services := c.services(community)
+	services := c.measures.services(c.services(community))
+	c.measure()
 	handler, err := api.HTTP{
 		Guard: c.guard, Services: services, Sessions: c.people.Sessions, Community: community, Hub: c.hub, Page: c.cfg.Page, Names: c.webNames(), Health: c.problems.list,
-		Front: api.Front{Encrypted: c.encryption.http != nil, Proxies: c.cfg.HTTP.Proxies},
+		Metrics: c.measures.registry.Handler(c.log),
+		Front:   api.Front{Encrypted: c.encryption.http != nil, Proxies: c.cfg.HTTP.Proxies},
 	}.Handler(ctx)
 	if err != nil {
 		return err
 	}
 	c.servers = []server{
-		web(l.http, handler, c.encryption.http, c.log),
-		integrators(c.forPrograms(l.grpc), services, append(c.guard.Network(), c.encryption.grpcOptions()...)),
-		integrators(c.admin, services, c.guard.Socket()),
-		gatewayServer(l.gateways, ca, gateways),
+		web(l.http, c.measures.web(handler), c.encryption.http, c.log),
+		integrators(c.forPrograms(l.grpc), services, append(c.encryption.grpcOptions(), append([]grpc.ServerOption{c.measures.streams()}, c.guard.Network()...)...)),
+		integrators(c.admin, services, append([]grpc.ServerOption{c.measures.streams()}, c.guard.Socket()...)),
+		gatewayServer(l.gateways, ca, gateways, c.measures.calls(), c.measures.streams()),
+	}
+	if l.metrics != nil {
+		c.servers = append(c.servers, web(l.metrics, metricsOnly(c.measures.registry.Handler(c.log)), nil, c.log))
 	}
 	if l.redirect != nil {
 		c.servers = append(c.servers, c.redirect(l.redirect))
@@ -377,7 +387,7 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 			}
 		}
 	}
-	com := &committer{store: c.store, fence: c.fence, problems: c.problems, retry: retryCommit, grown: c.size.Store}
+	com := &committer{store: c.store, fence: c.fence, problems: c.problems, retry: retryCommit, grown: c.size.Store, measures: c.measures}
 	c.owner.do(effects)
 	c.working.Go(guard(func() error { return com.run(ctx, c.owner.jobs, c.owner.committed) }))
 	c.working.Go(guard(func() error { return c.owner.run(ctx) }))
@@ -393,7 +403,8 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 				c.register.advance(at)
 				c.saver.save(ctx, at)
 			},
-			func(energy.Instant) {
+			func(at energy.Instant) {
+				c.measures.late(c.clock.Now().Sub(at))
 				c.ticked.Store(time.Now().UnixNano())
 				passed()
 			})

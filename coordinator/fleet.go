@@ -36,6 +36,7 @@ type fleet struct {
 	problems   *problems
 	fatal      func(error)
 	record     func([]meters.Reading) // into the time series; never waits
+	measured   *measures
 	log        *slog.Logger
 
 	mu       sync.Mutex
@@ -63,7 +64,7 @@ type gateway struct {
 }
 
 func newFleet(id roll.CommunityID) *fleet {
-	return &fleet{community: id, gateways: map[roll.GatewayID]*gateway{}, record: func([]meters.Reading) {}}
+	return &fleet{community: id, gateways: map[roll.GatewayID]*gateway{}, record: func([]meters.Reading) {}, measured: &measures{}}
 }
 
 // follow makes s what the register says. A gateway that left it may bring what
@@ -180,6 +181,7 @@ func (f *fleet) Meter(ctx context.Context, s *api.Session, b api.MeterBatch) (ui
 		}
 		return 0, f.internal("storing samples", err)
 	}
+	f.measured.samples.Add(len(countable(b, durable)))
 	f.problems.clear(problemInbox)
 	f.stored(s, true)
 	f.aside(s, b)

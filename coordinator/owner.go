@@ -29,6 +29,8 @@ type owner struct {
 	committed chan scheduler.Committed
 	ended     chan struct{} // closed when run has ended
 
+	measures *measures
+
 	// What effects are done by; none of them may wait.
 	command func(roll.GatewayID, []scheduler.Setpoint)
 	publish func(scheduler.Live)
@@ -42,7 +44,7 @@ type tick struct {
 
 func newOwner(state *scheduler.State, zone *time.Location) *owner {
 	return &owner{
-		state: state, zone: zone,
+		state: state, zone: zone, measures: &measures{},
 		events: make(chan scheduler.Event, eventQueue), ticks: make(chan tick), ended: make(chan struct{}),
 		// The state machine has one Store under way at a time: neither of these ever fills.
 		jobs: make(chan scheduler.Store, 1), committed: make(chan scheduler.Committed, 1),
@@ -59,8 +61,10 @@ func (o *owner) run(ctx context.Context) error {
 		case c := <-o.committed:
 			o.step(c)
 		case t := <-o.ticks:
+			begun := time.Now()
 			o.drain()
 			o.step(scheduler.Tick{At: t.at, DayStart: dayStart(t.at, o.zone)})
+			o.measures.passed(time.Since(begun), o.state.Backlog())
 			close(t.done)
 		case <-ctx.Done():
 			return nil
@@ -103,8 +107,11 @@ func (o *owner) do(effects []scheduler.Effect) {
 func (o *owner) live(e scheduler.Readings) bool {
 	select {
 	case o.events <- e:
+		o.measures.liveTaken.Add(1)
 		return true
 	default:
+		o.measures.liveTaken.Add(1)
+		o.measures.liveLost.Add(1)
 		return false
 	}
 }

@@ -63,6 +63,8 @@ func (c *Coordinator) webAddress() string {
 	switch {
 	case len(c.cfg.HTTP.Names) > 0:
 		host = c.cfg.HTTP.Names[0]
+	case c.cfg.HTTP.TLS.ACME:
+		host = c.cfg.ACME.Domains[0]
 	case ip != nil && (ip.IsLoopback() || ip.IsUnspecified()):
 		host = "localhost" // passkeys need a name
 	}

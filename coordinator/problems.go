@@ -61,6 +61,13 @@ func (p *problems) clear(kind string) {
 	}
 }
 
+// kinds are the kinds of what is wrong.
+func (p *problems) kinds() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.what))
+}
+
 // list is what is wrong, in one order.
 func (p *problems) list() []string {
 	p.mu.Lock()

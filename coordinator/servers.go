@@ -77,8 +77,8 @@ func newIntegrators(services []api.Service, guard []grpc.ServerOption) (*grpc.Se
 }
 
 // gatewayServer serves the GatewayService over mutual TLS.
-func gatewayServer(l net.Listener, a *authority.Authority, gateways *api.Gateways) server {
-	s := grpc.NewServer(grpcOptions(grpc.Creds(credentials.NewTLS(a.Config())))...)
+func gatewayServer(l net.Listener, a *authority.Authority, gateways *api.Gateways, more ...grpc.ServerOption) server {
+	s := grpc.NewServer(grpcOptions(append(more, grpc.Creds(credentials.NewTLS(a.Config())))...)...)
 	allmendev1.RegisterGatewayServiceServer(s, gateways)
 	return server{l, serveGRPC(s), func() {
 		stopGRPC(s)

@@ -37,7 +37,7 @@ func (c *serveCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return fmt.Errorf("the configuration needs a correction:\n%w", err)
 	}
-	cfg.Page = dashboards.Handler()
+	cfg.Page, cfg.Build = dashboards.Handler(), telemetryBuild()
 	var clock worldtime.Clock = worldtime.NewReal()
 	if c.World != "" {
 		cfg.Simulated = true
@@ -82,6 +82,9 @@ func announce(out *output, cfg coordinator.Config, at coordinator.Addresses) {
 	out.Printf("  page and REST  %s://%s\n", scheme, at.HTTP)
 	if at.Redirect != "" {
 		out.Printf("  redirect       http://%s\n", at.Redirect)
+	}
+	if at.Metrics != "" {
+		out.Printf("  metrics        http://%s/metrics\n", at.Metrics)
 	}
 	encrypted := ""
 	if cfg.GRPC.TLS.On() {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/allmende-energy/allmende/internal/telemetry"
 )
 
 // What the linker writes (tools/version.sh ldflags), because Go's own stamp is
@@ -155,4 +157,10 @@ func (b buildInfo) String() string {
 		fmt.Fprintf(&s, "  %-12s%s\n", line[0], line[1])
 	}
 	return s.String()
+}
+
+// telemetryBuild is what the counters show of it.
+func telemetryBuild() telemetry.Build {
+	b := buildInformation()
+	return telemetry.Build{Version: b.Version, Revision: b.Revision, Go: b.Go}
 }

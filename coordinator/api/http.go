@@ -35,7 +35,9 @@ type HTTP struct {
 	Names []string
 	// Health lists what is wrong, for /healthz.
 	Health func() []string
-	Front  Front
+	// Metrics serves the counters; nil: there are none.
+	Metrics http.Handler
+	Front   Front
 }
 
 // Handler is the web listener's handler. It serves /v1/… (REST), /v1/live/events
@@ -65,6 +67,9 @@ func (h HTTP) Handler(ctx context.Context) (http.Handler, error) {
 	route("GET /v1/live", h.live)
 	route("GET /v1/live/events", h.events)
 	route("GET /healthz", h.health)
+	if h.Metrics != nil {
+		route("GET /metrics", h.Metrics.ServeHTTP)
+	}
 	if h.Page != nil {
 		route("/", h.Page.ServeHTTP)
 	}

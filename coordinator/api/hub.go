@@ -37,7 +37,21 @@ type Hub struct {
 	mu     sync.Mutex
 	ring   []*Frame // oldest first
 	subs   map[*Subscription]struct{}
+	slow   uint64 // readers that were dropped
 	closed bool
+}
+
+// HubStats is how many read along.
+type HubStats struct {
+	Readers int
+	Dropped uint64 // since the start, because they were too slow
+}
+
+// Stats is how many read along now.
+func (h *Hub) Stats() HubStats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return HubStats{len(h.subs), h.slow}
 }
 
 // NewHub returns a hub without a picture.
@@ -77,6 +91,7 @@ func (h *Hub) Publish(live *allmendev1.Live) {
 		select {
 		case s.c <- f:
 		default:
+			h.slow++
 			h.drop(s)
 		}
 	}

@@ -59,6 +59,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/settings", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"github.com/knadh/koanf/..."}},
 		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/settings", "internal/strictyaml"}},
 		{Path: "internal/certs", Third: []string{"github.com/caddyserver/certmagic", "go.uber.org/zap/..."}},
+		{Path: "internal/telemetry", Third: []string{"github.com/prometheus/client_golang/..."}},
 		{Path: "internal/sdnotify", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/logs", Ours: []string{"internal/config"}},
 		{Path: "internal/adminsocket"},
@@ -121,7 +122,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		},
 		{
 			Path:  "coordinator",
-			Ours:  with(core, "meters/series/...", "charters", "internal/adminsocket", "internal/certs", "internal/config", "internal/worldtime", "proto/...", "coordinator/..."),
+			Ours:  with(core, "meters/series/...", "charters", "internal/adminsocket", "internal/certs", "internal/config", "internal/telemetry", "internal/worldtime", "proto/...", "coordinator/..."),
 			Third: with(rpc, "golang.org/x/mod/sumdb/note"),
 		},
 

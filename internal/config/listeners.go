@@ -83,7 +83,7 @@ func gatewaysPart(s *Serve) settings.Part {
 func (s *Serve) checkPorts(report settings.Report) {
 	taken := map[string]bool{}
 	for _, l := range []struct{ name, listen string }{
-		{"http.listen", s.HTTP.Listen}, {"http.redirect", s.Redirect}, {"grpc.listen", s.GRPC.Listen}, {"gateways.listen", s.Gateways.Listen},
+		{"http.listen", s.HTTP.Listen}, {"http.redirect", s.Redirect}, {"grpc.listen", s.GRPC.Listen}, {"gateways.listen", s.Gateways.Listen}, {"metrics.listen", s.Metrics.Listen},
 	} {
 		if l.listen == "" || strings.HasSuffix(l.listen, ":0") {
 			continue

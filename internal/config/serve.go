@@ -43,10 +43,11 @@ type Serve struct {
 	StaleAfter  energy.Span // a live reading this old is no longer the present
 	SetpointTTL energy.Span // how long a battery follows a command that is not renewed
 
-	ACME   ACME
-	People People
-	Series Series // what was measured over time
-	Log    Log
+	ACME    ACME
+	People  People
+	Series  Series // what was measured over time
+	Log     Log
+	Metrics Metrics
 }
 
 // Listener is an address to listen on, the names it is reached by, besides
@@ -97,6 +98,7 @@ func Settings(s *Serve) settings.Set {
 			livePart(s),
 			seriesPart(s),
 			logPart(s),
+			metricsPart(s),
 		},
 	}
 }
