@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -158,29 +159,31 @@ func rebindDollar(query string) string {
 	if !strings.Contains(query, "?") {
 		return query
 	}
-	var out strings.Builder
-	out.Grow(len(query) + 16)
-	n := 0
+	out := make([]byte, 0, len(query)+len(query)/2)
+	n := int64(0)
 	for len(query) > 0 {
 		if literal := quoted(query); literal > 0 {
-			out.WriteString(query[:literal])
+			out = append(out, query[:literal]...)
 			query = query[literal:]
 			continue
 		}
 		if query[0] == '?' {
 			n++
-			fmt.Fprintf(&out, "$%d", n)
+			out = strconv.AppendInt(append(out, '$'), n, 10)
 		} else {
-			out.WriteByte(query[0])
+			out = append(out, query[0])
 		}
 		query = query[1:]
 	}
-	return out.String()
+	return string(out)
 }
 
 // quoted is the length of the literal, quoted name or comment that the query
 // begins with, or 0.
 func quoted(query string) int {
+	if !strings.ContainsRune(`'"-/`, rune(query[0])) {
+		return 0
+	}
 	for _, q := range [...]struct{ begin, end string }{{"'", "'"}, {`"`, `"`}, {"--", "\n"}, {"/*", "*/"}} {
 		rest, ok := strings.CutPrefix(query, q.begin)
 		if !ok {

@@ -24,7 +24,7 @@ func databasePart(s *Serve) settings.Part {
 			{
 				Name: "database", Value: settings.HiddenURL(&f.URL, "address of a PostgreSQL database", "postgres", "postgresql"),
 				Example: "postgres://allmende@db.example.org/lane?sslmode=verify-full",
-				Help:    "A database on a PostgreSQL server, one for each community. Without it the ledger is a file in the data folder. Changing it moves nothing: `allmende backup` before and `allmende restore` after do.",
+				Help:    "A database on a PostgreSQL server, one for each community. Without it the ledger is a file in the data folder. Changing it moves nothing: `allmende backup` and then `allmende restore --database` do.",
 			},
 			{
 				Name: "database_password_file", Value: settings.Path(&f.PasswordFile, s.Dir), Example: "database.password",
