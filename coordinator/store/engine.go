@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pressly/goose/v3"
 )
@@ -132,12 +134,12 @@ type bound struct {
 
 // QueryContext implements [querier].
 func (b bound) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return b.q.QueryContext(ctx, b.e.rebind(query), args...)
+	return b.q.QueryContext(ctx, b.e.rebind(query), storable(args)...)
 }
 
 // QueryRowContext implements [querier].
 func (b bound) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return b.q.QueryRowContext(ctx, b.e.rebind(query), args...)
+	return b.q.QueryRowContext(ctx, b.e.rebind(query), storable(args)...)
 }
 
 // txn is the transaction of a write, as [Store.write] hands it out.
@@ -150,8 +152,30 @@ type txn struct {
 
 // ExecContext changes something.
 func (t *txn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return t.tx.ExecContext(ctx, t.e.rebind(query), args...)
+	return t.tx.ExecContext(ctx, t.e.rebind(query), storable(args)...)
 }
+
+// storable replaces what PostgreSQL refuses in a text, so that whoever sends us
+// such a name is not found and is written down, instead of being a failure, and
+// on both engines alike. The caller's slice stays as it is.
+func storable(args []any) []any {
+	copied := false
+	for i, arg := range args {
+		s, ok := arg.(string)
+		if !ok || isText(s) {
+			continue
+		}
+		if !copied {
+			args, copied = slices.Clone(args), true
+		}
+		args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	}
+	return args
+}
+
+// isText says whether both engines store a text as it is. PostgreSQL takes
+// neither a NUL nor half a character.
+func isText(s string) bool { return !strings.Contains(s, "\x00") && utf8.ValidString(s) }
 
 // rebindDollar writes $1, $2, … for question marks, except within quotes and
 // comments.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
@@ -112,12 +111,6 @@ func checkBatch(gateway roll.GatewayID, spoolID string, firstSeq uint64, samples
 // keep it as it is.
 func isName(s string) bool {
 	return s != "" && len(s) <= maxName && isText(s)
-}
-
-// isText says whether both engines can store a text. PostgreSQL takes neither a
-// NUL nor half a character.
-func isText(s string) bool {
-	return !strings.ContainsRune(s, 0) && utf8.ValidString(s)
 }
 
 // spool finds or adds a spool and says how far it is durable.

@@ -27,7 +27,8 @@
 //     (collect) before the next.
 //   - An argument that stands alone is cast: CAST(? AS BIGINT). So is a SUM.
 //   - No LIKE (its cases differ), no scalar MAX or MIN, no IFNULL, no INSERT OR.
-//   - Text holds no NUL and is valid UTF-8: check what comes from outside (isText).
+//   - Text goes in as a string, not as a type of one's own. A NUL or half a
+//     character in it becomes U+FFFD; refuse it where that matters (isText).
 //   - What fn hands out of write counts only when write has returned nil.
 //
 // What is one engine's alone stands in engine_sqlite.go and engine_postgres.go.
