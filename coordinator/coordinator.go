@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/access"
@@ -123,7 +124,7 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 		return nil, err
 	}
 	undo = append(undo, c.people.Close)
-	if err := c.prepareServers(ctx, listeners, ca); err != nil {
+	if err := c.prepareServers(ctx, listeners); err != nil {
 		return nil, err
 	}
 	c.launch(now, effects)
@@ -286,6 +287,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	f.identities = &identities{
 		authority: ca, store: c.store, wall: c.wall, life: c.cfg.Certificates.Life, grace: c.cfg.Certificates.Grace, log: c.log,
 	}
+	f.door = newDoor(credentials.NewTLS(ca.Config()))
 	f.enrolment = &enrolment{register: c.register, identities: f.identities, tokens: c.store, address: address}
 	if err := f.identities.load(ctx, gatewaysOf(c.register.stands().Dated)); err != nil {
 		return err
@@ -320,7 +322,7 @@ func (c *Coordinator) publish(l scheduler.Live) {
 	c.hub.Publish(api.EncodeLive(l, around))
 }
 
-func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *authority.Authority) error {
+func (c *Coordinator) prepareServers(ctx context.Context, l listeners) error {
 	gateways := api.NewGateways(c.cfg.Roll.ID, c.fleet, c.clock.Now, c.wall)
 	c.register.Follow(func(s standing) { gateways.Follow(s.assets()) })
 	community := api.NewCommunity(c.cfg.Simulated, c.minAggregate(), c.commons, c.hub)
@@ -339,7 +341,7 @@ func (c *Coordinator) prepareServers(ctx context.Context, l listeners, ca *autho
 		web(l.http, c.measures.web(handler), c.encryption.http, c.log),
 		integrators(c.forPrograms(l.grpc), services, append(c.encryption.grpcOptions(), append([]grpc.ServerOption{c.measures.streams()}, c.guard.Network()...)...)),
 		integrators(c.admin, services, append([]grpc.ServerOption{c.measures.streams()}, c.guard.Socket()...)),
-		gatewayServer(l.gateways, ca, gateways, c.measures.calls(), c.measures.streams()),
+		gatewayServer(l.gateways, c.fleet.door, gateways, c.measures.calls(), c.measures.streams()),
 	}
 	if l.metrics != nil {
 		c.servers = append(c.servers, web(l.metrics, metricsOnly(c.measures.registry.Handler(c.log)), nil, c.log))

@@ -29,6 +29,7 @@ type fleet struct {
 	community  roll.CommunityID
 	inbox      inbox
 	identities *identities
+	door       *door
 	enrolment  *enrolment
 	owner      *owner
 	fence      *fence
@@ -90,6 +91,7 @@ func (f *fleet) follow(s standing) {
 	for id, g := range f.gateways {
 		if g.session != nil && !f.admitted[id] {
 			f.end(g, fmt.Errorf("%w: gateway %s was taken out of it", api.ErrUnknown, id))
+			f.cutLater()
 		}
 	}
 }

@@ -114,6 +114,7 @@ func (f *fleet) Revoke(ctx context.Context, gateway roll.GatewayID, serial, reas
 		}
 	}
 	f.mu.Unlock()
+	f.cutLater()
 	f.log.Warn("gateway revoked", "gateway", gateway, "serial", serial, "reason", reason, "disconnected", disconnected)
 	if err := errors.Join(revokeErr, err); err != nil {
 		return disconnected, at, f.internal("revoking a gateway", err)
@@ -122,8 +123,19 @@ func (f *fleet) Revoke(ctx context.Context, gateway roll.GatewayID, serial, reas
 }
 
 // end shuts a gateway's stream: no setpoint goes down it any more, and its
-// handler returns. The fleet's mutex is held.
+// handler returns with the cause. The fleet's mutex is held.
 func (f *fleet) end(g *gateway, cause error) {
 	g.session.End(cause)
 	g.session = nil
+}
+
+// cutLater cuts, a little later, what connections are left of gateways that are
+// not let in any more: a handler whose other side reads nothing can't return.
+func (f *fleet) cutLater() {
+	time.AfterFunc(leaveWithin, func() {
+		f.door.cut(func(cert *x509.Certificate) bool {
+			_, err := f.Identify(context.Background(), cert)
+			return errors.Is(err, api.ErrRevoked) || errors.Is(err, api.ErrUnknown)
+		})
+	})
 }

@@ -314,10 +314,20 @@ func (i *identities) revoke(ctx context.Context, id roll.GatewayID, serial, reas
 		i.mu.Unlock()
 		return now, unstored(err)
 	}
+	// A clock that was ahead for a while has signed certificates of times to come.
+	known, err := i.store.Certificates(ctx, id)
+	for _, c := range known {
+		if c.Issued.After(now) {
+			now = c.Issued.UTC()
+		}
+	}
 	i.mu.Lock()
+	if newest := i.newest[id]; newest.issued.After(now) {
+		now = newest.issued.UTC()
+	}
 	i.before[id] = store.Revocation{Before: now, Reason: reason}
 	i.mu.Unlock()
-	return now, unstored(i.store.RevokeGateway(ctx, id, reason, now))
+	return now, unstored(errors.Join(err, i.store.RevokeGateway(ctx, id, reason, now)))
 }
 
 func unstored(err error) error {

@@ -157,6 +157,7 @@ func (c *Coordinator) measure() {
 	r := c.measures.registry
 	r.Add(c.measureLedger())
 	r.Add(c.fleet.measures())
+	r.Add(c.fleet.door.measures())
 	r.Add(c.measureSeries())
 	r.Add(telemetry.Group{
 		Metrics: []telemetry.Metric{

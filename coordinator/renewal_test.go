@@ -148,6 +148,27 @@ func TestAStolenGatewayDoesNotComeBack(t *testing.T) {
 	connect(t, c, enrol(t, c, "gw-a"), "s1")
 }
 
+// TestAClockThatWasAhead: a certificate of a time to come is revoked, too.
+func TestAClockThatWasAhead(t *testing.T) {
+	w, wall := newWorld(t, dawn), &wallClock{}
+	c := startAt(t, folder(t, twoHomes), w, wall)
+	wall.move(day)
+	used, unused := enrol(t, c, "gw-a"), enrol(t, c, "gw-a")
+	connect(t, c, used, "s1")
+	wall.move(-day) // somebody has set the clock right
+	if _, err := operator(t, c).RevokeGateway(t.Context(), &allmendev1.RevokeGatewayRequest{GatewayId: "gw-a"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []*tls.Config{used, unused} {
+		id.Time = func() time.Time { return wall.now().Add(2 * day) }
+		if err := try(t, c, id); refusal(err) != revoked {
+			t.Errorf("%v", err)
+		}
+	}
+	again := enrol(t, c, "gw-a")
+	connect(t, c, again, "s1")
+}
+
 // TestAShorterLifeTakesEffect: certificates that would live longer than those
 // that are made now are renewed at the next connect.
 func TestAShorterLifeTakesEffect(t *testing.T) {

@@ -11,14 +11,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
 	"github.com/allmende-energy/allmende/coordinator/api"
-	"github.com/allmende-energy/allmende/coordinator/authority"
 	"github.com/allmende-energy/allmende/internal/certs"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
@@ -76,9 +74,9 @@ func newIntegrators(services []api.Service, guard []grpc.ServerOption) (*grpc.Se
 	return s, state
 }
 
-// gatewayServer serves the GatewayService over mutual TLS.
-func gatewayServer(l net.Listener, a *authority.Authority, gateways *api.Gateways, more ...grpc.ServerOption) server {
-	s := grpc.NewServer(grpcOptions(append(more, grpc.Creds(credentials.NewTLS(a.Config())))...)...)
+// gatewayServer serves the GatewayService over mutual TLS, through a door.
+func gatewayServer(l net.Listener, d *door, gateways *api.Gateways, more ...grpc.ServerOption) server {
+	s := grpc.NewServer(grpcOptions(append(more, grpc.Creds(d))...)...)
 	allmendev1.RegisterGatewayServiceServer(s, gateways)
 	return server{l, serveGRPC(s), func() {
 		stopGRPC(s)

@@ -119,6 +119,19 @@ func TestWhatAClockKnows(t *testing.T) {
 			}
 		}
 	}
+	// The gateway's own certificate tells its clock what has passed.
+	now := time.Now()
+	late := newTestAuthority(t, now)
+	old := late.coordinator(now.AddDate(1, 0, 0), now.AddDate(2, 0, 0), nil)
+	if err := (Identity{Community: "lane", NotBefore: now.AddDate(3, 0, 0)}).verify(old, []*x509.Certificate{late.cert}); err == nil {
+		t.Error("a server's certificate that had ended when the gateway's was signed was taken")
+	}
+	if err := (Identity{Community: "lane", NotBefore: now}).verify(old, []*x509.Certificate{late.cert}); err != nil {
+		t.Error(err)
+	}
+	if err := (Identity{Community: "moon"}).verify(old, []*x509.Certificate{late.cert}); err == nil {
+		t.Error("another community's coordinator was taken")
+	}
 	if _, err := verifyCoordinator(tls.ConnectionState{}, []*x509.Certificate{a.cert}, signed); err == nil {
 		t.Error("no certificate: taken")
 	}
