@@ -32,6 +32,7 @@ type commands struct {
 	Ledger  ledgerCmd  `cmd:"" help:"Verify a community's ledger."`
 	Backup  backupCmd  `cmd:"" help:"Put everything that brings the community back into one file."`
 	Restore restoreCmd `cmd:"" help:"Make a community of a backup again."`
+	Doctor  doctorCmd  `cmd:"" help:"Look at everything and say what is wrong and how to mend it."`
 	Replay  replayCmd  `cmd:"" help:"Run recorded intervals through the scheduler: what would this charter have done?"`
 	Sim     simCmd     `cmd:"" help:"Serve a simulated site over Modbus TCP."`
 	Version versionCmd `cmd:"" help:"Print the version and how the binary was built."`

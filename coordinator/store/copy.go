@@ -134,14 +134,35 @@ func CheckFile(ctx context.Context, path string) error {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // it was only read
+	if err := checkPages(ctx, db, path, "integrity_check"); err != nil {
+		return err
+	}
+	return checkReferences(ctx, db, path)
+}
+
+// QuickCheckFile is [CheckFile] without what takes long: indexes and references.
+func QuickCheckFile(ctx context.Context, path string) error {
+	db, err := openFile(path, forAudit)
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	return checkPages(ctx, db, path, "quick_check")
+}
+
+func checkPages(ctx context.Context, db *sql.DB, path, how string) error {
 	findings, err := collect(ctx, db, func(rows *sql.Rows, s *string) error { return rows.Scan(s) },
-		fmt.Sprintf(`PRAGMA integrity_check(%d)`, maxFindings))
+		fmt.Sprintf(`PRAGMA %s(%d)`, how, maxFindings))
 	if err != nil {
 		return fmt.Errorf("checking %s: %w", path, err)
 	}
 	if len(findings) != 1 || findings[0] != "ok" {
 		return fmt.Errorf("checking %s: %w: %s", path, ErrDamaged, strings.Join(findings, "; "))
 	}
+	return nil
+}
+
+func checkReferences(ctx context.Context, db *sql.DB, path string) error {
 	type broken struct {
 		table, parent string
 		row, key      any

@@ -24,3 +24,13 @@ func lock(dir string) (unlock func() error, err error) {
 	}
 	return f.Close, nil
 }
+
+// InUse says whether a gateway works on the spool in dir.
+func InUse(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was only looked at
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
+}

@@ -63,6 +63,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/sdnotify", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/logs", Ours: []string{"internal/config"}},
 		{Path: "internal/adminsocket"},
+		{Path: "internal/doctor", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/archtest"},
 		{Path: "internal/influxtest"}, // for tests only
 		{Path: "internal/endtoend", Third: rpc}, // tests only
@@ -88,6 +89,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Ours:  []string{"energy", "commons/roll", "meters", "proto/..."},
 			Third: rpc,
 		},
+		{Path: "gateway/doctor", Ours: []string{"gateway", "gateway/spool", "gateway/uplink", "internal/doctor"}},
 		{
 			Path:  "gateway",
 			Ours:  []string{"energy", "commons/roll", "meters", "internal/strictyaml", "internal/worldtime", "gateway/..."},
@@ -98,6 +100,14 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Path:  "coordinator/store",
 			Ours:  []string{"energy", "commons/...", "meters"},
 			Third: []string{"modernc.org/sqlite/...", "github.com/jackc/pgx/v5/...", "github.com/pressly/goose/v3/...", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
+		},
+		{
+			Path: "coordinator/doctor",
+			Ours: []string{
+				"commons/ledger", "scheduler/settlement", "internal/adminsocket", "internal/config", "internal/doctor",
+				"coordinator", "coordinator/backup", "coordinator/store",
+			},
+			Third: []string{"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
 		},
 		{
 			Path:  "coordinator/backup",
