@@ -360,6 +360,7 @@ func (c *Coordinator) services(community *api.Community) []api.Service {
 		api.IdentityService(c.fleet),
 		api.AccountService(c.people.Accounts()),
 		api.PeopleService(c.people.Administration()),
+		api.HistoryService(api.NewHistory(&past{c.commons, c.history(), c.register}, c.minAggregate())),
 	}
 }
 

@@ -42,6 +42,14 @@ type recorder struct {
 	values    []series.Value
 }
 
+// history is the store of time series.
+func (c *Coordinator) history() series.Store {
+	if c.record == nil { // before the start
+		return series.Nowhere{}
+	}
+	return c.record.store
+}
+
 // recorded is what a tick showed, or what a gateway reported.
 type recorded struct {
 	live     *scheduler.Live

@@ -65,7 +65,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/adminsocket"},
 		{Path: "internal/doctor", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/archtest"},
-		{Path: "internal/influxtest"}, // for tests only
+		{Path: "internal/influxtest"},           // for tests only
 		{Path: "internal/endtoend", Third: rpc}, // tests only
 		{Path: "internal/pgtest"},               // for tests only
 		{Path: "docs"},                          // tests only
@@ -127,7 +127,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		},
 		{
 			Path:  "coordinator/api",
-			Ours:  with(core, "coordinator/access", "proto/..."),
+			Ours:  with(core, "meters/series", "coordinator/access", "proto/..."),
 			Third: with(rpc, "google.golang.org/protobuf/...", "github.com/grpc-ecosystem/grpc-gateway/v2/runtime"),
 		},
 		{
