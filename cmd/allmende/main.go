@@ -29,6 +29,9 @@ type commands struct {
 	Config  configCmd  `cmd:"" help:"Explain, show and check the configuration of a coordinator."`
 	Gateway gatewayCmd `cmd:"" help:"Run a gateway, or enrol it with its coordinator."`
 	Charter charterCmd `cmd:"" help:"Check, hash or explain a charter."`
+	People  peopleCmd  `cmd:"" help:"Look after accounts: the setup link, invitations, roles."`
+	Token   tokenCmd   `cmd:"" help:"Look after the tokens of programs."`
+	Audit   auditCmd   `cmd:"" help:"Show what was refused, and what was changed."`
 	Ledger  ledgerCmd  `cmd:"" help:"Verify a community's ledger."`
 	Backup  backupCmd  `cmd:"" help:"Put everything that brings the community back into one file."`
 	Restore restoreCmd `cmd:"" help:"Make a community of a backup again."`
