@@ -28,6 +28,11 @@ func inService(t *testing.T, dir string) *Coordinator {
 		t.Fatal(err)
 	}
 	cfg.Page = http.NotFoundHandler()
+	return startWith(t, cfg)
+}
+
+func startWith(t *testing.T, cfg Config) *Coordinator {
+	t.Helper()
 	c, err := Start(t.Context(), cfg, worldtime.NewReal(), slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -56,9 +56,10 @@ func (p *present) picture(who access.Principal, l *allmendev1.Live) *allmendev1.
 		out.Members, out.Batteries = l.Members, l.Batteries
 		return out
 	}
-	for _, m := range l.Members {
-		if who.SeesCurvesOf(roll.MemberID(m.MemberId)) {
-			out.Members = append(out.Members, m)
+	if own := string(who.Member); who.SeesCurvesOf(who.Member) {
+		i := slices.IndexFunc(l.Members, func(m *allmendev1.MemberLive) bool { return m.MemberId == own })
+		if i >= 0 {
+			out.Members = l.Members[i : i+1]
 		}
 	}
 	for _, b := range l.Batteries {

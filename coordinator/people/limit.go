@@ -15,8 +15,9 @@ type limiter struct {
 	most time.Duration // longest wait
 	now  func() time.Time
 
-	mu   sync.Mutex
-	seen map[string]attempts
+	mu    sync.Mutex
+	seen  map[string]attempts
+	swept time.Time
 }
 
 type attempts struct {
@@ -28,6 +29,7 @@ type attempts struct {
 const (
 	limiterKeys  = 10_000
 	forgetAfter  = time.Hour
+	sweepKeys    = time.Minute
 	shortestWait = time.Second
 )
 
@@ -89,9 +91,13 @@ func (l *limiter) makeRoom(now time.Time) {
 	if len(l.seen) < limiterKeys {
 		return
 	}
-	for key, a := range l.seen {
-		if now.Sub(a.last) >= forgetAfter {
-			delete(l.seen, key)
+	// Looking through all of them for each new key would be a flood's best friend.
+	if now.Sub(l.swept) >= sweepKeys {
+		l.swept = now
+		for key, a := range l.seen {
+			if now.Sub(a.last) >= forgetAfter {
+				delete(l.seen, key)
+			}
 		}
 	}
 	for key := range l.seen {

@@ -155,6 +155,7 @@ func (p *People) begin(ctx context.Context, w *web, a store.Person) error {
 	for _, key := range m.Keys(ctx) {
 		m.Remove(ctx, key)
 	}
+	m.SetDeadline(ctx, p.now().Add(sessionLife).UTC())
 	m.Put(ctx, keyPerson, a.ID)
 	m.Put(ctx, keyGeneration, a.Generation)
 	m.Put(ctx, keySignedIn, p.now().Unix())
