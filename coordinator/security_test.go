@@ -385,7 +385,7 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-func TestTokens(t *testing.T) {
+func TestAccessTokens(t *testing.T) {
 	c := inService(t, folder(t, sixHomes()))
 	stella := c.found(t)
 	theo := c.invite(t, stella, "theo", "", "treasurer")
