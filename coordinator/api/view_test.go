@@ -16,9 +16,9 @@ import (
 	"github.com/allmende-energy/allmende/scheduler"
 )
 
-// lane has six homes with a roof each; the first two have batteries, and the
+// sunnyLane has six homes with a roof each; the first two have batteries, and the
 // community has one of its own.
-func lane(homes int) roll.Community {
+func sunnyLane(homes int) roll.Community {
 	c := roll.Community{ID: "sunny-lane", Name: "Sunny Lane", Connections: []roll.Connection{{ID: "village", Kind: roll.PublicGrid}}}
 	for i := range homes {
 		id := fmt.Sprint("m", i)
@@ -77,7 +77,7 @@ func TestWhoSeesWhatOfThePresent(t *testing.T) {
 	} {
 		hub := api.NewHub()
 		service := api.NewCommunity(false, access.DefaultCrowd, &still{}, hub)
-		service.Follow(lane(c.homes))
+		service.Follow(sunnyLane(c.homes))
 		hub.Publish(api.EncodeLive(tick(c.homes), api.Around{Gateways: []api.GatewayHealth{{Gateway: "gw-1"}}}))
 		whole := proto.Clone(hub.Latest().Live)
 		raw, err := service.JSON(c.who, hub.Latest())
@@ -135,7 +135,7 @@ func BenchmarkPersonalPicture(b *testing.B) {
 	const homes = 1_000
 	hub := api.NewHub()
 	service := api.NewCommunity(false, access.DefaultCrowd, &still{}, hub)
-	service.Follow(lane(homes))
+	service.Follow(sunnyLane(homes))
 	hub.Publish(api.EncodeLive(tick(homes), api.Around{}))
 	anna := policy.Grant(access.Principal{ID: "p", Kind: access.Person, Roles: []access.Role{access.RoleMember}, Member: "m7"})
 	b.ReportAllocs()
