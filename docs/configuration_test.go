@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/allmende-energy/allmende/gateway"
 	"github.com/allmende-energy/allmende/internal/config"
 )
 
@@ -28,6 +29,13 @@ const configurationHead = "# Configuration\n\n" +
 	"allmende config check --dir DIR       # would it start?\n" +
 	"```\n\n"
 
+const gatewayHead = "\n# Configuration of a gateway\n\n" +
+	"A gateway reads `gateway.yaml` in its folder, which `allmende gateway enrol` writes, in the same way; its\n" +
+	"environment variables begin with `ALLMENDE_GW_`.\n\n" +
+	"```sh\n" +
+	"allmende config explain --gateway --dir DIR poll\n" +
+	"```\n\n"
+
 // TestConfigurationIsDocumented: configuration.md is made of what the program itself knows.
 func TestConfigurationIsDocumented(t *testing.T) {
 	var s config.Serve
@@ -35,7 +43,11 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	if err := set.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	want := configurationHead + set.Markdown()
+	edge := gateway.Settings()
+	if err := edge.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	want := configurationHead + set.Markdown() + gatewayHead + edge.Markdown()
 	const file = "configuration.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/gateway/modbus"
 	"github.com/allmende-energy/allmende/gateway/uplink"
+	"github.com/allmende-energy/allmende/internal/logs"
+	"github.com/allmende-energy/allmende/internal/telemetry"
 )
 
 // Config is all that a gateway needs to know. Zero values mean the defaults.
@@ -25,8 +27,12 @@ type Config struct {
 	StaleAfter  energy.Span // a value this old is no longer the present
 	Modbus      ModbusConfig
 	Devices     []Device
-	Software    string        // what it calls itself
-	Uplink      uplink.Bounds // for tests; the defaults are meant for service
+	Log         logs.Config
+	Metrics     telemetry.Config
+	Build       telemetry.Build // shown by the counters
+	Software    string          // what it calls itself
+	Ready       func(Running)   // told once, when it runs; nil: nobody is
+	Uplink      uplink.Bounds   // for tests; the defaults are meant for service
 }
 
 // SpoolConfig bounds the disk that the metering lane may take.

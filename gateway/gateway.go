@@ -50,6 +50,9 @@ type machine struct {
 	buses []*modbus.Bus
 	loops []*loop
 	mail  map[roll.AssetID]*mailbox
+
+	keeper   *uplink.Keeper
+	measures *measures
 }
 
 // Run is a gateway from its first to its last sample: it returns nil when ctx
@@ -74,7 +77,7 @@ func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	m := &machine{cfg: cfg, log: log, spool: store, lane: newLane(store, log), mail: map[roll.AssetID]*mailbox{}}
+	m := &machine{cfg: cfg, log: log, spool: store, lane: newLane(store, log), mail: map[roll.AssetID]*mailbox{}, keeper: keeper, measures: newMeasures(cfg.Build)}
 	m.build(keeper, clock)
 	return errors.Join(m.run(ctx), store.Close())
 }
@@ -82,7 +85,7 @@ func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logge
 // build makes a loop for each bus, in the order of the configuration.
 func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock) {
 	_, real := clock.(*worldtime.Real)
-	env := &environment{cfg: m.cfg, now: clock.Now, stamp: stamps(clock, real, bootTime)}
+	env := &environment{cfg: m.cfg, now: clock.Now, stamp: stamps(clock, real, bootTime), measures: m.measures}
 	m.link = uplink.New(uplink.Config{
 		Address: m.cfg.Coordinator, Identity: keeper, Software: m.cfg.Software, Source: m.spool,
 		Commands: m, Status: m.status, Now: clock.Now, Log: m.log, Bounds: m.linkBounds(real),
@@ -95,10 +98,12 @@ func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock) {
 				name: string(keeper.Identity().Gateway) + " " + d.URL, env: env, clock: clock, stepped: !real,
 				mail: newMailbox(), keep: m.lane.take, show: m.link.Live, settle: m.settle,
 			}
+			l.passed.Store(time.Now().UnixNano())
 			byURL[d.URL] = l
 			m.loops = append(m.loops, l)
 			m.buses = append(m.buses, modbus.NewBus(modbus.Config{
 				URL: d.URL, Timeout: m.cfg.Modbus.Timeout, ConnectDelay: m.cfg.Modbus.ConnectDelay, RequestGap: m.cfg.Modbus.RequestGap,
+				Observe: m.measures.observer(len(m.loops)),
 			}))
 		}
 		bus := m.buses[slices.Index(m.loops, l)]
@@ -147,6 +152,12 @@ func (m *machine) run(ctx context.Context) error {
 	linkCtx, stopLink := context.WithCancel(after)
 	defer stopBuses()
 	defer stopLink()
+	m.measures.registry.Add(m.group())
+	metrics, endMetrics, err := m.serveMetrics(ctx)
+	if err != nil {
+		return err
+	}
+	defer endMetrics()
 
 	var loops, below, link sync.WaitGroup
 	below.Go(func() { m.lane.run(busCtx) })
@@ -166,6 +177,9 @@ func (m *machine) run(ctx context.Context) error {
 		})
 	}
 	m.log.Info("gateway runs", "devices", len(m.cfg.Devices), "buses", len(m.buses), "coordinator", m.cfg.Coordinator, "poll", m.cfg.Poll)
+	if m.cfg.Ready != nil {
+		m.cfg.Ready(Running{Metrics: metrics, Alive: m.alive})
+	}
 	<-ctx.Done()
 	cause := context.Cause(ctx)
 

@@ -3,15 +3,15 @@
 package gateway
 
 import (
-	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/guard"
+	"github.com/allmende-energy/allmende/internal/settings"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
@@ -28,100 +28,73 @@ type (
 	Problems = strictyaml.Problems
 )
 
-// The fields of gateway.yaml. Units stand last in a name. Pointers tell what was
-// left out from what was written as 0.
-type (
-	configFile struct {
-		Coordinator string       `yaml:"coordinator"`
-		Devices     []deviceFile `yaml:"devices"`
-		Poll        period       `yaml:"poll"`
-		StaleAfter  period       `yaml:"stale_after"`
-		Spool       struct {
-			Dir      location `yaml:"dir"`
-			KeepDays natural  `yaml:"keep_days"`
-			MaxMB    natural  `yaml:"max_mb"`
-		} `yaml:"spool"`
-		Modbus struct {
-			Timeout      wait `yaml:"timeout"`
-			ConnectDelay wait `yaml:"connect_delay"`
-			RequestGap   wait `yaml:"request_gap"`
-		} `yaml:"modbus"`
-		Identity location `yaml:"identity"`
-	}
-	deviceFile struct {
-		Asset    string `yaml:"asset"`
-		URL      string `yaml:"url"`
-		Unit     *uint8 `yaml:"unit"`
-		ReadOnly bool   `yaml:"read_only"`
-		Limits   *struct {
-			MaxCharge    *energy.Power `yaml:"max_charge_w"`
-			MaxDischarge *energy.Power `yaml:"max_discharge_w"`
-			MinSoC       *percent      `yaml:"min_soc_percent"`
-			MaxSoC       *percent      `yaml:"max_soc_percent"`
-		} `yaml:"limits"`
-	}
-)
-
-// fileOptions: the size is that of any configuration.
-func fileOptions() strictyaml.Options {
-	return strictyaml.Options{Start: "`allmende gateway enrol TOKEN` writes one to start from"}
+// deviceFile is a device in gateway.yaml. Units stand last in a name. Pointers
+// tell what was left out from what was written as 0.
+type deviceFile struct {
+	Asset    string `yaml:"asset"`
+	URL      string `yaml:"url"`
+	Unit     *uint8 `yaml:"unit"`
+	ReadOnly bool   `yaml:"read_only"`
+	Limits   *struct {
+		MaxCharge    *energy.Power `yaml:"max_charge_w"`
+		MaxDischarge *energy.Power `yaml:"max_discharge_w"`
+		MinSoC       *percent      `yaml:"min_soc_percent"`
+		MaxSoC       *percent      `yaml:"max_soc_percent"`
+	} `yaml:"limits"`
 }
 
-// Load reads dir/gateway.yaml.
+// inEmptyFile is what to do about one.
+const inEmptyFile = "`allmende gateway enrol TOKEN` writes one to start from"
+
+// Load reads dir/gateway.yaml and the environment.
 func Load(dir string) (Config, error) {
-	path := filepath.Join(dir, ConfigFile)
-	src, err := strictyaml.ReadFile(path, fileOptions())
-	if err != nil {
-		return Config{}, fmt.Errorf("gateway configuration: %w; `allmende gateway enrol TOKEN --dir %s` writes one to start from", err, dir)
-	}
-	return Decode(path, src)
+	c, _, err := LoadSettings(dir, os.Environ())
+	return c, err
 }
 
-// Decode reads a configuration strictly. Relative paths in it start at the
-// file's folder. The error is a [Problems] with everything that is wrong.
+// LoadSettings is [Load] under an environment, and tells where each value is from.
+func LoadSettings(dir string, environ []string) (Config, *settings.Loaded, error) {
+	path := filepath.Join(dir, ConfigFile)
+	src, err := strictyaml.ReadFile(path, strictyaml.Options{})
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("gateway configuration: %w; `allmende gateway enrol TOKEN --dir %s` writes one to start from", err, dir)
+	}
+	return decode(settings.Sources{File: path, Content: src, Environ: environ})
+}
+
+// Decode reads a configuration from a file's content alone, strictly. Relative
+// paths in it start at the file's folder. The error is a [Problems] with
+// everything that is wrong.
 func Decode(file string, src []byte) (Config, error) {
-	var f configFile
-	doc := strictyaml.Read(file, src, &f, fileOptions())
-	c := f.config(filepath.Dir(file)).withDefaults()
-	for i := range f.Devices {
-		if f.Devices[i].Unit == nil { // it would silently be unit 0
-			doc.Problemf(fmt.Sprintf("devices[%d].unit", i), "missing: each device has asset, url and unit")
+	c, _, err := decode(settings.Sources{File: file, Content: src})
+	return c, err
+}
+
+func decode(src settings.Sources) (Config, *settings.Loaded, error) {
+	var c Config
+	var devices []deviceFile
+	loaded, err := gatewaySettings(&c, &devices, filepath.Dir(src.File)).Load(src)
+	if loaded == nil {
+		return Config{}, nil, err
+	}
+	for i := range devices {
+		c.Devices = append(c.Devices, devices[i].device())
+		if devices[i].Unit == nil { // it would silently be unit 0
+			loaded.Report(fmt.Sprintf("devices[%d].unit", i), "missing: each device has asset, url and unit")
 		}
 	}
+	c = c.withDefaults()
 	for _, p := range c.check() {
 		reason := p.reason
 		if p.other != "" {
-			reason = fmt.Sprintf("%s (the other is on line %d)", reason, doc.Line(p.other))
+			reason = fmt.Sprintf("%s (the other is on line %d)", reason, loaded.LineOf(p.other))
 		}
-		doc.Problemf(p.field, "%s", reason)
+		loaded.Report(p.field, "%s", reason)
 	}
-	if err := doc.Err(); err != nil {
-		return Config{}, err
+	if err := loaded.Err(); err != nil {
+		return Config{}, nil, err
 	}
-	return c, nil
-}
-
-func (f *configFile) config(dir string) Config {
-	c := Config{
-		Coordinator: f.Coordinator,
-		Poll:        energy.Span(f.Poll),
-		StaleAfter:  energy.Span(f.StaleAfter),
-		Identity:    f.Identity.in(dir, identityDir),
-		Spool: SpoolConfig{
-			Dir:      f.Spool.Dir.in(dir, spoolDir),
-			Keep:     energy.Span(f.Spool.KeepDays) * energy.Day,
-			MaxBytes: int64(f.Spool.MaxMB) << 20,
-		},
-		Modbus: ModbusConfig{
-			Timeout:      time.Duration(f.Modbus.Timeout),
-			ConnectDelay: time.Duration(f.Modbus.ConnectDelay),
-			RequestGap:   time.Duration(f.Modbus.RequestGap),
-		},
-	}
-	for _, d := range f.Devices {
-		c.Devices = append(c.Devices, d.device())
-	}
-	return c
+	return c, loaded, nil
 }
 
 func (f *deviceFile) device() Device {
@@ -146,66 +119,26 @@ func or[T any](p *T, otherwise T) T {
 	return *p
 }
 
-// location is a path, relative to the file's folder; empty where none is written.
-type location string
-
-// UnmarshalText takes any but an empty one.
-func (l *location) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		return fmt.Errorf("no path: write one relative to this file, or remove the line for the default")
+// parseWait reads a length of wall time; it may be 0.
+func parseWait(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%.40q: write a time such as 500ms, 1s or 2m", text)
 	}
-	*l = location(text)
-	return nil
+	return d, nil
 }
 
-func (l location) in(dir, otherwise string) string {
-	path := cmp.Or(string(l), otherwise)
-	if filepath.IsAbs(path) {
-		return path
+// parsePeriod reads a length of world time above 0.
+func parsePeriod(text string) (energy.Span, error) {
+	d, err := parseWait(text)
+	if err != nil {
+		return 0, err
 	}
-	return filepath.Join(dir, path)
-}
-
-// natural is a whole number above 0, and small enough to be counted in any unit.
-type natural int64
-
-// UnmarshalText reads it.
-func (n *natural) UnmarshalText(text []byte) error {
-	v, err := strconv.ParseUint(string(text), 10, 32)
-	if err != nil || v == 0 {
-		return fmt.Errorf("%.40q: write a whole number above 0, or remove the line for the default", text)
+	s := energy.SpanOf(d)
+	if s == 0 {
+		return 0, fmt.Errorf("%.40q: write a time longer than 0, or remove the line for the default", text)
 	}
-	*n = natural(v)
-	return nil
-}
-
-// wait is a length of wall time; it may be 0.
-type wait time.Duration
-
-// UnmarshalText reads it.
-func (w *wait) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil || v < 0 {
-		return fmt.Errorf("%.40q: write a time such as 500ms, 1s or 2m", text)
-	}
-	*w = wait(v)
-	return nil
-}
-
-// period is a length of world time above 0.
-type period energy.Span
-
-// UnmarshalText reads it.
-func (p *period) UnmarshalText(text []byte) error {
-	var w wait
-	if err := w.UnmarshalText(text); err != nil {
-		return err
-	}
-	*p = period(energy.SpanOf(time.Duration(w)))
-	if *p == 0 {
-		return fmt.Errorf("%.40q: write a time longer than 0, or remove the line for the default", text)
-	}
-	return nil
+	return s, nil
 }
 
 // percent is written with at most one decimal and kept as permille.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -74,6 +75,7 @@ type loop struct {
 
 	previous energy.Instant // of the round before
 	begun    bool
+	passed   atomic.Int64 // wall time of the latest round, in Unix nanoseconds
 }
 
 // run polls until ctx ends; it returns an error only if the world itself ends.
@@ -85,7 +87,11 @@ func (l *loop) run(ctx context.Context) error {
 	poll := l.env.cfg.Poll
 	now := l.clock.Now()
 	for {
+		l.late()
+		begun := time.Now()
 		l.round(ctx, now)
+		l.env.measures.round(time.Since(begun))
+		l.passed.Store(time.Now().UnixNano())
 		next := alignUp(l.clock.Now(), poll)
 		var err error
 		if now, err = l.wait(ctx, part, next); err != nil {

@@ -56,6 +56,8 @@ type environment struct {
 	cfg   Config
 	now   func() energy.Instant // world time
 	stamp func() guard.Stamp    // the monotonic clock that commands end on
+
+	measures *measures
 }
 
 const (

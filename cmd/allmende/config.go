@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/allmende-energy/allmende/coordinator"
+	"github.com/allmende-energy/allmende/gateway"
 	"github.com/allmende-energy/allmende/internal/config"
 	"github.com/allmende-energy/allmende/internal/settings"
 )
@@ -44,7 +45,8 @@ type configExplainCmd struct {
 	Key string `arg:"" optional:"" placeholder:"KEY" help:"A setting such as http.listen, or the beginning of some, such as http; without, all."`
 	Dir string `default:"." type:"path" placeholder:"DIR" help:"The community's folder. Where it holds no allmende.yaml, the defaults are shown."`
 	overrides
-	JSON bool `help:"Print as JSON."`
+	Gateway bool `help:"Explain the settings of a gateway, in gateway.yaml, instead."`
+	JSON    bool `help:"Print as JSON."`
 }
 
 // explained is one setting in JSON.
@@ -77,13 +79,23 @@ func (c *configExplainCmd) Run(out *output) error {
 		return err
 	}
 	_, loaded, err := config.Load(c.Dir, os.Environ(), flags...)
-	if _, missing := os.Stat(filepath.Join(c.Dir, config.ServeFile)); errors.Is(missing, fs.ErrNotExist) {
+	switch {
+	case c.Gateway && missing(c.Dir, gateway.ConfigFile):
+		loaded, err = gateway.DefaultSettings(c.Dir)
+	case c.Gateway:
+		_, loaded, err = gateway.LoadSettings(c.Dir, os.Environ())
+	case missing(c.Dir, config.ServeFile):
 		_, loaded, err = config.Defaults(c.Dir)
 	}
 	if err != nil {
 		return fmt.Errorf("the configuration needs a correction:\n%w", err)
 	}
 	return explain(out, loaded, c.Key, c.JSON)
+}
+
+func missing(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // explain prints the settings that a name means: itself, or all it begins.

@@ -37,6 +37,9 @@ func TestConfig(t *testing.T) {
 	expect(1, "--set live.tick: live.tick: 1h0m0s", "check", "--dir", dir, "--set", "live.tick=1h")
 	expect(1, "write it as --set key=value", "check", "--dir", dir, "--set", "live.tick")
 
+	expect(0, "ALLMENDE_GW_POLL", "explain", "--gateway", "poll", "--dir", dir)
+	expect(1, "did you mean spool?", "explain", "--gateway", "spol")
+
 	var all []explained
 	if err := json.Unmarshal([]byte(expect(0, "", "explain", "live", "--dir", dir, "--json")), &all); err != nil || len(all) != 3 || all[0].Value != "5s" || all[0].Variable != "ALLMENDE_LIVE_TICK" {
 		t.Errorf("%+v, %v", all, err)

@@ -4,12 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/gateway"
+	"github.com/allmende-energy/allmende/internal/logs"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
@@ -53,9 +54,9 @@ type gatewayRunCmd struct {
 func (c *gatewayRunCmd) Run(ctx context.Context, out *output) error {
 	cfg, err := gateway.Load(c.Dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("the configuration needs a correction:\n%w", err)
 	}
-	cfg.Software = "allmende " + buildInformation().Version
+	cfg.Software, cfg.Build = "allmende "+buildInformation().Version, telemetryBuild()
 	var clock worldtime.Clock = worldtime.NewReal()
 	if c.World != "" {
 		world, err := worldtime.Dial(ctx, c.World)
@@ -65,7 +66,39 @@ func (c *gatewayRunCmd) Run(ctx context.Context, out *output) error {
 		defer func() { _ = world.Close() }() // only questions of the time end
 		clock = world
 	}
-	return gateway.Run(ctx, cfg, clock, slog.New(slog.NewTextHandler(out.Err, nil)))
+	return c.run(ctx, out, cfg, clock)
+}
+
+// run is the gateway under systemd, where there is one.
+func (c *gatewayRunCmd) run(ctx context.Context, out *output, cfg gateway.Config, clock worldtime.Clock) error {
+	service, err := beginService()
+	if err != nil {
+		return err
+	}
+	defer service.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	running := make(chan gateway.Running, 1)
+	cfg.Ready = func(r gateway.Running) { running <- r }
+	ended := make(chan struct{})
+	var failed error
+	go func() {
+		defer close(ended)
+		failed = gateway.Run(ctx, cfg, clock, logs.New(out.Err, cfg.Log))
+	}()
+	select {
+	case <-ended:
+		return failed
+	case r := <-running:
+		out.Printf("The gateway runs with %d devices; stop it with Ctrl-C.\n", len(cfg.Devices))
+		if r.Metrics != "" {
+			out.Printf("  metrics  http://%s/metrics\n", r.Metrics)
+		}
+		err = service.serve(ctx, ended, "The gateway runs", r.Alive, nil)
+	}
+	cancel()
+	<-ended
+	return errors.Join(err, failed)
 }
 
 type gatewayTokenCmd struct {

@@ -43,11 +43,13 @@ func (s *service) do(fn func(context.Context)) {
 
 // serve says that the start is complete, and waits for the end: of ctx, or of
 // what runs. Meanwhile signs of life go out as long as alive says so, and
-// SIGHUP reloads.
+// SIGHUP reloads where there is something to.
 func (s *service) serve(ctx context.Context, ended <-chan struct{}, status string, alive func() bool, reload func()) error {
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+	if reload != nil {
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+	}
 	if err := s.notify.Ready(status); err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	ConnectDelay time.Duration
 	// RequestGap is the quiet that the device needs between requests; default none.
 	RequestGap time.Duration
+	// Observe is told of each exchange, in the bus's own goroutine; nil: nobody is.
+	Observe func(write bool, took time.Duration, err error)
 }
 
 const defaultTimeout = time.Second
@@ -117,7 +119,11 @@ func (b *Bus) Run(ctx context.Context) error {
 			req.reply <- reply{err: err}
 			continue
 		}
+		begun := time.Now()
 		values, err := l.do(ctx, req)
+		if b.cfg.Observe != nil {
+			b.cfg.Observe(req.values != nil, time.Since(begun), err)
+		}
 		req.reply <- reply{values, err}
 	}
 }

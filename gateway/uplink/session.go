@@ -149,6 +149,9 @@ func (l *Link) setConnected(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.connected = on
+	if on {
+		l.streams++
+	}
 	l.barrier.announce()
 }
 

@@ -111,6 +111,7 @@ type Link struct {
 	live      map[roll.AssetID]meters.Reading
 	stamp     guard.Stamp
 	connected bool
+	streams   uint64
 	epoch     uint64 // the highest heard of
 	barrier   barrier
 }
@@ -140,6 +141,13 @@ func (l *Link) Connected() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.connected
+}
+
+// Streams is how many streams were welcomed since the start.
+func (l *Link) Streams() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.streams
 }
 
 // Clock is the measured offset to the coordinator's clock.

@@ -57,11 +57,11 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
 		{Path: "internal/settings", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"github.com/knadh/koanf/..."}},
-		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/settings", "internal/strictyaml"}},
+		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/settings", "internal/strictyaml", "internal/logs", "internal/telemetry"}},
 		{Path: "internal/certs", Third: []string{"github.com/caddyserver/certmagic", "go.uber.org/zap/..."}},
-		{Path: "internal/telemetry", Third: []string{"github.com/prometheus/client_golang/..."}},
+		{Path: "internal/telemetry", Ours: []string{"internal/settings"}, Third: []string{"github.com/prometheus/client_golang/..."}},
 		{Path: "internal/sdnotify", Third: []string{"golang.org/x/sys/unix"}},
-		{Path: "internal/logs", Ours: []string{"internal/config"}},
+		{Path: "internal/logs", Ours: []string{"internal/settings"}},
 		{Path: "internal/adminsocket"},
 		{Path: "internal/doctor", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/archtest"},
@@ -92,7 +92,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "gateway/doctor", Ours: []string{"gateway", "gateway/spool", "gateway/uplink", "internal/doctor"}},
 		{
 			Path:  "gateway",
-			Ours:  []string{"energy", "commons/roll", "meters", "internal/strictyaml", "internal/worldtime", "gateway/..."},
+			Ours:  []string{"energy", "commons/roll", "meters", "internal/logs", "internal/settings", "internal/strictyaml", "internal/telemetry", "internal/worldtime", "gateway/..."},
 			Third: []string{"golang.org/x/sys/unix"},
 		},
 

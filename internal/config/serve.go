@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/logs"
 	"github.com/allmende-energy/allmende/internal/settings"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
+	"github.com/allmende-energy/allmende/internal/telemetry"
 )
 
 // ServeFile is the name of the coordinator's configuration in its folder.
@@ -46,8 +48,8 @@ type Serve struct {
 	ACME    ACME
 	People  People
 	Series  Series // what was measured over time
-	Log     Log
-	Metrics Metrics
+	Log     logs.Config
+	Metrics telemetry.Config
 }
 
 // Listener is an address to listen on, the names it is reached by, besides

@@ -75,7 +75,8 @@ type Loaded struct {
 const delim = "."
 
 // Load reads all layers into the values of the set's keys. The error is a
-// [Problems] that holds everything that is wrong.
+// [Problems] that holds everything that is wrong; what could be read is returned
+// beside it, so that a caller may add to it.
 func (s Set) Load(src Sources) (*Loaded, error) {
 	l := &Loaded{
 		set: s, src: src, merged: koanf.New(delim),
@@ -102,10 +103,10 @@ func (s Set) Load(src Sources) (*Loaded, error) {
 	}
 	for _, p := range s.Parts {
 		if p.Check != nil {
-			p.Check(l.report)
+			p.Check(l.Report)
 		}
 	}
-	return l, l.err()
+	return l, l.Err()
 }
 
 // layer is a koanf of settings and their texts.
@@ -224,11 +225,12 @@ func (l *Loaded) apply(k Key, texts []string) {
 	if entry, ok := errors.AsType[entryError](err); ok {
 		name, err = name+"["+strconv.Itoa(entry.index)+"]", entry.error
 	}
-	l.report(name, "%v", err)
+	l.Report(name, "%v", err)
 }
 
-// report adds a problem at the place where the setting has its value from.
-func (l *Loaded) report(name, format string, args ...any) {
+// Report adds what is wrong with a setting, or with a field of one such as
+// "devices[0].unit", at the place where the setting has its value from.
+func (l *Loaded) Report(name, format string, args ...any) {
 	key, _, _ := strings.Cut(name, "[")
 	switch l.from[key] {
 	case FromEnvironment, FromFlag:
@@ -249,10 +251,11 @@ func (l *Loaded) note(place, name, reason string) {
 	}
 }
 
-func (l *Loaded) err() error {
+// Err is the [Problems] that there are, those of the file first, or nil.
+func (l *Loaded) Err() error {
 	slices.SortStableFunc(l.found, func(a, b Problem) int { return strings.Compare(a.File, b.File) })
 	all, _ := errors.AsType[Problems](l.doc.Err())
-	if all = append(all, l.found...); len(all) > 0 {
+	if all = append(slices.Clone(all), l.found...); len(all) > 0 {
 		return all
 	}
 	return nil
@@ -300,6 +303,8 @@ func (l *Loaded) Text(name string) string {
 		return ""
 	case k.Value.secret:
 		return k.Value.show()
+	case k.Value.form == structured && l.From(name) == FromFile:
+		return fmt.Sprintf("what stands in %s, line %d", l.src.File, l.Line(name))
 	}
 	return strings.Join(l.merged.Strings(name), ", ")
 }
