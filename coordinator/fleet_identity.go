@@ -65,6 +65,15 @@ func (f *fleet) Renew(ctx context.Context, cert *x509.Certificate, requestDER []
 	return e, nil
 }
 
+// Acknowledged implements [api.Fleet].
+func (f *fleet) Acknowledged(ctx context.Context, gateway roll.GatewayID, spoolID string) (uint64, error) {
+	n, err := f.inbox.Acknowledged(ctx, gateway, spoolID)
+	if err != nil {
+		return 0, f.internal("looking up a spool", err)
+	}
+	return n, nil
+}
+
 // Certificates implements [api.Identities].
 func (f *fleet) Certificates(ctx context.Context, gateway roll.GatewayID) ([]api.Certificate, error) {
 	out, err := f.identities.list(ctx, gateway)

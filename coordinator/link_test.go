@@ -134,7 +134,7 @@ func TestALinkComesBackFromTheCellar(t *testing.T) {
 	if e.said("certificate renewed") != 1 {
 		t.Errorf("the log:\n%s", e.log)
 	}
-	standing, err := uplink.Check(t.Context(), c.Addresses().Gateways, mustLoad(t, dir))
+	standing, err := uplink.Check(t.Context(), c.Addresses().Gateways, mustLoad(t, dir), "")
 	if err != nil || standing.Gateway != "gw-a" || standing.Ends.Sub(standing.Now) < 29*day || standing.Renew.Sub(standing.Now) > 20*day {
 		t.Errorf("%+v %v", standing, err)
 	}

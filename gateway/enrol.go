@@ -53,13 +53,18 @@ type Enrolled struct {
 }
 
 // Enrol exchanges a one-time token for this gateway's identity, stores it under
-// dir, and writes a commented gateway.yaml where there is none.
+// dir or where its gateway.yaml says, and writes a commented gateway.yaml where
+// there is none.
 func Enrol(ctx context.Context, token, dir string) (Enrolled, error) {
 	t, err := uplink.ParseToken(token)
 	if err != nil {
 		return Enrolled{}, err
 	}
-	e, err := uplink.Enrol(ctx, t, filepath.Join(dir, identityDir))
+	identity := filepath.Join(dir, identityDir)
+	if cfg, err := Load(dir); err == nil {
+		identity = cfg.Identity
+	}
+	e, err := uplink.Enrol(ctx, t, identity)
 	if err != nil {
 		return Enrolled{}, err
 	}

@@ -23,6 +23,7 @@ type gatewayCmd struct {
 	Certificates gatewayCertificatesCmd `cmd:"" help:"At the coordinator: list the certificates that gateways were given."`
 	Enrol        gatewayEnrolCmd        `cmd:"" help:"At the gateway: exchange a token for its certificate, and write a gateway.yaml."`
 	Run          gatewayRunCmd          `cmd:"" help:"At the gateway: read the devices, spool, send, obey setpoints."`
+	Status       gatewayStatusCmd       `cmd:"" help:"At the gateway: its identity, its spool, and whether the coordinator takes it."`
 }
 
 type gatewayEnrolCmd struct {
@@ -36,7 +37,11 @@ func (c *gatewayEnrolCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	out.Printf("Enrolled as gateway %s of %s; the certificate is good until %s.\n", e.Gateway, e.Community, e.NotAfter.UTC().Format(time.DateOnly))
+	out.Printf("Enrolled as gateway %s of %s; the certificate is good until %s, and the gateway renews it by itself.\n", e.Gateway, e.Community, e.NotAfter.UTC().Format(time.DateOnly))
+	if e.Replaced {
+		out.Printf("A gateway that runs here goes on with it within seconds.\n")
+		return nil
+	}
 	next := "Write your devices into " + e.Config + ", then run"
 	if !e.Wrote {
 		next = fmt.Sprintf("%s was there already: see that it says coordinator: %s, then run", e.Config, e.Address)

@@ -53,6 +53,8 @@ type Fleet interface {
 	// Renew trades a certificate, in force or not long ended, and a signing
 	// request with a fresh key for a new certificate.
 	Renew(ctx context.Context, cert *x509.Certificate, requestDER []byte) (Enrolled, error)
+	// Acknowledged is the highest durable sequence of a gateway's spool.
+	Acknowledged(ctx context.Context, gateway roll.GatewayID, spoolID string) (uint64, error)
 	// Attach makes s the gateway's session; an older one ends with ErrReplaced.
 	Attach(ctx context.Context, s *Session) (Welcome, error)
 	// Detach is the end of a session that was attached.

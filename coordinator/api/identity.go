@@ -99,15 +99,24 @@ func (g *Gateways) Renew(ctx context.Context, req *allmendev1.RenewRequest) (*al
 }
 
 // Check implements the service.
-func (g *Gateways) Check(ctx context.Context, _ *allmendev1.CheckRequest) (*allmendev1.CheckResponse, error) {
+func (g *Gateways) Check(ctx context.Context, req *allmendev1.CheckRequest) (*allmendev1.CheckResponse, error) {
 	id, err := g.identify(ctx)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	return &allmendev1.CheckResponse{
+	answer := &allmendev1.CheckResponse{
 		GatewayId: string(id.Gateway), CommunityId: string(g.community), WallUnixMs: g.wall().UnixMilli(),
 		CertificateEndsUnixMs: id.Ends.UnixMilli(), CertificateRenewUnixMs: id.Renew.UnixMilli(),
-	}, nil
+	}
+	if spool := req.GetSpoolId(); spool != "" {
+		if err := checkSpoolID("spool_id", spool); err != nil {
+			return nil, toStatus(err)
+		}
+		if answer.AcknowledgedSequence, err = g.fleet.Acknowledged(ctx, id.Gateway, spool); err != nil {
+			return nil, toStatus(err)
+		}
+	}
+	return answer, nil
 }
 
 // CertificateState is what a gateway's certificate is good for.

@@ -196,21 +196,26 @@ type Standing struct {
 	Now       time.Time
 	Ends      time.Time // of the certificate
 	Renew     time.Time // when a new one is due
+	// Acknowledged is the highest sequence of the spool that was asked about
+	// that the coordinator holds for good.
+	Acknowledged uint64
 }
 
-// Check asks the coordinator at an address whether it takes an identity.
-func Check(ctx context.Context, address string, id Identity) (Standing, error) {
+// Check asks the coordinator at an address whether it takes an identity, and
+// how much it has of a spool.
+func Check(ctx context.Context, address string, id Identity, spoolID string) (Standing, error) {
 	conn, err := dial(address, id.TLS())
 	if err != nil {
 		return Standing{}, err
 	}
 	defer func() { _ = conn.Close() }() // the answer is what matters
-	answer, err := allmendev1.NewGatewayServiceClient(conn).Check(ctx, &allmendev1.CheckRequest{})
+	answer, err := allmendev1.NewGatewayServiceClient(conn).Check(ctx, &allmendev1.CheckRequest{SpoolId: spoolID})
 	if err != nil {
 		return Standing{}, advise(err)
 	}
 	return Standing{
 		roll.GatewayID(answer.GetGatewayId()), roll.CommunityID(answer.GetCommunityId()),
 		time.UnixMilli(answer.GetWallUnixMs()), time.UnixMilli(answer.GetCertificateEndsUnixMs()), time.UnixMilli(answer.GetCertificateRenewUnixMs()),
+		answer.GetAcknowledgedSequence(),
 	}, nil
 }

@@ -370,7 +370,9 @@ func (x *RenewResponse) GetAuthorityDer() [][]byte {
 }
 
 type CheckRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Asks also how much of this spool is durable; empty: of none.
+	SpoolId       string `protobuf:"bytes,1,opt,name=spool_id,json=spoolId,proto3" json:"spool_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -405,6 +407,13 @@ func (*CheckRequest) Descriptor() ([]byte, []int) {
 	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{4}
 }
 
+func (x *CheckRequest) GetSpoolId() string {
+	if x != nil {
+		return x.SpoolId
+	}
+	return ""
+}
+
 type CheckResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	GatewayId   string                 `protobuf:"bytes,1,opt,name=gateway_id,json=gatewayId,proto3" json:"gateway_id,omitempty"`
@@ -414,8 +423,10 @@ type CheckResponse struct {
 	// When the certificate of this connection ends, and when it is to be renewed.
 	CertificateEndsUnixMs  int64 `protobuf:"varint,4,opt,name=certificate_ends_unix_ms,json=certificateEndsUnixMs,proto3" json:"certificate_ends_unix_ms,omitempty"`
 	CertificateRenewUnixMs int64 `protobuf:"varint,5,opt,name=certificate_renew_unix_ms,json=certificateRenewUnixMs,proto3" json:"certificate_renew_unix_ms,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	// The highest sequence of the spool that is durable.
+	AcknowledgedSequence uint64 `protobuf:"varint,6,opt,name=acknowledged_sequence,json=acknowledgedSequence,proto3" json:"acknowledged_sequence,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CheckResponse) Reset() {
@@ -479,6 +490,13 @@ func (x *CheckResponse) GetCertificateEndsUnixMs() int64 {
 func (x *CheckResponse) GetCertificateRenewUnixMs() int64 {
 	if x != nil {
 		return x.CertificateRenewUnixMs
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetAcknowledgedSequence() uint64 {
+	if x != nil {
+		return x.AcknowledgedSequence
 	}
 	return 0
 }
@@ -1796,8 +1814,9 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\acsr_der\x18\x01 \x01(\fR\x06csrDer\"]\n" +
 	"\rRenewResponse\x12'\n" +
 	"\x0fcertificate_der\x18\x01 \x03(\fR\x0ecertificateDer\x12#\n" +
-	"\rauthority_der\x18\x02 \x03(\fR\fauthorityDer\"\x0e\n" +
-	"\fCheckRequest\"\xe7\x01\n" +
+	"\rauthority_der\x18\x02 \x03(\fR\fauthorityDer\")\n" +
+	"\fCheckRequest\x12\x19\n" +
+	"\bspool_id\x18\x01 \x01(\tR\aspoolId\"\x9c\x02\n" +
 	"\rCheckResponse\x12\x1d\n" +
 	"\n" +
 	"gateway_id\x18\x01 \x01(\tR\tgatewayId\x12!\n" +
@@ -1805,7 +1824,8 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\fwall_unix_ms\x18\x03 \x01(\x03R\n" +
 	"wallUnixMs\x127\n" +
 	"\x18certificate_ends_unix_ms\x18\x04 \x01(\x03R\x15certificateEndsUnixMs\x129\n" +
-	"\x19certificate_renew_unix_ms\x18\x05 \x01(\x03R\x16certificateRenewUnixMs\"=\n" +
+	"\x19certificate_renew_unix_ms\x18\x05 \x01(\x03R\x16certificateRenewUnixMs\x123\n" +
+	"\x15acknowledged_sequence\x18\x06 \x01(\x04R\x14acknowledgedSequence\"=\n" +
 	"\aRefusal\x122\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1a.allmende.v1.RefusalReasonR\x06reason\"\x90\x02\n" +
 	"\x06Uplink\x12*\n" +

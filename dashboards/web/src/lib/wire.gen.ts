@@ -5,6 +5,43 @@
 /** A 64-bit integer as decimal text, as protobuf writes it in JSON. */
 export type Int64 = string
 
+export interface AcceptLinkRequest {
+  secret?: string
+  login?: string
+  name?: string
+  /** May be empty for who adds a passkey next. */
+  password?: string
+}
+
+export interface AcceptLinkResponse {
+  me?: Me
+  recoveryCodes?: string[]
+}
+
+export interface ApplyChangesRequest {
+  changes?: RegisterChange[]
+  /** The revision that the changes were made for; 0: whichever there is. */
+  expectedRevision?: Int64
+  /** Why, for those who read the history. */
+  note?: string
+  /** Only checks, and says what would be done. */
+  dryRun?: boolean
+}
+
+export interface ApplyChangesResponse {
+  /** Of the register after it; the present one where nothing was to be done. */
+  revision?: Int64
+  /** From when the register is different; 0 where nothing was to be done. */
+  fromUnixMs?: Int64
+  /** What is done, one change after the other, dependents included. */
+  changes?: RecordedChange[]
+  /** Intervals that are settled already and are settled again. */
+  intervalsSettledAgain?: Int64
+  /** The register was so already. */
+  unchanged?: boolean
+  dryRun?: boolean
+}
+
 export interface Asset {
   id?: string
   /** meter, inverter or battery. */
@@ -15,6 +52,49 @@ export interface Asset {
   capacityMilliwattHours?: Int64
 }
 
+export interface AssetEntry {
+  id?: string
+  /** meter, inverter or battery; it never changes. */
+  kind?: string
+  siteId?: string
+  connectionId?: string
+  ownerId?: string
+  gatewayId?: string
+  battery?: BatteryEntry
+}
+
+export interface AuditEntry {
+  id?: Int64
+  atUnixMs?: Int64
+  /** none, visitor, person, token or local. */
+  kind?: string
+  /** The id of the account or token. */
+  who?: string
+  /** What the account or token is called now, empty if it is gone. */
+  whoName?: string
+  origin?: string
+  act?: string
+  object?: string
+  outcome?: string
+  why?: string
+  /** How often, until then. */
+  times?: Int64
+}
+
+export interface BatteryEntry {
+  capacityMilliwattHours?: Int64
+  maxChargeMilliwatts?: Int64
+  maxDischargeMilliwatts?: Int64
+  minSocPermille?: Int64
+  maxSocPermille?: Int64
+  reserveSocPermille?: Int64
+  chargeEfficiencyMillionths?: Int64
+  dischargeEfficiencyMillionths?: Int64
+  /** behind_meter or own_meter. */
+  placement?: string
+  dispatchable?: boolean
+}
+
 export interface BatteryLive {
   assetId?: string
   /** Discharge positive. */
@@ -23,6 +103,15 @@ export interface BatteryLive {
   setpointMilliwatts?: Int64
   setpointInForce?: boolean
   quality?: Quality
+}
+
+export interface BeginPasskeyRequest {
+  /** Not needed within 15 minutes of a sign-in. */
+  currentPassword?: string
+}
+
+export interface BeginPasskeySignInRequest {
+
 }
 
 export interface CharterInForce {
@@ -65,6 +154,47 @@ export interface Connection {
   meterAssetId?: string
 }
 
+export interface ConnectionEntry {
+  id?: string
+  /** public_grid or one_meter; it never changes. */
+  kind?: string
+  meterAssetId?: string
+  importLimitMilliwatts?: Int64
+  exportLimitMilliwatts?: Int64
+}
+
+export interface CreateInvitationRequest {
+  roles?: string[]
+  memberId?: string
+  /** For whom, as a reminder. */
+  note?: string
+  /** At most 30 days; 0 means 7. */
+  validDays?: number
+}
+
+export interface CreateInvitationResponse {
+  invitation?: Invitation
+  /** The address to send to whom it is for. */
+  url?: string
+}
+
+export interface CreateTokenRequest {
+  name?: string
+  scopes?: string[]
+  /** At most 730; 0 means 365. */
+  validDays?: number
+}
+
+export interface CreateTokenResponse {
+  token?: Token
+  /** For the Authorization header, behind "Bearer ". */
+  secret?: string
+}
+
+export interface DeletePersonResponse {
+
+}
+
 export interface DeviceStatus {
   assetId?: string
   url?: string
@@ -81,6 +211,37 @@ export interface EnrolmentToken {
   /** Shown once; it goes to `allmende gateway enrol`. */
   token?: string
   expiresUnixMs?: Int64
+}
+
+/** An entry at a time. */
+export interface EntryState {
+  entry?: RegisterEntry
+  /** Since when it is in the register without a break. */
+  sinceUnixMs?: Int64
+  /** When it leaves, as far as that is known now; 0: nothing is planned. */
+  untilUnixMs?: Int64
+  /** It is not in the register at the time asked for: before since, or from until on. */
+  absent?: boolean
+  /** Of the register: a change may name it, so that nobody overwrites another's. */
+  revision?: Int64
+}
+
+export interface ExportRegisterResponse {
+  yaml?: string
+  revision?: Int64
+  atUnixMs?: Int64
+}
+
+export interface FinishPasskeyRequest {
+  ceremonyId?: string
+  responseJson?: string
+  name?: string
+}
+
+export interface FinishPasskeySignInRequest {
+  ceremonyId?: string
+  /** PublicKeyCredential.toJSON(), as text. */
+  responseJson?: string
 }
 
 /** Flow is the community's power balance now, in milliwatts, none negative: production + discharge + grid_import = own_use + shared + shared_from_storage + charge + rest, where consumption = own_use + shared + shared_from_storage + grid_import_members. */
@@ -125,6 +286,11 @@ export interface GatewayDetail {
   software?: string
 }
 
+export interface GatewayEntry {
+  id?: string
+  name?: string
+}
+
 export interface GatewayHealth {
   gatewayId?: string
   name?: string
@@ -140,6 +306,63 @@ export interface GatewayHealth {
   problem?: string
 }
 
+export interface ImportMembersRequest {
+  /** The file's name tells its kind: .csv or .xlsx. */
+  fileName?: string
+  /** At most 2 MiB. */
+  content?: string
+  from?: string
+  dryRun?: boolean
+  expectedRevision?: Int64
+  note?: string
+}
+
+export interface ImportMembersResponse {
+  /** What is wrong, by row and column. Where there is anything, nothing was done. */
+  problems?: SheetProblem[]
+  /** Rows that were read. */
+  rows?: number
+  added?: number
+  changed?: number
+  unchanged?: number
+  applied?: ApplyChangesResponse
+}
+
+export interface Invitation {
+  invitationId?: string
+  setup?: boolean
+  note?: string
+  roles?: string[]
+  memberId?: string
+  /** The id of who made it, or local. */
+  by?: string
+  createdUnixMs?: Int64
+  expiresUnixMs?: Int64
+}
+
+export interface Link {
+  /** The first account, or one for the operator who lost hers. */
+  setup?: boolean
+  communityName?: string
+  roles?: string[]
+  memberId?: string
+  note?: string
+  expiresUnixMs?: Int64
+}
+
+export interface ListAuditResponse {
+  entries?: AuditEntry[]
+}
+
+export interface ListEntriesResponse {
+  entries?: EntryState[]
+  revision?: Int64
+  /** The instant whose register this is. */
+  atUnixMs?: Int64
+  /** More follow behind the last id. */
+  more?: boolean
+}
+
 export interface ListGatewayCertificatesResponse {
   certificates?: GatewayCertificate[]
 }
@@ -148,13 +371,35 @@ export interface ListGatewaysResponse {
   gateways?: GatewayDetail[]
 }
 
+export interface ListHistoryResponse {
+  changes?: RecordedChange[]
+}
+
 export interface ListIntervalsResponse {
   intervals?: SettledInterval[]
+  /** Pools that are left out because too few members stand behind them. */
+  withheldPoolIds?: string[]
+}
+
+export interface ListInvitationsResponse {
+  invitations?: Invitation[]
 }
 
 export interface ListLeavesResponse {
   firstIndex?: Int64
   leavesJson?: string[]
+}
+
+export interface ListPasskeysResponse {
+  passkeys?: Passkey[]
+}
+
+export interface ListPeopleResponse {
+  people?: Person[]
+}
+
+export interface ListTokensResponse {
+  tokens?: Token[]
 }
 
 export interface Live {
@@ -172,9 +417,38 @@ export interface Live {
   /** The newest settled interval's end, 0 if there is none. */
   settledUntilUnixMs?: Int64
   ledgerSize?: Int64
+  /** What is left out of flow because too few members stand behind it, so that the total would show single ones: behind_meters (production, own use, consumption, charge and discharge) or flow (all of it). */
+  withheld?: string[]
+}
+
+export interface Me {
+  /** none, visitor, person, token or local. */
+  kind?: string
+  personId?: string
+  login?: string
+  name?: string
+  roles?: string[]
+  /** Whose curves are the caller's own; empty: nobody's. */
+  memberId?: string
+  permissions?: string[]
+  /** The session's end, whatever happens until then; 0 without a session. */
+  sessionEndsUnixMs?: Int64
+  /** No password is set: add a passkey or set one. */
+  withoutPassword?: boolean
+  recoveryCodesLeft?: number
+  /** There is no account yet: a setup link makes the first. */
+  setupNeeded?: boolean
+  /** This address can have passkeys; numeric addresses can't. */
+  passkeysPossible?: boolean
 }
 
 export interface Member {
+  id?: string
+  name?: string
+  groups?: string[]
+}
+
+export interface MemberEntry {
   id?: string
   name?: string
   groups?: string[]
@@ -196,6 +470,58 @@ export interface MemberLive {
   quality?: Quality
 }
 
+export interface NewRecoveryCodesRequest {
+  /** Not needed within 15 minutes of a sign-in. */
+  currentPassword?: string
+}
+
+export interface Passkey {
+  passkeyId?: string
+  name?: string
+  createdUnixMs?: Int64
+  /** 0: never. */
+  usedUnixMs?: Int64
+}
+
+export interface PasskeyCeremony {
+  ceremonyId?: string
+  /** For PublicKeyCredential.parseRequestOptionsFromJSON, or parseCreationOptionsFromJSON. */
+  optionsJson?: string
+}
+
+export interface Person {
+  personId?: string
+  login?: string
+  name?: string
+  roles?: string[]
+  memberId?: string
+  createdUnixMs?: Int64
+  /** 0: she may sign in. */
+  disabledUnixMs?: Int64
+  /** 0: never. */
+  signedInUnixMs?: Int64
+}
+
+export interface Policy {
+  permissions?: PolicyPermission[]
+  roles?: PolicyGrant[]
+  scopes?: PolicyGrant[]
+  /** Fewer members than this never stand behind a total that everybody sees. */
+  minAggregate?: number
+}
+
+export interface PolicyGrant {
+  name?: string
+  means?: string
+  permissions?: string[]
+}
+
+export interface PolicyPermission {
+  name?: string
+  means?: string
+  changes?: boolean
+}
+
 export interface PoolTotals {
   poolId?: string
   productionMilliwattHours?: Int64
@@ -215,10 +541,77 @@ export interface PoolTotals {
 
 export type Quality = 'QUALITY_GOOD' | 'QUALITY_CORRECTED' | 'QUALITY_SUBSTITUTED' | 'QUALITY_ESTIMATED' | 'QUALITY_SLEEPING' | 'QUALITY_STALE' | 'QUALITY_NOT_IMPLEMENTED'
 
+export interface ReadLinkRequest {
+  secret?: string
+}
+
+/** A change as it was recorded. */
+export interface RecordedChange {
+  revision?: Int64
+  actor?: string
+  note?: string
+  recordedUnixMs?: Int64
+  fromUnixMs?: Int64
+  /** add, change or retire. */
+  op?: string
+  entry?: RegisterEntry
+  fields?: string[]
+}
+
+export interface RecoverRequest {
+  login?: string
+  code?: string
+}
+
+export interface RecoveryCodes {
+  codes?: string[]
+}
+
+export interface RegisterChange {
+  /** add, change or retire. */
+  op?: string
+  /** Of a retirement the id is enough. */
+  entry?: RegisterEntry
+  /** Of a change: the fields that it sets, named as in community.yaml: name, groups, meter, import_limit_w, export_limit_w, member, connection, latitude, longitude, site, owner, gateway, battery.capacity_kwh and so on. */
+  fields?: string[]
+  from?: string
+  /** Of an addition: something that was retired comes back. */
+  again?: boolean
+  /** Of a retirement: what hangs from the entry goes with it: a member's sites, a site's devices, a connection's sites and meter. */
+  withDependents?: boolean
+}
+
+/** One line of the register. */
+export interface RegisterEntry {
+  member?: MemberEntry
+  connection?: ConnectionEntry
+  site?: SiteEntry
+  asset?: AssetEntry
+  gateway?: GatewayEntry
+}
+
+export interface RemoveInvitationResponse {
+
+}
+
+export interface RemovePasskeyResponse {
+
+}
+
 export interface RevokeGatewayResponse {
   /** A stream was open and has been ended. */
   disconnected?: boolean
   revokedUnixMs?: Int64
+}
+
+export interface RevokeTokenResponse {
+
+}
+
+export interface SetPasswordRequest {
+  /** Not needed within 15 minutes of a sign-in. */
+  currentPassword?: string
+  newPassword?: string
 }
 
 export interface SetpointState {
@@ -241,8 +634,53 @@ export interface SettledInterval {
   pools?: PoolTotals[]
 }
 
+export interface SheetProblem {
+  /** As the program that made the file counts them; 0: the file as a whole. */
+  row?: number
+  /** The column's name as it stands in the file; empty: the whole row. */
+  column?: string
+  /** What is wrong and what to do. */
+  message?: string
+}
+
+export interface SignInRequest {
+  login?: string
+  password?: string
+}
+
+export interface SignOutRequest {
+  everywhere?: boolean
+}
+
+export interface SignOutResponse {
+
+}
+
 export interface Site {
   id?: string
   memberId?: string
   connectionId?: string
+}
+
+export interface SiteEntry {
+  id?: string
+  memberId?: string
+  connectionId?: string
+  /** Decimal degrees; both or neither. */
+  latitude?: string
+  longitude?: string
+}
+
+export interface Token {
+  tokenId?: string
+  name?: string
+  scopes?: string[]
+  /** The id of who made it, or local. */
+  by?: string
+  createdUnixMs?: Int64
+  expiresUnixMs?: Int64
+  /** 0: never. Noted every few minutes at most. */
+  usedUnixMs?: Int64
+  /** 0: it is not revoked. */
+  revokedUnixMs?: Int64
 }
