@@ -137,6 +137,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		},
 
 		{Path: "dashboards"},
+		{Path: "dashboards/grafana"}, // tests only
 		{
 			Path:  "proto/...",
 			Third: with(rpc, "google.golang.org/protobuf/...", "github.com/grpc-ecosystem/grpc-gateway/v2/...", "google.golang.org/genproto/googleapis/api/annotations"),

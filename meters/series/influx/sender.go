@@ -16,7 +16,7 @@ import (
 
 const (
 	firstWait = 500 * time.Millisecond
-	longWait  = 30 * time.Second
+	longWait  = 10 * time.Second
 	idleEvery = 10 * time.Second
 )
 
