@@ -361,6 +361,7 @@ func (c *Coordinator) services(community *api.Community) []api.Service {
 		api.AccountService(c.people.Accounts()),
 		api.PeopleService(c.people.Administration()),
 		api.HistoryService(api.NewHistory(&past{c.commons, c.history(), c.register}, c.minAggregate())),
+		api.AdministrationService(c.register),
 	}
 }
 

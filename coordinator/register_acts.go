@@ -13,6 +13,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/config"
 	"github.com/allmende-energy/allmende/scheduler"
 )
 
@@ -78,6 +79,9 @@ func (r *register) Apply(ctx context.Context, act api.Act) (api.Applied, error) 
 	}
 	return done, nil
 }
+
+// File implements [api.Registrar].
+func (r *register) File(c roll.Community) []byte { return config.EncodeCommunity(c) }
 
 // effect tells everybody: the state machine first, so that it knows an asset
 // before its first sample, then those who let samples in, and last come the

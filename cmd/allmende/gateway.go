@@ -24,6 +24,13 @@ type gatewayCmd struct {
 	Enrol        gatewayEnrolCmd        `cmd:"" help:"At the gateway: exchange a token for its certificate, and write a gateway.yaml."`
 	Run          gatewayRunCmd          `cmd:"" help:"At the gateway: read the devices, spool, send, obey setpoints."`
 	Status       gatewayStatusCmd       `cmd:"" help:"At the gateway: its identity, its spool, and whether the coordinator takes it."`
+
+	List    gatewayListCmd    `cmd:"" help:"At the coordinator: list the gateways."`
+	Show    gatewayShowCmd    `cmd:"" help:"At the coordinator: show a gateway."`
+	Add     gatewayAddCmd     `cmd:"" help:"At the coordinator: add a gateway to the register."`
+	Change  gatewayChangeCmd  `cmd:"" help:"At the coordinator: give a gateway another name."`
+	Retire  gatewayRetireCmd  `cmd:"" help:"At the coordinator: retire a gateway; its history stays."`
+	History gatewayHistoryCmd `cmd:"" help:"At the coordinator: who changed what of a gateway, and when."`
 }
 
 type gatewayEnrolCmd struct {

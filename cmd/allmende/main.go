@@ -28,6 +28,7 @@ type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the coordinator of a community."`
 	Config  configCmd  `cmd:"" help:"Explain, show and check the configuration of a coordinator."`
 	Gateway gatewayCmd `cmd:"" help:"Run a gateway, or enrol it with its coordinator."`
+	registerCommands
 	Charter charterCmd `cmd:"" help:"Check, hash or explain a charter."`
 	People  peopleCmd  `cmd:"" help:"Look after accounts: the setup link, invitations, roles."`
 	Token   tokenCmd   `cmd:"" help:"Look after the tokens of programs."`

@@ -196,8 +196,8 @@ func (e Entry) clone() Entry {
 	return Entry{}
 }
 
-// with is e with the named fields of from, an entry of the same kind.
-func (e Entry) with(from Entry, fields []string) Entry {
+// With is a copy of e with the named fields of from, an entry of the same kind.
+func (e Entry) With(from Entry, fields []string) Entry {
 	out := e.clone()
 	for _, f := range fields {
 		switch {
@@ -298,7 +298,7 @@ func (b *BatteryData) take(from *BatteryData, field string) {
 func Differences(a, b Entry) []string {
 	var out []string
 	for _, f := range FieldsOf(a) {
-		if !Equal(a, a.with(b, []string{f})) {
+		if !Equal(a, a.With(b, []string{f})) {
 			out = append(out, f)
 		}
 	}

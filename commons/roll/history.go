@@ -276,7 +276,7 @@ func (f *fold) apply(c Change) {
 		f.put(ref, c.Entry)
 	case OpChange:
 		if have, ok := f.get(ref); ok {
-			f.put(ref, have.with(c.Entry, c.Fields))
+			f.put(ref, have.With(c.Entry, c.Fields))
 		}
 	case OpRetire:
 		if _, ok := f.get(ref); ok {

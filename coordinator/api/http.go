@@ -18,8 +18,22 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/access"
 )
 
-// maxBody bounds what a REST caller may send; the largest request is a few bytes.
-const maxBody = 64 << 10
+// maxBody bounds what a REST caller may send, and maxAct what an act of
+// administration may hold: a spreadsheet, in base64.
+const (
+	maxBody = 64 << 10
+	maxAct  = 4 << 20
+)
+
+// bodyLimit is what a request to a path may send. Who may do what is decided
+// before a body is read.
+func bodyLimit(path string) int64 {
+	switch path {
+	case "/v1/register-import", "/v1/register-changes":
+		return maxAct
+	}
+	return maxBody
+}
 
 // HTTP is what the web listener serves.
 type HTTP struct {
@@ -101,7 +115,7 @@ func guard(names []string, next http.Handler) http.Handler {
 			return
 		}
 		r.Header.Del("X-HTTP-Method-Override")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r.URL.Path))
 		next.ServeHTTP(w, r)
 	})
 }

@@ -22,6 +22,8 @@ type Registrar interface {
 	// Apply records an act and lets it take effect. It refuses with ErrInvalid,
 	// which wraps [roll.Problems], with ErrConflict and with ErrStorage.
 	Apply(ctx context.Context, act Act) (Applied, error)
+	// File is a register in the form of community.yaml.
+	File(c roll.Community) []byte
 }
 
 // RegisterView is the register at one moment. Nothing in it is changed.
@@ -52,6 +54,16 @@ type Applied struct {
 	DryRun       bool
 }
 
+// errAsked is a request that cannot be understood; its text is for the one who asked.
+type errAsked struct{ error }
+
+// Is makes it an invalid one.
+func (errAsked) Is(target error) bool { return target == ErrInvalid }
+
+func asked(field, format string, args ...any) error {
+	return errAsked{fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...))}
+}
+
 // On is the instant that a date asks about; nothing asks about the present.
 func (v RegisterView) On(date string) (energy.Instant, error) {
 	if date == "" || date == "now" {
@@ -73,7 +85,7 @@ func (v RegisterView) From(date string) (energy.Instant, error) {
 		return 0, err
 	}
 	if slot := energy.IntervalAt(t, v.Interval); slot.Start != t {
-		return 0, refuse("from", "%s lies inside a settlement interval: write %s or %s", date, v.Say(slot.Start), v.Say(slot.End()))
+		return 0, asked("from", "%s lies inside a settlement interval: write %s or %s", date, v.Say(slot.Start), v.Say(slot.End()))
 	}
 	return t, nil
 }
@@ -92,7 +104,7 @@ func (v RegisterView) parse(field, date string) (energy.Instant, error) {
 			return energy.InstantOf(t), nil
 		}
 	}
-	return 0, refuse(field, "%.40q is no date: write a day such as %s, a time such as %q in %s, or now",
+	return 0, asked(field, "%.40q is no date: write a day such as %s, a time such as %q in %s, or now",
 		date, v.Now.Time().In(v.Zone).Format(time.DateOnly), v.Say(energy.IntervalAt(v.Now, v.Interval).End()), v.Zone)
 }
 
@@ -106,7 +118,7 @@ func checkKind(kind string) (roll.Kind, error) {
 		return k, nil
 	case roll.KindCommunity:
 	}
-	return "", refuse("kind", "%.40q is no kind of entry: write %s, %s, %s, %s or %s", kind,
+	return "", asked("kind", "%.40q is no kind of entry: write %s, %s, %s, %s or %s", kind,
 		roll.KindMember, roll.KindConnection, roll.KindSite, roll.KindAsset, roll.KindGateway)
 }
 
@@ -117,7 +129,7 @@ func refOf(kind, id string) (roll.Ref, error) {
 		return roll.Ref{}, err
 	}
 	if err := roll.CheckID(id); err != nil {
-		return roll.Ref{}, refuse("id", "%v", err)
+		return roll.Ref{}, asked("id", "%v", err)
 	}
 	return roll.Ref{Kind: k, ID: id}, nil
 }

@@ -126,8 +126,13 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Third: with(rpc, "github.com/alexedwards/scs/v2", "github.com/go-webauthn/webauthn/...", "golang.org/x/crypto/argon2", "golang.org/x/text/unicode/norm"),
 		},
 		{
+			Path:  "coordinator/sheet",
+			Third: []string{"github.com/xuri/excelize/v2"},
+		},
+		{Path: "coordinator/roster", Ours: []string{"energy", "commons/roll", "coordinator/sheet"}},
+		{
 			Path:  "coordinator/api",
-			Ours:  with(core, "meters/series", "coordinator/access", "proto/..."),
+			Ours:  with(core, "meters/series", "coordinator/access", "coordinator/roster", "coordinator/sheet", "proto/..."),
 			Third: with(rpc, "google.golang.org/protobuf/...", "github.com/grpc-ecosystem/grpc-gateway/v2/runtime"),
 		},
 		{

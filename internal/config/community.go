@@ -77,6 +77,11 @@ const (
 	defaultEfficiency = 948_683 // √0.9 in millionths
 )
 
+// UsualBattery is what a battery is that states nothing but its size.
+func UsualBattery() roll.BatteryData {
+	return roll.BatteryData{MinSoC: defaultMinSoC, MaxSoC: defaultMaxSoC, ReserveSoC: defaultMinSoC, ChargeEff: defaultEfficiency, DischargeEff: defaultEfficiency}
+}
+
 // communityOptions: a register of the largest size takes 7 MiB.
 func communityOptions() strictyaml.Options {
 	return strictyaml.Options{MaxSize: 8 << 20, Start: inEmptyFile}

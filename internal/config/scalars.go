@@ -28,6 +28,12 @@ func (m *millionths) UnmarshalText(text []byte) error {
 	return err
 }
 
+// ParsePermille reads a percentage with at most one decimal.
+func ParsePermille(text string) (int64, error) { return percentage(text, 1) }
+
+// ParseMillionths reads a percentage with at most four decimals.
+func ParseMillionths(text string) (int64, error) { return percentage(text, 4) }
+
 // percentage reads a number with at most so many decimals, in units of its
 // last decimal. The parser of kilowatt-hours has six.
 func percentage(text string, decimals int) (int64, error) {

@@ -645,7 +645,9 @@ type EntryState struct {
 	// It is not in the register at the time asked for: before since, or from until on.
 	Absent bool `protobuf:"varint,4,opt,name=absent,proto3" json:"absent,omitempty"`
 	// Of the register: a change may name it, so that nobody overwrites another's.
-	Revision      int64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision int64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The community's time zone, in which its dates are told.
+	Timezone      string `protobuf:"bytes,6,opt,name=timezone,proto3" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -713,6 +715,13 @@ func (x *EntryState) GetRevision() int64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *EntryState) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
 }
 
 type ListEntriesRequest struct {
@@ -979,6 +988,7 @@ func (x *ListHistoryRequest) GetId() string {
 type ListHistoryResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Changes       []*RecordedChange      `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	Timezone      string                 `protobuf:"bytes,2,opt,name=timezone,proto3" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1018,6 +1028,13 @@ func (x *ListHistoryResponse) GetChanges() []*RecordedChange {
 		return x.Changes
 	}
 	return nil
+}
+
+func (x *ListHistoryResponse) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
 }
 
 // A change as it was recorded.
@@ -1588,8 +1605,9 @@ type ApplyChangesResponse struct {
 	// Intervals that are settled already and are settled again.
 	IntervalsSettledAgain int64 `protobuf:"varint,4,opt,name=intervals_settled_again,json=intervalsSettledAgain,proto3" json:"intervals_settled_again,omitempty"`
 	// The register was so already.
-	Unchanged     bool `protobuf:"varint,5,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Unchanged     bool   `protobuf:"varint,5,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	DryRun        bool   `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Timezone      string `protobuf:"bytes,7,opt,name=timezone,proto3" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1664,6 +1682,13 @@ func (x *ApplyChangesResponse) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
+}
+
+func (x *ApplyChangesResponse) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
 }
 
 type ImportMembersRequest struct {
@@ -2059,14 +2084,15 @@ const file_allmende_v1_administration_proto_rawDesc = "" +
 	" \x01(\bR\fdispatchable\"2\n" +
 	"\fGatewayEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xba\x01\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xd6\x01\n" +
 	"\n" +
 	"EntryState\x120\n" +
 	"\x05entry\x18\x01 \x01(\v2\x1a.allmende.v1.RegisterEntryR\x05entry\x12\"\n" +
 	"\rsince_unix_ms\x18\x02 \x01(\x03R\vsinceUnixMs\x12\"\n" +
 	"\runtil_unix_ms\x18\x03 \x01(\x03R\vuntilUnixMs\x12\x16\n" +
 	"\x06absent\x18\x04 \x01(\bR\x06absent\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x03R\brevision\"}\n" +
+	"\brevision\x18\x05 \x01(\x03R\brevision\x12\x1a\n" +
+	"\btimezone\x18\x06 \x01(\tR\btimezone\"}\n" +
 	"\x12ListEntriesRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02on\x18\x02 \x01(\tR\x02on\x12\x10\n" +
@@ -2085,9 +2111,10 @@ const file_allmende_v1_administration_proto_rawDesc = "" +
 	"\x02on\x18\x03 \x01(\tR\x02on\"8\n" +
 	"\x12ListHistoryRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\"L\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"h\n" +
 	"\x13ListHistoryResponse\x125\n" +
-	"\achanges\x18\x01 \x03(\v2\x1b.allmende.v1.RecordedChangeR\achanges\"\xfc\x01\n" +
+	"\achanges\x18\x01 \x03(\v2\x1b.allmende.v1.RecordedChangeR\achanges\x12\x1a\n" +
+	"\btimezone\x18\x02 \x01(\tR\btimezone\"\xfc\x01\n" +
 	"\x0eRecordedChange\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x12\n" +
@@ -2135,7 +2162,7 @@ const file_allmende_v1_administration_proto_rawDesc = "" +
 	"\achanges\x18\x01 \x03(\v2\x1b.allmende.v1.RegisterChangeR\achanges\x12+\n" +
 	"\x11expected_revision\x18\x02 \x01(\x03R\x10expectedRevision\x12\x12\n" +
 	"\x04note\x18\x03 \x01(\tR\x04note\x12\x17\n" +
-	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"\xfa\x01\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"\x96\x02\n" +
 	"\x14ApplyChangesResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12 \n" +
 	"\ffrom_unix_ms\x18\x02 \x01(\x03R\n" +
@@ -2143,7 +2170,8 @@ const file_allmende_v1_administration_proto_rawDesc = "" +
 	"\achanges\x18\x03 \x03(\v2\x1b.allmende.v1.RecordedChangeR\achanges\x126\n" +
 	"\x17intervals_settled_again\x18\x04 \x01(\x03R\x15intervalsSettledAgain\x12\x1c\n" +
 	"\tunchanged\x18\x05 \x01(\bR\tunchanged\x12\x17\n" +
-	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"\xbb\x01\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x1a\n" +
+	"\btimezone\x18\a \x01(\tR\btimezone\"\xbb\x01\n" +
 	"\x14ImportMembersRequest\x12\x1b\n" +
 	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12\x12\n" +
