@@ -25,8 +25,8 @@ const (
 	maxAct  = 4 << 20
 )
 
-// bodyLimit is what a request to a path may send. Who may do what is decided
-// before a body is read.
+// bodyLimit is what a request to a path may send. It holds for everybody: a body
+// is read before it is decided who may do what.
 func bodyLimit(path string) int64 {
 	switch path {
 	case "/v1/register-import", "/v1/register-changes":
