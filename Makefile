@@ -12,6 +12,7 @@ PEBBLE_VERSION := v2.10.1
 INFLUXD_VERSION := v1.8.10
 # The newest whose modules all resolve through the proxy.
 NFPM_VERSION := v2.45.2
+GOVULNCHECK_VERSION := v1.8.0
 
 TOOLS := $(CURDIR)/.cache/tools
 BUF := $(TOOLS)/buf-$(BUF_VERSION)
@@ -20,6 +21,7 @@ PEBBLE := $(TOOLS)/pebble-$(PEBBLE_VERSION)
 PROMTOOL := $(TOOLS)/promtool
 NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)
 INFLUXD := $(TOOLS)/influxd-$(INFLUXD_VERSION)
+GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
 WEB := dashboards/web
 
 .PHONY: help
@@ -33,6 +35,14 @@ build: ## build bin/allmende (needs Go alone)
 .PHONY: packages
 packages: $(NFPM) ## programs and Debian packages for amd64, arm64 and armhf in dist/ (ARCHES=amd64 for one)
 	@tools/packages.sh $(NFPM) dist
+
+.PHONY: sbom
+sbom: packages ## what of others is in the programs of dist/, with licences: dist/sbom.json, in CycloneDX
+	go run ./tools/inventory -out dist/sbom.json -version "$$(tools/version.sh)" -epoch "$$(tools/version.sh epoch)" dist/allmende-linux-*
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## known weaknesses in what the program calls; says loudly where the database cannot be reached
+	@tools/vuln.sh $(GOVULNCHECK)
 
 .PHONY: test-packages
 test-packages: packages ## install the packages and run the services in a machine that is thrown away (needs root)
@@ -128,3 +138,6 @@ $(LINT):
 
 $(NFPM):
 	@tools/go-tool.sh $@ github.com/goreleaser/nfpm/v2/cmd/nfpm $(NFPM_VERSION)
+
+$(GOVULNCHECK):
+	@tools/go-tool.sh $@ golang.org/x/vuln/cmd/govulncheck $(GOVULNCHECK_VERSION)

@@ -70,6 +70,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/pgtest"},               // for tests only
 		{Path: "docs"},                          // tests only
 		{Path: "deploy"},                        // tests only
+		{Path: "tools/inventory"},
 
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters"}},
