@@ -37,8 +37,9 @@ packages: $(NFPM) ## programs and Debian packages for amd64, arm64 and armhf in 
 	@tools/packages.sh $(NFPM) dist
 
 .PHONY: sbom
-sbom: packages ## what of others is in the programs of dist/, with licences: dist/sbom.json, in CycloneDX
-	go run ./tools/inventory -out dist/sbom.json -version "$$(tools/version.sh)" -epoch "$$(tools/version.sh epoch)" dist/allmende-linux-*
+sbom: ## what of others is in the program, with licences: dist/sbom.json, in CycloneDX (packages hold theirs)
+	@mkdir -p dist
+	go run ./tools/inventory -out dist/sbom.json -version "$$(tools/version.sh)" -epoch "$$(tools/version.sh epoch)"
 
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## known weaknesses in what the program calls; says loudly where the database cannot be reached

@@ -47,6 +47,7 @@ zip9 <CHANGELOG.md >"$work/doc/CHANGELOG.md.gz"
 host=$(go env GOHOSTARCH)
 host=${host/%arm/armhf}
 build "$host" "$work/here"
+go build -buildvcs=false -o "$work/inventory" ./tools/inventory
 "$work/here" manual page | zip9 >"$work/allmende.1.gz"
 "$work/here" manual completion >"$work/completion"
 
@@ -60,6 +61,8 @@ for arch in $arches; do
 		build "$arch" "$stage/allmende"
 	fi
 	install -m 0755 "$stage/allmende" "$out/allmende-linux-$arch"
+	"$work/inventory" -out "$stage/doc/sbom.json" -version "$version" -epoch "$SOURCE_DATE_EPOCH" "$stage/allmende" >/dev/null
+	gzip -9 -n "$stage/doc/sbom.json"
 	for package in allmende allmende-gateway; do
 		changelog "$package" | zip9 >"$stage/changelog.gz"
 		ARCH=$arch STAGE=$stage "$nfpm" package --packager deb --config "deploy/debian/$package.yaml" \
