@@ -52,6 +52,8 @@ func TestWholeLivesOnAComputer(t *testing.T) {
 	m.expect(t, "ls /run/credentials/allmende.service", "secret_influxdb")
 	gatewayReads(t, m)
 
+	comesBack(t, m)
+
 	t.Log("upgrade")
 	before := m.pid(t, "allmende")
 	was := folder(t, m)
@@ -150,6 +152,24 @@ func held(t *testing.T, m *machine, service string) {
 			t.Errorf("%s runs without %q:\n%s", service, want, status)
 		}
 	}
+}
+
+// comesBack kills both services, and makes them hang: systemd notices either and
+// starts them again. The times are shorter here than in the units.
+func comesBack(t *testing.T, m *machine) {
+	t.Helper()
+	for _, service := range []string{"allmende", "allmende-gateway"} {
+		m.run(t, fmt.Sprintf(`mkdir -p /run/systemd/system/%[1]s.service.d
+printf '[Service]\nWatchdogSec=2s\nRestartSec=100ms\n' >/run/systemd/system/%[1]s.service.d/short.conf
+systemctl daemon-reload && systemctl restart %[1]s`, service))
+		for _, signal := range []string{"KILL", "STOP"} {
+			pid := m.pid(t, service)
+			m.run(t, fmt.Sprintf("kill -%s %d", signal, pid))
+			m.until(t, fmt.Sprintf("test $(systemctl show -P MainPID %[1]s) -gt 0 && test $(systemctl show -P MainPID %[1]s) != %[2]d && systemctl is-active %[1]s", service, pid))
+		}
+		m.run(t, fmt.Sprintf("journalctl --no-pager -u %[1]s | grep 'Watchdog timeout' && rm -r /run/systemd/system/%[1]s.service.d && systemctl daemon-reload", service))
+	}
+	m.until(t, "journalctl --no-pager -u allmende --since=-10s | grep 'gateway connected'")
 }
 
 // folder names everything in both folders, but what comes and goes with the process.
