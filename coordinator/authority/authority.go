@@ -97,7 +97,9 @@ func Create(dir string, community roll.CommunityID, now time.Time) error {
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLenZero:        true,
+		// One more authority may follow in the chain: a later one, which this one
+		// vouches for when its own end is near.
+		MaxPathLen: 1,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
