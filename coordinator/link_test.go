@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/allmende-energy/allmende/coordinator/authority"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/gateway/spool"
@@ -138,6 +140,32 @@ func TestALinkComesBackFromTheCellar(t *testing.T) {
 	if err != nil || standing.Gateway != "gw-a" || standing.Ends.Sub(standing.Now) < 29*day || standing.Renew.Sub(standing.Now) > 20*day {
 		t.Errorf("%+v %v", standing, err)
 	}
+}
+
+// TestALostAuthority: the coordinator was set up anew. The gateway says so, sends
+// nothing to the stranger, and goes on with its spool once it is enrolled there.
+func TestALostAuthority(t *testing.T) {
+	home, w := folder(t, twoHomes), newWorld(t, dawn)
+	c := start(t, home, w)
+	dir := filepath.Join(t.TempDir(), "identity")
+	enrolEdge(t, c, dir)
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(c.cfg.Authority); err != nil {
+		t.Fatal(err)
+	}
+	if err := authority.Create(c.cfg.Authority, "sunny-lane", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	c = start(t, home, w)
+	e := runEdge(t, c.Addresses().Gateways, dir, uplink.Bounds{})
+	until(t, "a word about it", func() bool { return e.said("enrol this gateway anew with a token from it") == 1 })
+	if e.link.Connected() {
+		t.Error("connected to a stranger")
+	}
+	enrolEdge(t, c, dir)
+	until(t, "a stream", e.link.Connected)
 }
 
 // TestALinkRenews with certificates that live for seconds, over and over, and
