@@ -286,7 +286,8 @@ func (f *fleet) internal(doing string, err error) error {
 		}
 	}
 	if passing(err) {
-		return fmt.Errorf("%w: %w", api.ErrStorage, err)
+		f.log.Warn("the database could not be asked", "doing", doing, "error", err)
+		return fmt.Errorf("%w: %w", api.ErrStorage, store.Kind(err))
 	}
 	err = fmt.Errorf("%s: %w", doing, err)
 	f.log.Error("answering a gateway failed", "error", err)

@@ -156,6 +156,7 @@ func (m *measures) calls() grpc.ServerOption {
 func (c *Coordinator) measure() {
 	r := c.measures.registry
 	r.Add(c.measureLedger())
+	r.Add(c.measureStore())
 	r.Add(c.fleet.measures())
 	r.Add(c.fleet.door.measures())
 	r.Add(c.measureSeries())

@@ -58,6 +58,17 @@ func Passing(err error) bool {
 	return errors.Is(err, ErrNoSpace) || errors.Is(err, ErrBusy) || errors.Is(err, ErrUnreachable)
 }
 
+// Kind is what of an error is anybody's business: the kind of a passing failure
+// without its cause, which names computers and users. Others stay as they are.
+func Kind(err error) error {
+	for _, k := range []error{ErrNoSpace, ErrBusy, ErrUnreachable} {
+		if errors.Is(err, k) {
+			return k
+		}
+	}
+	return err
+}
+
 // classify gives an error of a driver one of the kinds above, and leaves every
 // other as it is.
 func classify(err error) error {

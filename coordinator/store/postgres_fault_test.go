@@ -298,6 +298,9 @@ func TestCommitWithoutAnswer(t *testing.T) {
 	if err != nil || seen != 3 {
 		t.Fatalf("%d samples, %v", seen, err)
 	}
+	if got := s.Stats(); got.Unanswered != 5 || got.Refused < 5 || got.Sessions < 6 || got.Writes < 6 {
+		t.Errorf("%+v", got)
+	}
 	// A commit left open does not stand in the way of another.
 	leaf, other := next(), next()
 	c.arm(beforeCommit, true)

@@ -3,7 +3,6 @@
 package store_test
 
 import (
-	"context"
 	"database/sql"
 	"go/ast"
 	"go/parser"
@@ -35,18 +34,23 @@ func TestEveryStatementIsUnderstoodByPostgres(t *testing.T) {
 			continue
 		}
 		checked++
-		stmt, err := db.PrepareContext(context.Background(), store.RebindDollar(s.text))
-		if err != nil {
+		if err := prepare(t, db, s.text); err != nil {
 			t.Errorf("%s: %v\n%s\nSee the package comment for what both engines take.", at, err, s.text)
-			continue
-		}
-		if err := stmt.Close(); err != nil {
-			t.Error(err)
 		}
 	}
 	if checked < 50 || parts > checked/5 {
 		t.Errorf("only %d statements were found whole, %d in parts", checked, parts)
 	}
+}
+
+func prepare(t *testing.T, db *sql.DB, statement string) error {
+	t.Helper()
+	stmt, err := db.PrepareContext(t.Context(), store.RebindDollar(statement))
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	return nil
 }
 
 type statement struct {

@@ -87,6 +87,7 @@ type Store struct {
 	// epoch is the one that this store has raised; 0: none.
 	epoch atomic.Int64
 	open  unanswered
+	stats counters
 	ask   time.Duration // how long to ask for the answer
 
 	// Caches of what is committed; used only while holding the write connection,

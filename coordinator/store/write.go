@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,7 +33,14 @@ func (s *Store) write(ctx context.Context, fn func(context.Context, *txn) error)
 	}
 	err := s.transact(ctx, fn)
 	if lost, ok := errors.AsType[*noAnswer](err); ok {
+		s.stats.unanswered.Add(1)
 		err = s.settle(ctx, lost)
+	}
+	switch {
+	case err == nil:
+		s.stats.writes.Add(1)
+	case Passing(err):
+		s.stats.refused.Add(1)
 	}
 	if errors.Is(err, ErrDurability) {
 		s.failed.CompareAndSwap(nil, &err)
@@ -51,6 +59,7 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *txn) err
 	if b.session != s.session {
 		s.forget()
 		s.session = b.session
+		s.stats.sessions.Add(1)
 	}
 	t := &txn{bound: bound{b.tx, s.engine}, tx: b.tx, epoch: b.epoch}
 	err = func() error {
@@ -124,6 +133,22 @@ func (s *Store) overtaken(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: ours is %d, in force is %d", ErrEpoch, ours, inForce)
 	}
 	return err
+}
+
+// Stats count what a store has done since it was opened.
+type Stats struct {
+	Writes     int64 // transactions that were stored
+	Refused    int64 // that the disk or the server had no room or time for
+	Sessions   int64 // connections to a server that have written
+	Unanswered int64 // commits whose connection broke before the answer
+}
+
+type counters struct{ writes, refused, sessions, unanswered atomic.Int64 }
+
+// Stats are the counters of this moment.
+func (s *Store) Stats() Stats {
+	c := &s.stats
+	return Stats{c.writes.Load(), c.refused.Load(), c.sessions.Load(), c.unanswered.Load()}
 }
 
 // forget empties the caches: a transaction that failed may have filled them.
