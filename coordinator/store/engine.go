@@ -34,8 +34,6 @@ type engine interface {
 	rebind(query string) string
 	// begin opens the transaction of a write. Until it ends nobody else writes.
 	begin(context.Context, *sql.Conn) (begun, error)
-	// committed tells what became of a transaction whose commit had no answer.
-	committed(ctx context.Context, w *sql.DB, mark string) (bool, error)
 	// snapshot are the options of a transaction that reads one state.
 	snapshot() *sql.TxOptions
 	// scrub overwrites or gives up what deleted rows have left behind.
@@ -59,9 +57,10 @@ const (
 type begun struct {
 	tx    *sql.Tx
 	epoch int64
-	// mark finds the transaction again after its connection was lost; empty:
-	// there is nothing that could be lost.
-	mark string
+	// mark is what this transaction leaves behind if it is committed, and last is
+	// what the one before has left. Both are empty where no commit can go without
+	// an answer.
+	mark, last string
 	// session counts connections: what was remembered from an earlier one may
 	// have been changed by somebody else in between.
 	session uint64

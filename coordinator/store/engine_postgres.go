@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -24,8 +25,7 @@ import (
 )
 
 const (
-	// oldestPostgres has pg_xact_status for identifiers that never wrap around.
-	oldestPostgres = 130000
+	oldestPostgres = 130000 // what somebody still tries
 	// writeLimit bounds one write, so that a server behind a dead line does not
 	// hold up the community for ever.
 	writeLimit     = 2 * time.Minute
@@ -230,42 +230,51 @@ func (p *postgres) versioned(ctx context.Context, q querier) (bool, error) {
 
 func (p *postgres) rebind(query string) string { return rebindDollar(query) }
 
+// metaWrite is the mark of the transaction that has written last.
+const metaWrite = "last_write"
+
 // begin locks the row of the epoch. All who write do so first, so that they
 // come one after the other, and READ COMMITTED sees what the one before wrote:
 // it is the same as with the file, and nothing is ever refused as not
 // serializable.
+//
+// It also leaves a mark, by which a commit without an answer is recognised. The
+// transaction's own id would not do: after a crash the server gives the id of a
+// transaction that was lost to another one, and then says that it was committed.
 func (p *postgres) begin(ctx context.Context, conn *sql.Conn) (begun, error) {
 	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return begun{}, err
 	}
-	b := begun{tx: tx, session: p.sessions.Load()}
-	var epoch string
-	err = tx.QueryRowContext(ctx, `SELECT value, pg_current_xact_id()::text FROM meta WHERE name = $1 FOR UPDATE`, metaEpoch).Scan(&epoch, &b.mark)
-	if err == nil {
-		b.epoch, err = strconv.ParseInt(epoch, 10, 64)
-	}
-	if err != nil {
+	b := begun{tx: tx, session: p.sessions.Load(), mark: rand.Text()}
+	if err := p.lockMeta(ctx, &b); err != nil {
 		_ = tx.Rollback() // the connection may be gone; the first error says why
 		return begun{}, err
 	}
 	return b, nil
 }
 
-// committed asks over a new connection. That it holds the lock says that the
-// old session has ended, so the answer is final.
-func (p *postgres) committed(ctx context.Context, w *sql.DB, mark string) (bool, error) {
-	var status sql.NullString
-	if err := w.QueryRowContext(ctx, `SELECT pg_xact_status($1::text::xid8)`, mark).Scan(&status); err != nil {
-		return false, err
+func (p *postgres) lockMeta(ctx context.Context, b *begun) error {
+	type row struct{ name, value string }
+	rows, err := collect(ctx, b.tx, func(rows *sql.Rows, r *row) error { return rows.Scan(&r.name, &r.value) },
+		`SELECT name, value FROM meta WHERE name IN ($1, $2) ORDER BY name FOR UPDATE`, metaEpoch, metaWrite)
+	if err != nil {
+		return err
 	}
-	switch status.String {
-	case "committed":
-		return true, nil
-	case "aborted":
-		return false, nil
+	epoch := ""
+	for _, r := range rows {
+		switch r.name {
+		case metaEpoch:
+			epoch = r.value
+		case metaWrite:
+			b.last = r.value
+		}
 	}
-	return false, fmt.Errorf("%w: transaction %s is %q", ErrBusy, mark, status.String)
+	if b.epoch, err = strconv.ParseInt(epoch, 10, 64); err != nil {
+		return fmt.Errorf("meta %s: %w: %w", metaEpoch, ErrDamaged, err)
+	}
+	_, err = b.tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, metaWrite, b.mark)
+	return err
 }
 
 func (p *postgres) snapshot() *sql.TxOptions {

@@ -99,11 +99,6 @@ func (f *sqliteFile) begin(ctx context.Context, conn *sql.Conn) (begun, error) {
 	return begun{tx: tx, epoch: epoch}, nil
 }
 
-// committed is never asked: what writes the file is in this process.
-func (f *sqliteFile) committed(context.Context, *sql.DB, string) (bool, error) {
-	return false, errors.ErrUnsupported
-}
-
 func (f *sqliteFile) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
 
 // scrub moves the write-ahead log into the database and empties it.

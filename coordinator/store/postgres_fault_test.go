@@ -18,6 +18,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/pgtest"
 	"github.com/allmende-energy/allmende/meters"
 )
@@ -309,4 +310,41 @@ func TestCommitWithoutAnswer(t *testing.T) {
 	}
 	c.arm(never, false)
 	commit(t, s, epoch, other...)
+}
+
+// A server that crashes gives the transaction's id to another, which is
+// committed. The one that was lost must not be taken for stored.
+func TestTheCommitOfAnotherIsNotTaken(t *testing.T) {
+	ctx := context.Background()
+	server := own(t, &pgtest.Server{Settings: []string{"wal_writer_delay = 10s"}}) // what is not committed stays in memory
+	database := server.Database(t)
+	c, through := newCutter(t, database)
+	s := open(t, through)
+	if err := s.SaveWorldTime(ctx, day0); err != nil {
+		t.Fatal(err)
+	}
+	s.AskFor(time.Minute)
+	c.arm(beforeCommit, true)
+	lost := make(chan error, 1)
+	go func() {
+		_, err := s.AppendInbox(ctx, "gw-1", "a", 1, batchOf(1, 3))
+		lost <- err
+	}()
+	for s.Stats().Unanswered == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	server.Kill(t)
+	server.Restart(t)
+	c.arm(never, false)
+	for i := 1; len(lost) == 0 && i < 1000; i++ {
+		if err := s.SaveWorldTime(ctx, day0+energy.Instant(i)); err != nil && !store.Passing(err) {
+			t.Fatal(err)
+		}
+	}
+	if err := <-lost; !errors.Is(err, store.ErrUnreachable) {
+		t.Errorf("what was lost was said to be stored: %v", err)
+	}
+	if got, err := s.Acknowledged(ctx, "gw-1", "a"); err != nil || got != 0 {
+		t.Errorf("%d, %v", got, err)
+	}
 }

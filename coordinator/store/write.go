@@ -34,7 +34,9 @@ func (s *Store) write(ctx context.Context, fn func(context.Context, *txn) error)
 	err := s.transact(ctx, fn)
 	if lost, ok := errors.AsType[*noAnswer](err); ok {
 		s.stats.unanswered.Add(1)
-		err = s.settle(ctx, lost)
+		if err = classify(lost.err); !errors.Is(err, ErrDurability) {
+			err = s.settle(ctx, lost)
+		}
 	}
 	switch {
 	case err == nil:
@@ -56,6 +58,7 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *txn) err
 	defer b.end()
 	defer conn.Close() //nolint:errcheck // gives the connection back
 	ctx = b.ctx
+	s.open.resolve(b.last)
 	if b.session != s.session {
 		s.forget()
 		s.session = b.session
@@ -83,7 +86,11 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, *txn) err
 		return nil
 	}
 	s.forget()
-	if _, ok := errors.AsType[*noAnswer](err); !ok && ctx.Err() != nil {
+	if lost, ok := errors.AsType[*noAnswer](err); ok {
+		s.open.wait(lost.mark)
+		return err
+	}
+	if ctx.Err() != nil {
 		return kind(ErrUnreachable, err) // the time of one write is over
 	}
 	return classify(err)
@@ -173,7 +180,7 @@ func (s *Store) settle(ctx context.Context, lost *noAnswer) error {
 	ctx, cancel := context.WithTimeout(ctx, s.ask)
 	defer cancel()
 	for {
-		happened, err := s.engine.committed(ctx, s.w, lost.mark)
+		happened, err := s.happened(ctx, lost.mark)
 		switch {
 		case err == nil && happened:
 			return nil
@@ -188,16 +195,76 @@ func (s *Store) settle(ctx context.Context, lost *noAnswer) error {
 	}
 }
 
-// unanswered is the ledger commit that was left open by a connection that broke.
+// errLook ends a transaction that only looks.
+var errLook = errors.New("nothing to write")
+
+// happened says whether the transaction with that mark was committed. The next
+// transaction finds out at its beginning; where there is none yet, it begins one.
+func (s *Store) happened(ctx context.Context, mark string) (bool, error) {
+	if happened, known := s.open.outcome(mark); known {
+		return happened, nil
+	}
+	err := s.transact(ctx, func(context.Context, *txn) error { return errLook })
+	if happened, known := s.open.outcome(mark); known {
+		return happened, nil
+	}
+	if errors.Is(err, errLook) {
+		err = nil // nobody knows any more, and what is not known is not acknowledged
+	}
+	return false, err
+}
+
+// unanswered are the commits that had no answer.
 type unanswered struct {
-	mu     sync.Mutex
-	mark   string // empty: none
+	mu sync.Mutex
+	// waiting is the mark of the transaction that nobody knows about. There is
+	// one at most: the next to begin sees what it has left, or has not.
+	waiting string
+	known   map[string]bool // what was found out, and not been asked for
+
+	// The ledger commit that may come again; no mark: none.
+	mark   string
 	leaves [sha256.Size]byte
 	first  int64
 	size   int64
 }
 
-// leave remembers a commit whose answer is missing.
+// wait notes that a transaction had no answer. The caller holds the connection
+// that writes.
+func (u *unanswered) wait(mark string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.waiting = mark
+}
+
+// resolve is told the mark of the newest transaction that was committed, by one
+// that has begun after it, so that it is known what became of the one waiting.
+// Should somebody else have written in between, it is taken for lost, which
+// acknowledges nothing.
+func (u *unanswered) resolve(last string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.waiting == "" {
+		return
+	}
+	const most = 1000
+	if u.known == nil || len(u.known) >= most {
+		u.known = make(map[string]bool)
+	}
+	u.known[u.waiting] = u.waiting == last
+	u.waiting = ""
+}
+
+// outcome takes what is known of a transaction.
+func (u *unanswered) outcome(mark string) (happened, known bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	happened, known = u.known[mark]
+	delete(u.known, mark)
+	return happened, known
+}
+
+// leave remembers a ledger commit whose answer is missing.
 func (u *unanswered) leave(mark string, leaves []NewLeaf, first, size int64) error {
 	digest, err := digestOf(leaves)
 	if err != nil {
@@ -209,25 +276,39 @@ func (u *unanswered) leave(mark string, leaves []NewLeaf, first, size int64) err
 	return nil
 }
 
+// left is the ledger commit whose answer is missing.
+func (u *unanswered) left() (mark string, leaves [sha256.Size]byte, first, size int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.mark, u.leaves, u.first, u.size
+}
+
+// close forgets it.
+func (u *unanswered) close(mark string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.mark == mark {
+		u.mark = ""
+	}
+}
+
 // answer says whether leaves were committed by the attempt that had no answer,
 // and where. The error says that this is not known yet.
 func (s *Store) answer(ctx context.Context, leaves []NewLeaf) (first, size int64, done bool, err error) {
-	u := &s.open
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.mark == "" {
+	mark, before, first, size := s.open.left()
+	if mark == "" {
 		return 0, 0, false, nil
 	}
 	digest, err := digestOf(leaves)
 	if err != nil {
 		return 0, 0, false, err
 	}
-	happened, err := s.engine.committed(ctx, s.w, u.mark)
+	happened, err := s.happened(ctx, mark)
 	if err != nil {
-		return 0, 0, false, s.overtaken(ctx, classify(err))
+		return 0, 0, false, err
 	}
-	u.mark = ""
-	return u.first, u.size, happened && digest == u.leaves, nil
+	s.open.close(mark)
+	return first, size, happened && digest == before, nil
 }
 
 func digestOf(leaves []NewLeaf) ([sha256.Size]byte, error) {
