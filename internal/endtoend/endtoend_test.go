@@ -244,7 +244,11 @@ func (n *neighbourhood) untilSettled() {
 // untilSettledAt lets the world go on until everything before a time is settled.
 func (n *neighbourhood) untilSettledAt(hhmm string) {
 	n.t.Helper()
-	end := n.instant(hhmm)
+	n.untilSettledBefore(n.instant(hhmm))
+}
+
+func (n *neighbourhood) untilSettledBefore(end energy.Instant) {
+	n.t.Helper()
 	for at := max(end, n.world.clock.Now()); at < end.Add(energy.Day); at = at.Add(energy.Minute) {
 		n.untilInstant(at)
 		var live struct {
@@ -255,7 +259,7 @@ func (n *neighbourhood) untilSettledAt(hhmm string) {
 			return
 		}
 	}
-	n.t.Fatalf("a day after %s, not everything before it is settled", hhmm)
+	n.t.Fatalf("a day after %s, not everything before it is settled", end)
 }
 
 func (n *neighbourhood) get(path string, into any) {
