@@ -26,6 +26,7 @@ need nodejs "the page's tests and build" have node
 need npm "the page's tests and build" have npm
 need chromium "the page in a real browser" have chromium
 need postgresql "the store on a real server" compgen -G '/usr/lib/postgresql/*/bin/initdb'
+need strace "disks that fail" have strace
 need mbpoll "an independent Modbus client" have mbpoll
 need python3-pymodbus "another independent Modbus client" /usr/bin/python3 -c 'import pymodbus'
 need python3-serial-asyncio "pymodbus's client imports it, its package does not ask for it" /usr/bin/python3 -c 'import serial_asyncio'

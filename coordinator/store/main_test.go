@@ -18,6 +18,10 @@ func TestMain(m *testing.M) {
 		crashingChild(path)
 		return
 	}
+	if path := os.Getenv(faultEnv); path != "" {
+		faultyChild(path)
+		return
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := server.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

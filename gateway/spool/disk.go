@@ -70,7 +70,7 @@ func (d folder) replace(name string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already after the rename
+	defer func() { _ = os.Remove(f.Name()) }() //nolint:gosec // the operator's own folder; gone already after the rename
 	_, err = f.Write(b)
 	if err == nil {
 		err = f.Sync()
@@ -79,7 +79,7 @@ func (d folder) replace(name string, b []byte) error {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), d.path(name))
+		err = os.Rename(f.Name(), d.path(name)) //nolint:gosec // the operator's own folder
 	}
 	if err != nil {
 		return fmt.Errorf("replacing %s: %w", d.path(name), err)

@@ -218,8 +218,9 @@ func (n *killing) samples(stopped energy.Instant) {
 			t.Error(err)
 		}
 		// What it took when it was told to stop may wait for its next start.
-		have, waiting := inbox[gw], spooled
-		if waiting = spooled[min(len(have), len(spooled)):]; !slices.Equal(have, spooled[:len(spooled)-len(waiting)]) ||
+		have := inbox[gw]
+		waiting := spooled[min(len(have), len(spooled)):]
+		if !slices.Equal(have, spooled[:len(spooled)-len(waiting)]) ||
 			slices.ContainsFunc(waiting, func(m meters.Sample) bool { return m.At < stopped.Add(-2*energy.Minute) }) {
 			t.Errorf("%s spooled %d samples, in the inbox are %d, and they differ", gw, len(spooled), len(have))
 		}
