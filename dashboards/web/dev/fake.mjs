@@ -94,9 +94,15 @@ function intervals(live) {
   })
 }
 
+/** A visitor of a simulated world: she sees everything and changes nothing. */
+const visitor = ['community.read', 'roll.read', 'charter.read', 'live.read', 'curves.read', 'intervals.read', 'checkpoint.read', 'leaves.read', 'gateways.read']
+const permissions = visitor.map((name) => ({ name, means: `may ${name.split('.')[1]} the ${name.split('.')[0]}`, changes: false }))
+
 function answers(scenario, live) {
   const assets = [1, 4, 7].map((i) => ({ id: `battery-${i}`, kind: 'battery', siteId: `site-${i}`, ownerId: i === 7 ? '' : `home-${i}`, gatewayId: 'gw-1', capacityMilliwattHours: '9600000' }))
   return {
+    '/v1/me': { kind: 'visitor', roles: ['visitor'], permissions: visitor },
+    '/v1/policy': { permissions, roles: [{ name: 'visitor', means: 'anybody at all, in a simulated world', permissions: visitor }], scopes: [], minAggregate: 5 },
     '/v1/community': { id: 'fieldway', name: 'Am Feldweg', timezone: 'Europe/Berlin', members: names.map((name, i) => ({ id: `home-${i + 1}`, name, groups: [] })), connections: [], sites: [], assets, simulated: true },
     '/v1/charter': {
       hash: createHash('sha256').update(canonical).digest('hex'), name: 'Equal shares', rulesVersion: 1, effectiveUnixMs: text(start - 86_400_000), canonicalJson: canonical,

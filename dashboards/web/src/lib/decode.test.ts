@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from 'vitest'
-import { DecodeError, decodeCommunity, decodeIntervals, decodeLive, integer, qualityWord } from './decode'
+import { decodeCommunity, decodeIntervals, decodeLive, qualityWord } from './decode'
+import { DecodeError, integer } from './read'
 
 describe('integer', () => {
   it('reads 64-bit text exactly, up to 2^53', () => {

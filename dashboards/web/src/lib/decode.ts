@@ -3,6 +3,7 @@
 // From the wire to the page. Each decoder takes what JSON gave, keeps what the
 // page shows, and says which field is wrong. Powers stay in milliwatts and
 // energies in milliwatt-hours: up to 2^53 of them, nine terawatts, are exact.
+import { counter, field, integer, list, message, quality, truth, words } from './read'
 import type * as wire from './wire.gen'
 
 export type Quality = wire.Quality
@@ -68,6 +69,8 @@ export interface Live {
   intervalEnd: number
   settledUntil: number
   ledgerSize: string
+  /** What is left out because too few members stand behind it: behind_meters or flow. */
+  withheld: string[]
 }
 
 export interface Community {
@@ -115,46 +118,6 @@ export interface Checkpoint {
   root: string
 }
 
-/** Says what in an answer was not as agreed. */
-export class DecodeError extends Error {}
-
-type Message = Record<string, unknown>
-
-function message(value: unknown, what: string): Message {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Message
-  throw new DecodeError(`${what} is not an object; is the page as old as the coordinator?`)
-}
-
-function list<T>(value: unknown, what: string, one: (item: unknown) => T): T[] {
-  if (value === undefined || value === null) return []
-  if (Array.isArray(value)) return value.map(one)
-  throw new DecodeError(`${what} is not a list; is the page as old as the coordinator?`)
-}
-
-/** Decimal text or a number, as an exact number; absent is the protobuf default, nought. */
-export function integer(value: unknown, what: string): number {
-  if (value === undefined || value === null) return 0
-  const n = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value
-  if (typeof n === 'number' && Number.isSafeInteger(n)) return n
-  throw new DecodeError(`${what} is not a whole number that a page can hold: ${JSON.stringify(value)}`)
-}
-
-function counter(value: unknown, what: string): string {
-  const digits = String(value ?? '0')
-  if (/^\d+$/.test(digits)) return digits
-  throw new DecodeError(`${what} is not a count: ${JSON.stringify(value)}`)
-}
-
-const words = (value: unknown): string => (typeof value === 'string' ? value : '')
-const truth = (value: unknown): boolean => value === true
-const quality = (value: unknown): Quality => (typeof value === 'string' ? (value as Quality) : 'QUALITY_GOOD')
-
-// field names a wire message's field, so that a renamed one fails to compile.
-const field =
-  <T>() =>
-  (m: Message, name: keyof T & string): number =>
-    integer(m[name], name)
-
 export function decodeLive(value: unknown): Live {
   const m = message(value, 'live')
   const n = field<wire.Live>()
@@ -170,6 +133,7 @@ export function decodeLive(value: unknown): Live {
     intervalEnd: n(m, 'intervalEndUnixMs'),
     settledUntil: n(m, 'settledUntilUnixMs'),
     ledgerSize: counter(m['ledgerSize'], 'ledgerSize'),
+    withheld: list(m['withheld'], 'withheld', words),
   }
 }
 

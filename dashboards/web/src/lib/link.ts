@@ -2,6 +2,7 @@
 
 // The line to the coordinator: the event stream, what is done when it breaks,
 // and in what state it is. All waiting is bounded and on wall time.
+import { Refusal, words } from './api'
 import { decodeLive, type Live } from './decode'
 
 export type LinkState =
@@ -32,9 +33,6 @@ export interface LinkOptions {
   onOpen: () => void
   onFault: (text: string) => void
 }
-
-/** The coordinator answered, and said no: it lives, and there is nothing to show yet. */
-export class Refusal extends Error {}
 
 export const pollEvery = 5_000
 export const silentAfter = 20_000
@@ -161,5 +159,3 @@ export class Link {
     this.#options.onState(state)
   }
 }
-
-const words = (fault: unknown): string => (fault instanceof Error ? fault.message : String(fault))

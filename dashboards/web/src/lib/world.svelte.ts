@@ -5,7 +5,7 @@
 import * as decode from './decode'
 import { Clock } from './format'
 import { History } from './history'
-import { Link, Refusal, type Events, type LinkState } from './link'
+import { Link, type Events, type LinkState } from './link'
 
 /** Questions about what changes seldom are at least this far apart. */
 export const refreshGap = 5_000
@@ -23,6 +23,8 @@ const nothing = { value: null, fault: '' }
 export interface WorldOptions {
   open: (url: string) => Events
   get: (path: string) => Promise<unknown>
+  /** What the caller may see; the rest is not asked for. */
+  may: (permission: string) => boolean
 }
 
 export class World {
@@ -68,6 +70,7 @@ export class World {
   }
 
   start(): void {
+    this.#stopped = false
     this.#refreshAll()
     this.#link.start()
   }
@@ -77,6 +80,18 @@ export class World {
     this.#link.stop()
     clearTimeout(this.#showing)
     for (const { timer } of this.#timers.values()) clearTimeout(timer)
+  }
+
+  /** Stops, and forgets all that was seen: somebody else looks now, who may see other things. */
+  forget(): void {
+    this.stop()
+    this.#timers.clear()
+    this.#showing = undefined
+    this.#shownAt = -Infinity
+    this.#newest = this.#before = this.live = null
+    this.#ledgerSeen = this.#healthSeen = ''
+    this.history.clear()
+    this.community = this.charter = this.gateways = this.settled = this.checkpoint = nothing
   }
 
   /** Holds the figures still, or lets them run again. The history goes on meanwhile. */
@@ -140,16 +155,16 @@ export class World {
   }
 
   async #refreshCommunity(): Promise<void> {
-    this.community = await this.#ask('/v1/community', decode.decodeCommunity, this.community)
+    this.community = await this.#ask('community.read', '/v1/community', decode.decodeCommunity, this.community)
     const zone = this.community.value?.timezone
     if (zone && zone !== this.clock.zone) this.clock = new Clock(zone) // a new clock redraws much
   }
 
   async #refreshLedger(): Promise<void> {
     const [charter, settled, checkpoint] = await Promise.all([
-      this.#ask('/v1/charter', decode.decodeCharter, this.charter),
-      this.#ask('/v1/intervals?pageSize=96', decode.decodeIntervals, this.settled),
-      this.#ask('/v1/ledger/checkpoint', decode.decodeCheckpoint, this.checkpoint),
+      this.#ask('charter.read', '/v1/charter', decode.decodeCharter, this.charter),
+      this.#ask('intervals.read', '/v1/intervals?pageSize=96', decode.decodeIntervals, this.settled),
+      this.#ask('checkpoint.read', '/v1/ledger/checkpoint', decode.decodeCheckpoint, this.checkpoint),
     ])
     this.charter = charter
     this.settled = settled
@@ -157,11 +172,12 @@ export class World {
   }
 
   async #refreshGateways(): Promise<void> {
-    this.gateways = await this.#ask('/v1/gateways', decode.decodeGateways, this.gateways)
+    this.gateways = await this.#ask('gateways.read', '/v1/gateways', decode.decodeGateways, this.gateways)
   }
 
   /** What came, or what was there before with the reason why nothing newer is. */
-  async #ask<T>(path: string, read: (value: unknown) => T, before: Part<T>): Promise<Part<T>> {
+  async #ask<T>(permission: string, path: string, read: (value: unknown) => T, before: Part<T>): Promise<Part<T>> {
+    if (!this.#options.may(permission)) return nothing
     try {
       return { value: read(await this.#options.get(path)), fault: '' }
     } catch (fault) {
@@ -182,13 +198,4 @@ export class World {
       void run()
     }, wait)
   }
-}
-
-/** Asks the coordinator; an answer that is a refusal becomes a Refusal with what it said. */
-export async function getJSON(path: string): Promise<unknown> {
-  const answer = await fetch(path, { headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(10_000) })
-  if (answer.ok) return answer.json()
-  const body: unknown = await answer.json().catch(() => null)
-  const said = typeof body === 'object' && body !== null && 'message' in body ? String(body.message) : answer.statusText
-  throw new Refusal(said || `the coordinator answers with status ${answer.status}`)
 }

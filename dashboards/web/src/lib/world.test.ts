@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { pollEvery, Refusal, silentAfter, type Events } from './link'
+import { Refusal } from './api'
+import { pollEvery, silentAfter, type Events } from './link'
 import { refreshGap, showEvery, World } from './world.svelte'
 
 class FakeEvents implements Events {
@@ -34,6 +35,7 @@ const live = (sequence: number, more: object = {}) => ({
 
 let answers: Record<string, unknown>
 let asked: string[]
+let forbidden: Set<string>
 let world: World
 const newest = () => FakeEvents.all.at(-1)!
 const times = (path: string) => asked.filter((p) => p.startsWith(path)).length
@@ -42,6 +44,7 @@ beforeEach(() => {
   vi.useFakeTimers()
   FakeEvents.all = []
   asked = []
+  forbidden = new Set()
   answers = { '/v1/live': live(1), '/v1/community': { name: 'C', timezone: 'UTC' }, '/v1/charter': { name: 'Rules' }, '/v1/gateways': {}, '/v1/intervals?pageSize=96': {}, '/v1/ledger/checkpoint': {} }
   world = new World({
     open: (url) => new FakeEvents(url),
@@ -51,6 +54,7 @@ beforeEach(() => {
       if (answer instanceof Error) throw answer
       return answer
     },
+    may: (permission) => !forbidden.has(permission),
   })
   world.start()
 })
@@ -223,5 +227,40 @@ describe('what changes seldom', () => {
     newest().send(live(2, { ledgerSize: '5' }))
     await settle()
     expect(world.charter).toMatchObject({ value: { name: 'Rules' }, fault: 'the ledger is being moved' })
+  })
+})
+
+describe('who looks', () => {
+  it('is not shown what she may not see: it is not even asked for', async () => {
+    world.stop()
+    forbidden = new Set(['gateways.read', 'charter.read'])
+    asked = []
+    world = new World({
+      open: (url) => new FakeEvents(url),
+      get: async (path) => {
+        asked.push(path)
+        return answers[path]
+      },
+      may: (permission) => !forbidden.has(permission),
+    })
+    world.start()
+    await settle()
+    expect(times('/v1/community')).toBe(1)
+    expect(times('/v1/gateways') + times('/v1/charter')).toBe(0)
+    expect(world.charter).toEqual({ value: null, fault: '' })
+  })
+
+  it('finds nothing of whoever looked before', async () => {
+    newest().open()
+    newest().send(live(7))
+    await settle()
+    world.forget()
+    expect(world.live).toBeNull()
+    expect(world.history.points).toHaveLength(0)
+    expect(world.community.value).toBeNull()
+    expect(newest().closed).toBe(true)
+    world.start()
+    newest().send(live(3)) // an older picture than the last: another's does not count
+    expect(world.live?.sequence).toBe(3n)
   })
 })
