@@ -9,7 +9,7 @@ import { accessible, fits, schemes, sizes, watch } from './watch'
 const base = process.env.ALLMENDE_STREET ?? ''
 const setup = process.env.ALLMENDE_SETUP ?? ''
 test.skip(base === '' || setup === '', 'ALLMENDE_STREET and ALLMENDE_SETUP name no coordinator without accounts')
-test.describe.configure({ mode: 'serial' })
+test.describe.configure({ mode: 'serial', timeout: 240_000 })
 
 const steward = { name: 'Ada <img src=x onerror=alert(1)>', login: 'ada', password: 'a lane with four sunny roofs' }
 const heading = (page: Page, name: string) => page.getByRole('heading', { name, level: 1 })
@@ -46,6 +46,7 @@ async function withPasskeys(browser: Browser): Promise<Page> {
 }
 
 let invitation = ''
+let code = ''
 
 test('the setup link makes the first account, once', async ({ page }) => {
   const seen = watch(page, new URL(base).origin)
@@ -54,9 +55,12 @@ test('the setup link makes the first account, once', async ({ page }) => {
   await expect(page.getByText('Nobody has an account here yet')).toBeVisible()
   await pictures(page, 'sign-in')
 
+  let asked = 0
+  page.on('request', (request) => (asked += request.url().endsWith('/v1/link') ? 1 : 0))
   await page.goto(setup)
   await expect(heading(page, 'Set up your community')).toBeVisible()
   await pictures(page, 'setup')
+  expect(asked).toBe(1) // it does not ask again and again
   await page.getByLabel('Your name').fill(steward.name)
   await page.getByLabel('Sign-in name').fill(steward.login)
   await page.getByLabel('Password', { exact: true }).fill(steward.password)
@@ -66,6 +70,7 @@ test('the setup link makes the first account, once', async ({ page }) => {
   await page.getByLabel('The same once more').fill(steward.password)
   await page.getByRole('button', { name: 'Make my account' }).click()
   await expect(page.getByRole('region', { name: 'Your recovery codes' }).getByRole('listitem')).toHaveCount(10)
+  code = (await page.getByRole('region', { name: 'Your recovery codes' }).getByRole('listitem').first().textContent())!.trim()
   await pictures(page, 'recovery-codes')
   await page.getByRole('button', { name: 'I have kept it' }).click()
   await page.locator('main[data-place=now]').waitFor()
@@ -119,6 +124,20 @@ test('a wrong password is refused, a recovery code helps once', async ({ page })
   await page.getByRole('button', { name: 'Sign in', exact: true }).click()
   await expect(page.getByRole('alert').locator('.fault')).toBeVisible()
   await expect(heading(page, 'Sign in')).toBeVisible()
+
+  const recover = async () => {
+    await page.goto(`${base}/#/sign-in`)
+    await page.getByRole('button', { name: 'I lost my password' }).click()
+    await page.getByLabel('Sign-in name').fill(steward.login)
+    await page.getByLabel('Recovery code').fill(code)
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click()
+  }
+  await recover()
+  await expect(heading(page, steward.name)).toBeVisible()
+  await expect(page.getByText('9 of them are left')).toBeVisible()
+  await page.getByRole('button', { name: 'Sign out', exact: true }).click()
+  await recover()
+  await expect(page.getByRole('alert').locator('.fault')).toBeVisible()
 })
 
 test('a token is shown once, and revoked', async ({ page }) => {

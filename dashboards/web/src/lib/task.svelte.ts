@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { untrack } from 'svelte'
 import { words } from './api'
 
 /** One thing at a time that the coordinator is asked to do, and how it went. */
@@ -6,7 +7,12 @@ export class Task {
   busy = $state(false)
   fault = $state('')
 
-  async run(work: () => Promise<void>): Promise<void> {
+  /** An effect that runs a task does not depend on what the task looks at: it would run again when it ends. */
+  run(work: () => Promise<void>): Promise<void> {
+    return untrack(() => this.#run(work))
+  }
+
+  async #run(work: () => Promise<void>): Promise<void> {
     if (this.busy) return
     this.busy = true
     this.fault = ''
