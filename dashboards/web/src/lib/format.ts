@@ -89,6 +89,8 @@ export class Clock {
   #seconds: Intl.DateTimeFormat
   #day: Intl.DateTimeFormat
   #both: Intl.DateTimeFormat
+  #date: Intl.DateTimeFormat
+  #month: Intl.DateTimeFormat
 
   constructor(zone: string) {
     this.zone = usable(zone)
@@ -98,11 +100,15 @@ export class Clock {
     this.#seconds = make({ hour: '2-digit', minute: '2-digit', second: '2-digit' })
     this.#day = make({ weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' })
     this.#both = make({ day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })
+    this.#date = make({ day: 'numeric', month: 'short' })
+    this.#month = make({ month: 'long', year: 'numeric' })
   }
 
   time = (ms: number): string => this.#time.format(ms)
   seconds = (ms: number): string => this.#seconds.format(ms)
   day = (ms: number): string => this.#day.format(ms)
+  date = (ms: number): string => this.#date.format(ms)
+  month = (ms: number): string => this.#month.format(ms)
   both = (ms: number): string => this.#both.format(ms)
   span = (from: number, to: number): string => `${this.time(from)}–${this.time(to)}`
 }

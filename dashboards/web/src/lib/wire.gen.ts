@@ -114,6 +114,25 @@ export interface BeginPasskeySignInRequest {
 
 }
 
+export interface Booked {
+  energies?: BookedEnergy[]
+}
+
+export type BookedBy = 'BOOKED_BY_UNSPECIFIED' | 'BOOKED_BY_INTERVAL' | 'BOOKED_BY_DAY' | 'BOOKED_BY_MONTH'
+
+export interface BookedEnergy {
+  /** Of the interval, or of the day's or month's first one that is settled. */
+  startUnixMs?: Int64
+  /** The end of the last one. */
+  endUnixMs?: Int64
+  /** From the community's sun, and from its storage. */
+  shareMilliwattHours?: Int64
+  fromStorageMilliwattHours?: Int64
+  consumptionMilliwattHours?: Int64
+  /** Settled intervals that were added up. */
+  intervals?: number
+}
+
 export interface CharterInForce {
   hash?: string
   name?: string
@@ -189,6 +208,32 @@ export interface CreateTokenResponse {
   token?: Token
   /** For the Authorization header, behind "Bearer ". */
   secret?: string
+}
+
+/** Curve is one quantity over time. */
+export interface Curve {
+  /** power, state_of_charge, production, consumption, import, export, share, own_use, from_storage, battery_charge or battery_discharge. */
+  quantity?: string
+  /** Of mean, min and max: milliwatts or permille. */
+  unit?: string
+  /** In order of time. A bucket without a measurement is not there. */
+  buckets?: CurveBucket[]
+}
+
+/** CurveBucket is what was measured within [start, start + resolution). */
+export interface CurveBucket {
+  startUnixMs?: Int64
+  /** Of the values, rounded half away from zero. */
+  mean?: Int64
+  min?: Int64
+  max?: Int64
+  /** What flowed in the time that is covered. Powers only. */
+  energyMilliwattHours?: Int64
+  /** How much of the bucket the values stand for. The rest is a gap. */
+  coveredMs?: Int64
+  count?: Int64
+  /** The worst among the values. */
+  quality?: Quality
 }
 
 export interface DeletePersonResponse {
@@ -304,6 +349,16 @@ export interface GatewayHealth {
   devicesTotal?: number
   /** What is wrong and what to do, empty if all is well. */
   problem?: string
+}
+
+export interface History {
+  /** The span that is answered: whole buckets, aligned in UTC. */
+  fromUnixMs?: Int64
+  toUnixMs?: Int64
+  resolutionMs?: Int64
+  curves?: Curve[]
+  /** Curves that are left out, because fewer members stand behind them than the community agreed on. */
+  withheld?: string[]
 }
 
 export interface ImportMembersRequest {
