@@ -1,30 +1,41 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
 #
-# e2e.sh runs the page's browser tests against a demo of its own, stops the demo
-# as Ctrl-C would, and verifies the ledger that it left.
+# e2e.sh runs the page's browser tests against a demo of its own and against a
+# community where nobody has an account yet, stops both as Ctrl-C would, and
+# verifies the ledger that the demo left.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=$(mktemp -d)
 log=$folder/demo.log
 demo=
+street=
 finish() {
 	local code=$?
-	if [ -n "$demo" ] && kill -0 "$demo" 2>/dev/null; then
-		kill -INT "$demo"
-		wait "$demo" || true
-	fi
-	if [ $code -ne 0 ] && [ -s "$log" ]; then
-		echo "--- what the demo said last" >&2
-		tail -n 40 "$log" >&2
+	for running in $demo $street; do
+		if kill -0 "$running" 2>/dev/null; then
+			kill -INT "$running"
+			wait "$running" || true
+		fi
+	done
+	if [ $code -ne 0 ]; then
+		for said in "$log" "$folder/street.log"; do
+			if [ -s "$said" ]; then
+				echo "--- the last of $(basename "$said")" >&2
+				tail -n 40 "$said" >&2
+			fi
+		done
 	fi
 	rm -rf "$folder"
 	exit $code
 }
 trap finish EXIT
 
-port=$(node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})')
+free_port() {
+	node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})'
+}
+port=$(free_port)
 url=http://127.0.0.1:$port
 bin/allmende demo --dir "$folder/village" --http "127.0.0.1:$port" --grpc 127.0.0.1:0 --gateways 127.0.0.1:0 >"$log" 2>&1 &
 demo=$!
@@ -42,7 +53,22 @@ until answers; do
 	sleep 0.5
 done
 
-(cd dashboards/web && ALLMENDE_URL=$url npm run --silent e2e)
+# Passkeys need a name in the address, so this one is called localhost.
+street_port=$(free_port)
+bin/allmende init "$folder/street" --yes >/dev/null
+bin/allmende serve --dir "$folder/street" --http "127.0.0.1:$street_port" --set grpc.listen=127.0.0.1:0 --set gateways.listen=127.0.0.1:0 >"$folder/street.log" 2>&1 &
+street=$!
+tries=0
+until setup=$(bin/allmende people setup-link --dir "$folder/street" 2>/dev/null); do
+	tries=$((tries + 1))
+	if [ $tries -ge 120 ] || ! kill -0 "$street" 2>/dev/null; then
+		echo "the coordinator of the street did not come up" >&2
+		exit 1
+	fi
+	sleep 0.5
+done
+
+(cd dashboards/web && ALLMENDE_URL=$url ALLMENDE_STREET=http://localhost:$street_port ALLMENDE_SETUP=$setup npm run --silent e2e)
 
 kill -INT "$demo"
 wait "$demo"

@@ -104,6 +104,22 @@ test('gateways are well, or say what to do', async ({ page, request }) => {
   await expect(page.locator('[data-gateway]')).toHaveCount(gateways.length)
 })
 
+test('booked energy agrees with REST, and a table holds the same', async ({ page, request }) => {
+  await page.goto(base)
+  await ready(page)
+  await expect.poll(async () => Number(((await (await request.get(`${base}/v1/live`)).json()) as { ledgerSize: string }).ledgerSize), { timeout: 60_000 }).toBeGreaterThan(2)
+  await page.getByRole('link', { name: 'Booked' }).click()
+  await page.getByRole('button', { name: '24 hours' }).click()
+  const member = await page.getByLabel('Of').inputValue()
+  await page.getByText('As a table').click()
+  const figures = page.getByRole('table', { name: 'Booked energy' }).getByRole('row').nth(1).locator('data')
+  const shown = await figures.evaluateAll((all) => all.map((data) => (data as HTMLDataElement).value))
+  const { energies } = (await (await request.get(`${base}/v1/history/members/${member}/booked?toUnixMs=${Date.UTC(2100, 0)}&fromUnixMs=${Date.UTC(2026, 5, 19)}&by=BOOKED_BY_INTERVAL`)).json()) as { energies: Record<string, string>[] }
+  expect(shown).toEqual([energies[0]!.consumptionMilliwattHours, energies[0]!.shareMilliwattHours, energies[0]!.fromStorageMilliwattHours])
+  await accessible(page)
+  await page.screenshot({ path: 'test-results/booked.png', fullPage: true })
+})
+
 for (const scheme of schemes) {
   for (const { name, width, height } of sizes) {
     test(`${name}, ${scheme}: axe finds nothing, everything fits, and a picture`, async ({ page }) => {
