@@ -43,6 +43,8 @@ type Coordinator struct {
 	Life time.Duration
 	// RenewIn is told with each welcome; 0: nothing is told.
 	RenewIn time.Duration
+	// KeepRenewing: it goes on to be told also after a renewal.
+	KeepRenewing bool
 	// Refuse names assets whose values end the stream; nil: none.
 	Refuse func(asset string) bool
 
@@ -255,7 +257,7 @@ func (c *Coordinator) Renew(ctx context.Context, r *allmendev1.RenewRequest) (*a
 		c.renewals = append(c.renewals, hex.EncodeToString(sum[:]))
 		if lost = c.lost > 0; lost {
 			c.lost--
-		} else {
+		} else if !c.KeepRenewing {
 			c.RenewIn = 0
 		}
 	})
