@@ -210,9 +210,13 @@ func (n *killing) samples(stopped energy.Instant) {
 			t.Fatal(err)
 		}
 		id, last, _ := s.Position()
-		spooled, err := s.Read(id, 1, int(last))
-		if err != nil || uint64(len(spooled)) != last {
-			t.Fatalf("%s: %d samples of %d, %v", gw, len(spooled), last, err)
+		var spooled []meters.Sample
+		for uint64(len(spooled)) < last {
+			more, err := s.Read(id, uint64(len(spooled))+1, int(last))
+			if err != nil || len(more) == 0 {
+				t.Fatalf("%s: %d samples of %d, %v", gw, len(spooled), last, err)
+			}
+			spooled = append(spooled, more...)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

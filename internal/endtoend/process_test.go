@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,6 +73,9 @@ type process struct {
 	cmd  *exec.Cmd
 	out  *output
 	done chan struct{}
+
+	// inner is the process itself, of a program that runs under strace.
+	inner func() int
 }
 
 // output collects what a process says.
@@ -115,14 +119,31 @@ func start(t *testing.T, name, bin string, args ...string) *process {
 
 // kill is SIGKILL: the process gets no chance to tidy up.
 func (p *process) kill() {
-	p.cmd.Process.Kill() //nolint:errcheck // it may have ended by itself
+	if p.inner != nil && !p.ended() {
+		syscall.Kill(p.inner(), syscall.SIGKILL) //nolint:errcheck // as below
+	} else {
+		p.cmd.Process.Kill() //nolint:errcheck // it may have ended by itself
+	}
 	<-p.done
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // interrupt is Ctrl-C; the process must end by itself with status 0.
 func (p *process) interrupt() {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+	pid := p.cmd.Process.Pid
+	if p.inner != nil {
+		pid = p.inner()
+	}
+	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
 		p.t.Errorf("%s: %v", p.name, err)
 	}
 	select {
