@@ -122,7 +122,7 @@ const maxChangesFile = 16 << 20
 
 // Run applies.
 func (c *registerApplyCmd) Run(ctx context.Context, out *output) error {
-	var r io.Reader = out.In
+	r := out.In
 	if c.File != "-" {
 		f, err := os.Open(c.File)
 		if err != nil {

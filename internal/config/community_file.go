@@ -24,7 +24,7 @@ func EncodeCommunity(c roll.Community) []byte {
 		w.text("    ", "name", m.Name)
 		var groups []string
 		for _, g := range m.Groups {
-			groups = append(groups, string(g))
+			groups = append(groups, plain(string(g)))
 		}
 		if len(groups) > 0 {
 			w.line("    ", "groups", "["+strings.Join(groups, ", ")+"]")
@@ -47,8 +47,10 @@ func EncodeCommunity(c roll.Community) []byte {
 		w.field("  - ", "id", string(s.ID))
 		w.field("    ", "member", string(s.Member))
 		w.field("    ", "connection", string(s.Connection))
-		w.field("    ", "latitude", s.Latitude)
-		w.field("    ", "longitude", s.Longitude)
+		if s.Latitude != "" {
+			w.line("    ", "latitude", s.Latitude)
+			w.line("    ", "longitude", s.Longitude)
+		}
 	}
 	w.list("assets", len(c.Assets))
 	for _, a := range c.Assets {
@@ -68,19 +70,32 @@ func EncodeCommunity(c roll.Community) []byte {
 	return []byte(w.b.String())
 }
 
-// yamlWriter writes lines of YAML. Ids, kinds and decimals need no quotation
-// marks but where YAML would take them for something else; texts get them always.
+// yamlWriter writes lines of YAML. Texts get quotation marks always, ids where
+// they need them.
 type yamlWriter struct{ b strings.Builder }
 
 func (w *yamlWriter) line(indent, name, value string) {
 	fmt.Fprintf(&w.b, "%s%s: %s\n", indent, name, value)
 }
 
-// field writes an id, a kind or a decimal; an empty one is left out.
+// field writes an id or a kind; an empty one is left out.
 func (w *yamlWriter) field(indent, name, value string) {
 	if value != "" {
-		w.line(indent, name, value)
+		w.line(indent, name, plain(value))
 	}
+}
+
+// plain is a word as YAML takes it for one: what it would take for a number, a
+// truth value or nothing stands in quotation marks.
+func plain(word string) string {
+	switch word {
+	case "null", "true", "false", "yes", "no", "on", "off", "y", "n":
+		return strconv.Quote(word)
+	}
+	if word[0] >= '0' && word[0] <= '9' {
+		return strconv.Quote(word)
+	}
+	return word
 }
 
 // text writes what people write; an empty one is left out.
