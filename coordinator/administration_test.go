@@ -4,6 +4,7 @@ package coordinator
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -198,6 +199,23 @@ func TestAnyDayComesBack(t *testing.T) {
 		back, err := config.DecodeCommunity("export.yaml", []byte(res.GetYaml()))
 		if err != nil || back.Gateways[0].Name != name || len(back.Assets) != 3 {
 			t.Errorf("%v: %+v", err, back)
+		}
+	}
+	// What founded the community is not needed any more, nor believed.
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "community.yaml")
+	for _, text := range []string{"id: [", strings.Replace(twoHomes, "{id: ben}", "{id: ben, name: Benno}", 1)} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c = start(t, dir, w)
+		if m := c.register.Current().Members; len(m) != 2 || m[1].Name != "" {
+			t.Errorf("members %v", m)
+		}
+		if err := c.Stop(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if c.register.At(dawn).Gateways[0].Name != "A" || c.register.Current().Gateways[0].Name != "A" {

@@ -3,6 +3,7 @@
 package coordinator
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type Config struct {
 	// Build is shown by the counters.
 	Build telemetry.Build
 
+	unread   error            // why community.yaml can't be read, which is not needed after the founding
 	maxPages int64            // bounds the database, for tests of a full one
 	wall     func() time.Time // for tests of what takes months; nil: time.Now
 }
@@ -49,7 +51,11 @@ func Load(dir string, flags ...config.Flag) (Config, error) {
 	cfg := Config{Serve: serve}
 	var wrong []error
 	if cfg.Roll, err = config.LoadCommunity(serve.Community); err != nil {
-		wrong = append(wrong, err)
+		if id, founded := foundedAs(serve); founded {
+			cfg.Roll, cfg.unread = roll.Community{ID: id, Name: string(id)}, err
+		} else {
+			wrong = append(wrong, err)
+		}
 	}
 	if cfg.Rules, err = loadCharter(serve.Charter); err != nil {
 		wrong = append(wrong, err)
@@ -58,6 +64,29 @@ func Load(dir string, flags ...config.Flag) (Config, error) {
 		return Config{}, errors.Join(wrong...)
 	}
 	return cfg, cfg.Validate()
+}
+
+// foundedAs is the id of the community whose register is in the database
+// already, so that community.yaml is not needed any more.
+func foundedAs(serve config.Serve) (roll.CommunityID, bool) {
+	const within = 10 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	database := serve.Database.Reveal()
+	if _, err := os.Stat(database); err != nil && !store.IsServer(database) {
+		return "", false
+	}
+	signer, err := store.LoadSigner(serve.LedgerKey)
+	if err != nil {
+		return "", false
+	}
+	r, err := store.OpenReader(ctx, database)
+	if err != nil {
+		return "", false
+	}
+	defer r.Close() //nolint:errcheck // it was only read
+	revisions, err := r.Register(ctx)
+	return roll.CommunityID(signer.Name()), err == nil && len(revisions) > 0
 }
 
 func loadCharter(path string) (charter.Charter, error) {
@@ -87,11 +116,14 @@ func loadCharter(path string) (charter.Charter, error) {
 // Validate checks what single files cannot know: that the charter speaks of
 // members there are.
 func (c *Config) Validate() error {
-	if err := c.Roll.Validate(); err != nil {
-		return fmt.Errorf("community: %w", err)
-	}
 	if err := c.Rules.Validate(); err != nil {
 		return err
+	}
+	if c.unread != nil {
+		return nil // the register in the database was checked when it was recorded
+	}
+	if err := c.Roll.Validate(); err != nil {
+		return fmt.Errorf("community: %w", err)
 	}
 	if _, err := time.LoadLocation(c.Roll.Timezone); err != nil {
 		return fmt.Errorf("community: timezone: %w", err)

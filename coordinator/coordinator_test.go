@@ -711,6 +711,11 @@ func TestStartRefuses(t *testing.T) {
 	write("charter.yaml", strings.Replace(proportional, "interval: 15m", "interval: 15m\nintervall: 15m", 1))
 	write("community.yaml", strings.Replace(twoHomes, "member: ben,", "member: bob,", 1))
 	_, err = Load(dir)
+	expect(err, "intervall") // the register is in the database by now
+	if err := os.Rename(filepath.Join(dir, "data"), filepath.Join(dir, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(dir)
 	expect(err, "intervall", "community.yaml:9: sites[1].member", "bob")
 	if err := os.Remove(filepath.Join(dir, "ledger.key")); err != nil {
 		t.Fatal(err)

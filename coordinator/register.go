@@ -74,11 +74,15 @@ func (s standing) assets() api.Assets {
 // founded is who records what community.yaml says when a community begins.
 const founded = "founding"
 
-// open reads the register, or founds it with what community.yaml says.
-func (r *register) open(ctx context.Context, founding roll.Community, effective energy.Instant) error {
+// open reads the register, or founds it with what community.yaml says, unless
+// that could not be read.
+func (r *register) open(ctx context.Context, founding roll.Community, unread error, effective energy.Instant) error {
 	revisions, err := r.store.Register(ctx)
 	if err != nil {
 		return err
+	}
+	if len(revisions) == 0 && unread != nil {
+		return unread
 	}
 	if len(revisions) == 0 {
 		from := energy.IntervalAt(effective, r.rules.Interval).Start

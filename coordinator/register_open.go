@@ -15,13 +15,17 @@ import (
 // openRegister reads the register from the database, or founds it there.
 func (c *Coordinator) openRegister(ctx context.Context, in api.InForce, now energy.Instant) error {
 	c.register = &register{store: c.store, rules: in.Charter, now: func() energy.Instant { return max(now, c.clock.Now()) }, wall: c.wall, log: c.log}
-	if err := c.register.open(ctx, c.cfg.Roll, in.Effective); err != nil {
+	if err := c.register.open(ctx, c.cfg.Roll, c.cfg.unread, in.Effective); err != nil {
 		return err
 	}
-	if c.register.differs(c.cfg.Roll) {
+	switch {
+	case c.cfg.unread != nil:
+		c.log.Warn("the file that this community was founded with cannot be read any more, and need not be: the register is in the database", "file", c.cfg.Community, "error", c.cfg.unread)
+	case c.register.differs(c.cfg.Roll):
 		c.log.Warn("a file is no longer what this community was founded with, but it is no longer read: the register is in the database; "+
 			"change it with allmende member|connection|site|asset|gateway, see it with allmende register show, write it as a file with allmende register export", "file", c.cfg.Community)
 	}
+	c.cfg.Roll = c.register.Current()
 	c.register.Follow(c.fleet.follow)
 	return nil
 }
