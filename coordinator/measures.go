@@ -160,6 +160,7 @@ func (c *Coordinator) measure() {
 	r.Add(c.fleet.measures())
 	r.Add(c.fleet.door.measures())
 	r.Add(c.measureSeries())
+	r.Add(c.measurePeople())
 	r.Add(telemetry.Group{
 		Metrics: []telemetry.Metric{
 			{Name: "allmende_live_readers", Help: "Pages and programs that follow the live picture."},

@@ -12,6 +12,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/coordinator/people"
 	"github.com/allmende-energy/allmende/internal/config"
+	"github.com/allmende-energy/allmende/internal/telemetry"
 )
 
 // admit opens the accounts and sets up the guard that asks for them.
@@ -36,6 +37,28 @@ func (c *Coordinator) admit() error {
 		},
 	}, c.store, c.guard, c.log)
 	return nil
+}
+
+// measurePeople are the counters of accounts, of nobody in particular.
+func (c *Coordinator) measurePeople() telemetry.Group {
+	return telemetry.Group{
+		Metrics: []telemetry.Metric{
+			{Name: "allmende_sign_ins_total", Help: "Sign-ins by how they ended: good, wrong, delayed (too many attempts before) or busy (too many at once).", Kind: telemetry.Total, Labels: []string{"outcome"}},
+			{Name: "allmende_passwords_hashing", Help: "Passwords that are being looked at, or wait for it."},
+			{Name: "allmende_audit_entries_total", Help: "Entries of the audit log: written, merged into another one, or lost because they could not be written.", Kind: telemetry.Total, Labels: []string{"outcome"}},
+		},
+		Take: func(set telemetry.Setter) {
+			s := c.people.Stats()
+			set(0, float64(s.SignedIn), "good")
+			set(0, float64(s.Wrong), "wrong")
+			set(0, float64(s.Delayed), "delayed")
+			set(0, float64(s.Busy), "busy")
+			set(1, float64(s.Hashing))
+			set(2, float64(s.AuditRows), "written")
+			set(2, float64(s.AuditMerged), "merged")
+			set(2, float64(s.AuditLost), "lost")
+		},
+	}
 }
 
 // minAggregate is how many members stand behind what everybody sees.

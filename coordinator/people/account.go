@@ -89,10 +89,10 @@ func (s *Accounts) SignIn(ctx context.Context, req *allmendev1.SignInRequest) (*
 	}
 	login, network := fold(req.GetLogin()), access.CallerOf(ctx).Network()
 	if len(login) > mostLogin || len(req.GetPassword()) > 4*mostPassword {
-		return nil, errWrong
+		return nil, s.errNotFitting()
 	}
 	if d := s.limits.try(login, network); d > 0 {
-		return nil, wait(d)
+		return nil, s.wait(d)
 	}
 	a, err := s.store.PersonByLogin(ctx, login)
 	if err != nil && !errors.Is(err, store.ErrNoPerson) {
@@ -104,7 +104,7 @@ func (s *Accounts) SignIn(ctx context.Context, req *allmendev1.SignInRequest) (*
 		return nil, s.answer("checking a password", err)
 	}
 	if !ok || !a.Disabled.IsZero() {
-		return nil, errWrong
+		return nil, s.errNotFitting()
 	}
 	s.limits.succeeded(login, network)
 	if outdated {
@@ -143,7 +143,7 @@ func (s *Accounts) Recover(ctx context.Context, req *allmendev1.RecoverRequest) 
 		return nil, err
 	}
 	if d := s.links.try(access.CallerOf(ctx).Network()); d > 0 {
-		return nil, wait(d)
+		return nil, s.wait(d)
 	}
 	a, err := s.store.PersonByLogin(ctx, fold(req.GetLogin()))
 	if err != nil && !errors.Is(err, store.ErrNoPerson) {
@@ -154,7 +154,7 @@ func (s *Accounts) Recover(ctx context.Context, req *allmendev1.RecoverRequest) 
 	}
 	err = s.store.UseCode(ctx, a.ID, codeDigest(req.GetCode()))
 	if errors.Is(err, store.ErrNoPerson) {
-		return nil, errWrong
+		return nil, s.errNotFitting()
 	}
 	if err != nil {
 		return nil, s.answer("using a recovery code", err)

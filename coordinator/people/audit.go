@@ -33,6 +33,7 @@ type auditor struct {
 	store Store
 	log   *slog.Logger
 	now   func() time.Time
+	count *counters
 
 	mu     sync.Mutex
 	denied map[deniedKey]*store.AuditRow
@@ -41,8 +42,8 @@ type auditor struct {
 
 type deniedKey struct{ who, network, act, why string }
 
-func newAuditor(s Store, log *slog.Logger, now func() time.Time) *auditor {
-	return &auditor{store: s, log: log, now: now, denied: map[deniedKey]*store.AuditRow{}}
+func newAuditor(s Store, log *slog.Logger, now func() time.Time, count *counters) *auditor {
+	return &auditor{store: s, log: log, now: now, count: count, denied: map[deniedKey]*store.AuditRow{}}
 }
 
 // Record implements [access.Recorder].
@@ -52,21 +53,22 @@ func (a *auditor) Record(ctx context.Context, e access.Event) {
 		Act: clip(e.Act), Object: clip(e.Object), Outcome: string(e.Outcome), Why: clip(e.Why), Times: 1,
 	}
 	if e.Outcome == access.Denied {
-		a.count(row, deniedKey{e.Who.String(), e.From.Network(), row.Act, row.Why})
+		a.merge(row, deniedKey{e.Who.String(), e.From.Network(), row.Act, row.Why})
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditWithin)
 	defer cancel()
-	if err := a.store.AppendAudit(ctx, []store.AuditRow{row}); err != nil {
+	if err := a.write(ctx, []store.AuditRow{row}); err != nil {
 		a.log.Error("the audit log could not be written", "act", row.Act, "who", row.Who, "outcome", row.Outcome, "error", err)
 	}
 }
 
-func (a *auditor) count(row store.AuditRow, key deniedKey) {
+func (a *auditor) merge(row store.AuditRow, key deniedKey) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch known := a.denied[key]; {
 	case known != nil:
+		a.count.auditMerged.Add(1)
 		known.Times++
 		known.At = row.At
 		if known.Object != row.Object {
@@ -75,8 +77,19 @@ func (a *auditor) count(row store.AuditRow, key deniedKey) {
 	case len(a.denied) < deniedPerTurn:
 		a.denied[key] = &row
 	default:
+		a.count.auditMerged.Add(1)
 		a.others++
 	}
+}
+
+func (a *auditor) write(ctx context.Context, rows []store.AuditRow) error {
+	err := a.store.AppendAudit(ctx, rows)
+	if err != nil {
+		a.count.auditLost.Add(uint64(len(rows)))
+		return err
+	}
+	a.count.auditRows.Add(uint64(len(rows)))
+	return nil
 }
 
 // run writes down refusals now and then, and what is left of them at the end.
@@ -119,7 +132,7 @@ func (a *auditor) flush(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, auditWithin)
 	defer cancel()
-	if err := a.store.AppendAudit(ctx, rows); err != nil {
+	if err := a.write(ctx, rows); err != nil {
 		a.log.Error("refusals could not be written to the audit log", "rows", len(rows), "error", err)
 	}
 }

@@ -62,7 +62,7 @@ func (s *Administration) CreateSetupLink(ctx context.Context, _ *allmendev1.Crea
 func (p *People) link(ctx context.Context, secret string) (store.Invitation, error) {
 	network := access.CallerOf(ctx).Network()
 	if d := p.links.try(network); d > 0 {
-		return store.Invitation{}, wait(d)
+		return store.Invitation{}, p.wait(d)
 	}
 	i, err := p.store.InvitationByHash(ctx, digest(secret), p.now())
 	if errors.Is(err, store.ErrNoPerson) {

@@ -271,7 +271,7 @@ func (s *Accounts) BeginPasskeySignIn(ctx context.Context, _ *allmendev1.BeginPa
 		return nil, err
 	}
 	if d := s.begun.try(access.CallerOf(ctx).Network()); d > 0 {
-		return nil, wait(d)
+		return nil, s.wait(d)
 	}
 	options, data, err := rp.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
@@ -303,6 +303,7 @@ func (s *Accounts) FinishPasskeySignIn(ctx context.Context, req *allmendev1.Fini
 		return of, err
 	}, x.data, answer)
 	if err != nil || used.Authenticator.CloneWarning || !of.Disabled.IsZero() {
+		s.counted.wrong.Add(1)
 		return nil, status.Error(codes.Unauthenticated, "this passkey opens no account here: try another, or sign in with your password")
 	}
 	s.begun.credit(access.CallerOf(ctx).Network())

@@ -86,6 +86,7 @@ type People struct {
 	begun   *limiter // of passkeys' ceremonies, by network
 	rites   *ceremonies
 	audit   *auditor
+	counted *counters
 	plain   *scs.SessionManager
 	secure  *scs.SessionManager
 	working sync.WaitGroup
@@ -95,7 +96,7 @@ type People struct {
 // New returns the accounts, and makes guard ask them whose a token is and hand
 // them what is for the audit log. Close them.
 func New(cfg Config, s Store, guard *access.Guard, log *slog.Logger) *People {
-	p := &People{cfg: cfg, store: s, guard: guard, log: log, now: cfg.Now, hasher: newHasher()}
+	p := &People{cfg: cfg, store: s, guard: guard, log: log, now: cfg.Now, hasher: newHasher(), counted: &counters{}}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -103,7 +104,7 @@ func New(cfg Config, s Store, guard *access.Guard, log *slog.Logger) *People {
 	p.links = newLimiter(30, time.Minute, p.now)
 	p.begun = newLimiter(100, time.Minute, p.now)
 	p.rites = newCeremonies(p.now)
-	p.audit = newAuditor(s, log, p.now)
+	p.audit = newAuditor(s, log, p.now, p.counted)
 	p.plain, p.secure = p.sessions(false), p.sessions(true)
 	guard.Bearers, guard.Recorder = p, p.audit
 	ctx, cancel := context.WithCancel(context.Background())
@@ -173,6 +174,7 @@ func (p *People) answer(doing string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, errBusy):
+		p.counted.busy.Add(1)
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, store.ErrLoginTaken):
 		return status.Error(codes.AlreadyExists, store.ErrLoginTaken.Error())
@@ -194,7 +196,8 @@ func (p *People) answer(doing string, err error) error {
 }
 
 // wait refuses an attempt that comes too early.
-func wait(d time.Duration) error {
+func (p *People) wait(d time.Duration) error {
+	p.counted.delayed.Add(1)
 	return status.Errorf(codes.ResourceExhausted, "too many attempts: try again in %d seconds; a passkey or a recovery code may work at once", int(d.Seconds())+1)
 }
 

@@ -148,6 +148,7 @@ func (p *People) signedIn(ctx context.Context) (access.Principal, bool, error) {
 // somebody slipped in before is worth nothing.
 func (p *People) begin(ctx context.Context, w *web, a store.Person) error {
 	w.signer = a.ID
+	p.counted.signedIn.Add(1)
 	m := w.manager
 	if err := m.RenewToken(ctx); err != nil {
 		return err
@@ -191,7 +192,7 @@ func (p *People) sure(ctx context.Context, password string) (store.Person, *web,
 	}
 	network := access.CallerOf(ctx).Network()
 	if d := p.limits.try(a.Login, network); d > 0 {
-		return a, w, wait(d)
+		return a, w, p.wait(d)
 	}
 	ok, _, err := p.hasher.check(ctx, password, a.Password)
 	if err != nil {
