@@ -275,6 +275,8 @@ func TestPasskeys(t *testing.T) {
 	h.account(b, "stella", "") // no password at all
 	_, stella := b.signedIn()
 	key := newAuthenticator(t, "sun.example.org", "https://sun.example.org")
+	synced := newAuthenticator(t, "sun.example.org", "https://sun.example.org")
+	synced.silent = true
 	add := func(b *tab, key *authenticator) error {
 		return b.in(func(ctx context.Context) error {
 			begun, err := h.accounts.BeginPasskey(ctx, &allmendev1.BeginPasskeyRequest{})
@@ -288,6 +290,9 @@ func TestPasskeys(t *testing.T) {
 		})
 	}
 	if err := add(b, key); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(b, synced); err != nil {
 		t.Fatal(err)
 	}
 	var begun *allmendev1.PasskeyCeremony
@@ -316,9 +321,17 @@ func TestPasskeys(t *testing.T) {
 	if kind, id := one.signedIn(); kind != access.Person || id != stella {
 		t.Errorf("signed in as %s %s", kind, id)
 	}
-	// An answer is good once.
+	// An answer is good once, also of a key that counts nothing.
 	if err := finish(fresh(), answer); err == nil {
 		t.Error("an answer was taken twice")
+	}
+	begin(one)
+	again := synced.get(begun.GetOptionsJson())
+	if err := finish(fresh(), again); err != nil {
+		t.Error(err)
+	}
+	if err := finish(fresh(), again); err == nil || !strings.Contains(err.Error(), "begin again") {
+		t.Errorf("an answer was taken twice: %v", err)
 	}
 	begin(fresh())
 	if err := finish(fresh(), answer); err == nil {
@@ -363,11 +376,15 @@ func TestPasskeys(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if n := len(list.GetPasskeys()); n != 1 || list.GetPasskeys()[0].GetUsedUnixMs() == 0 {
+		if n := len(list.GetPasskeys()); n != 2 || list.GetPasskeys()[0].GetUsedUnixMs() == 0 {
 			t.Errorf("%d passkeys: %v", n, list)
 		}
-		_, err = h.accounts.RemovePasskey(ctx, &allmendev1.RemovePasskeyRequest{PasskeyId: list.GetPasskeys()[0].GetPasskeyId()})
-		return err
+		for _, k := range list.GetPasskeys() {
+			if _, err := h.accounts.RemovePasskey(ctx, &allmendev1.RemovePasskeyRequest{PasskeyId: k.GetPasskeyId()}); err != nil {
+				return err
+			}
+		}
+		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
