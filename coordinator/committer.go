@@ -37,7 +37,9 @@ func (c *committer) run(ctx context.Context, jobs <-chan scheduler.Store, commit
 	for {
 		select {
 		case job := <-jobs:
-			first, err := c.commit(ctx, job)
+			traced, span := c.measures.committing(ctx, len(job.Leaves))
+			first, err := c.commit(traced, job)
+			span.End(failureOf(err))
 			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 				return nil
 			}

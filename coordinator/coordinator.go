@@ -26,6 +26,7 @@ import (
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/adminsocket"
 	"github.com/allmende-energy/allmende/internal/config"
+	"github.com/allmende-energy/allmende/internal/tracing"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/scheduler"
 )
@@ -110,6 +111,11 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 		return nil, err
 	}
 	undo = append(undo, c.encryption.close)
+	c.measures.log = log
+	if c.measures.tracer, err = tracing.Open(ctx, cfg.Traces, cfg.Build.Version, log); err != nil {
+		return nil, err
+	}
+	undo = append(undo, c.measures.tracer.Close)
 	ca, err := c.open(ctx, &undo)
 	if err != nil {
 		return nil, err
@@ -468,6 +474,7 @@ func (c *Coordinator) Stop() error {
 		cause := context.Cause(c.failed)
 		c.saver.last(c.clock.Now())
 		c.stopErr = errors.Join(cause, c.record.close(), c.store.Close(), c.unlock())
+		c.measures.tracer.Close()
 		c.fail(nil) // frees the context; a cause given before stays
 	})
 	return c.stopErr

@@ -158,7 +158,9 @@ func (f *fleet) Detach(s *api.Session, cause error) {
 }
 
 // Live implements [api.Fleet].
-func (f *fleet) Live(_ context.Context, s *api.Session, b api.LiveBatch) error {
+func (f *fleet) Live(ctx context.Context, s *api.Session, b api.LiveBatch) error {
+	_, span := f.measured.batch(ctx, "live batch", s.Gateway, len(b.Readings))
+	defer span.End("")
 	f.seen(s)
 	f.owner.live(scheduler.Readings{Gateway: s.Gateway, Session: s.Number, StampMS: b.StampMS, Readings: b.Readings})
 	f.record(b.Readings)
@@ -166,9 +168,11 @@ func (f *fleet) Live(_ context.Context, s *api.Session, b api.LiveBatch) error {
 }
 
 // Meter implements [api.Fleet]: first the inbox, then the owner.
-func (f *fleet) Meter(ctx context.Context, s *api.Session, b api.MeterBatch) (uint64, error) {
+func (f *fleet) Meter(ctx context.Context, s *api.Session, b api.MeterBatch) (durable uint64, err error) {
+	ctx, span := f.measured.batch(ctx, "meter batch", s.Gateway, len(b.Samples))
+	defer func() { span.End(failureOf(err)) }()
 	f.seen(s)
-	durable, err := f.inbox.AppendInbox(ctx, s.Gateway, b.SpoolID, b.First, b.Samples)
+	durable, err = f.inbox.AppendInbox(ctx, s.Gateway, b.SpoolID, b.First, b.Samples)
 	if passing(err) {
 		f.problems.set(problemInbox, err)
 		f.stored(s, false)

@@ -4,6 +4,7 @@ package coordinator
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/telemetry"
+	"github.com/allmende-energy/allmende/internal/tracing"
 	"github.com/allmende-energy/allmende/meters/series"
 	"github.com/allmende-energy/allmende/scheduler"
 )
@@ -25,6 +27,8 @@ import (
 // measures are the counters of a coordinator. None tells of a single member.
 type measures struct {
 	registry *telemetry.Registry
+	tracer   *tracing.Tracer // nil: nothing is traced
+	log      *slog.Logger    // of each request, at debug level; nil: nowhere
 
 	tick     *telemetry.Histogram
 	lateness *telemetry.Histogram
@@ -112,6 +116,10 @@ func (m *measures) answered(method string, err error, took time.Duration) {
 	if took > 0 {
 		m.grpcTime.With(name).Observe(took)
 	}
+	if m.log != nil && m.log.Enabled(context.Background(), slog.LevelDebug) {
+		// Not the error's text: it may repeat what somebody typed into the wrong field.
+		m.log.Debug("call", "method", method, "code", status.Code(err), "took", took)
+	}
 }
 
 // services are the same services, counted, however they are reached.
@@ -123,7 +131,9 @@ func (m *measures) services(services []api.Service) []api.Service {
 			full, handler := "/"+desc.ServiceName+"/"+method.MethodName, method.Handler
 			desc.Methods[j].Handler = func(srv any, ctx context.Context, dec func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 				begun := time.Now()
+				ctx, span := m.tracer.Start(ctx, full)
 				answer, err := handler(srv, ctx, dec, interceptor)
+				span.End(failureOf(err))
 				m.answered(full, err, time.Since(begun))
 				return answer, err
 			}
@@ -146,10 +156,58 @@ func (m *measures) streams() grpc.ServerOption {
 func (m *measures) calls() grpc.ServerOption {
 	return grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		begun := time.Now()
+		ctx, span := m.tracer.Start(ctx, info.FullMethod)
 		answer, err := handler(ctx, req)
+		span.End(failureOf(err))
 		m.answered(info.FullMethod, err, time.Since(begun))
 		return answer, err
 	})
+}
+
+// failureOf is what a trace shows of an error: its text may name members.
+func failureOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return status.Code(err).String()
+}
+
+// begin is the time where it will be of use.
+func (m *measures) begin() (t time.Time) {
+	if m.tracer != nil {
+		t = time.Now()
+	}
+	return t
+}
+
+// decided notes a pass of the live loop in which intervals were settled.
+func (m *measures) decided(effects []scheduler.Effect, begun time.Time) {
+	if m.tracer == nil {
+		return
+	}
+	for _, e := range effects {
+		if job, ok := e.(scheduler.Store); ok {
+			m.tracer.Record("settlement", begun, func(s tracing.Span) { s.Count("leaves", len(job.Leaves)) })
+		}
+	}
+}
+
+// batch begins a span of what a gateway sent.
+func (m *measures) batch(ctx context.Context, kind string, gateway roll.GatewayID, n int) (context.Context, tracing.Span) {
+	ctx, span := m.tracer.Start(ctx, kind)
+	span.Text("gateway", string(gateway))
+	span.Count("values", n)
+	return ctx, span
+}
+
+// committing begins a span of a commit.
+func (m *measures) committing(ctx context.Context, leaves int) (context.Context, tracing.Span) {
+	if m == nil {
+		return ctx, tracing.Span{}
+	}
+	ctx, span := m.tracer.Start(ctx, "ledger commit")
+	span.Count("leaves", leaves)
+	return ctx, span
 }
 
 // measure adds what is taken when somebody asks.

@@ -3,6 +3,7 @@
 package coordinator
 
 import (
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,11 +18,22 @@ func (m *measures) web(next http.Handler) http.Handler {
 		defer func() {
 			route := routeOf(r.URL.Path)
 			m.http.With(route, methodOf(r.Method), strconv.Itoa(seen.code)).Add(1)
+			took := time.Since(begun)
 			if route != routeEvents {
-				m.httpTime.With(route).Observe(time.Since(begun))
+				m.httpTime.With(route).Observe(took)
+			}
+			if m.log != nil && m.log.Enabled(r.Context(), slog.LevelDebug) {
+				m.log.Debug("request", "route", route, "method", methodOf(r.Method), "code", seen.code, "took", took)
 			}
 		}()
-		next.ServeHTTP(seen, r)
+		ctx, span := m.tracer.Start(r.Context(), methodOf(r.Method)+" "+routeOf(r.URL.Path))
+		next.ServeHTTP(seen, r.WithContext(ctx))
+		span.Count("http.response.status_code", seen.code)
+		if seen.code >= http.StatusInternalServerError {
+			span.End(http.StatusText(seen.code))
+			return
+		}
+		span.End("")
 	})
 }
 
@@ -65,7 +77,8 @@ func routeOf(path string) string {
 	// The first part behind the version names a collection of the API.
 	collection, _, _ := strings.Cut(rest, "/")
 	switch collection {
-	case "community", "charter", "intervals", "checkpoint", "leaves", "gateways", "history", "people", "me", "session", "setup", "audit", "members":
+	case "audit", "charter", "community", "gateway-certificates", "gateways", "history", "intervals", "invitations", "ledger", "link",
+		"me", "people", "policy", "register", "register-changes", "register-export", "register-import", "sign-in", "sign-out", "tokens":
 		return "/v1/" + collection
 	}
 	return "/v1/other"

@@ -85,8 +85,10 @@ func (o *owner) drain() {
 }
 
 func (o *owner) step(e scheduler.Event) {
+	begun := o.measures.begin()
 	var effects []scheduler.Effect
 	o.state, effects = scheduler.Step(o.state, e)
+	o.measures.decided(effects, begun)
 	o.do(effects)
 }
 

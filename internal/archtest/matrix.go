@@ -57,9 +57,10 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
 		{Path: "internal/settings", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"github.com/knadh/koanf/..."}},
-		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/settings", "internal/strictyaml", "internal/logs", "internal/telemetry"}},
+		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/settings", "internal/strictyaml", "internal/logs", "internal/telemetry", "internal/tracing"}},
 		{Path: "internal/certs", Third: []string{"github.com/caddyserver/certmagic", "go.uber.org/zap/..."}},
 		{Path: "internal/telemetry", Ours: []string{"internal/settings"}, Third: []string{"github.com/prometheus/client_golang/..."}},
+		{Path: "internal/tracing", Ours: []string{"internal/settings"}, Third: []string{"go.opentelemetry.io/otel/..."}},
 		{Path: "internal/sdnotify", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/logs", Ours: []string{"internal/settings"}},
 		{Path: "internal/adminsocket"},
@@ -138,7 +139,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		},
 		{
 			Path:  "coordinator",
-			Ours:  with(core, "meters/series/...", "charters", "internal/adminsocket", "internal/certs", "internal/config", "internal/telemetry", "internal/worldtime", "proto/...", "coordinator/..."),
+			Ours:  with(core, "meters/series/...", "charters", "internal/adminsocket", "internal/certs", "internal/config", "internal/telemetry", "internal/tracing", "internal/worldtime", "proto/...", "coordinator/..."),
 			Third: with(rpc, "golang.org/x/mod/sumdb/note"),
 		},
 
@@ -161,6 +162,8 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 func TestLibraries() []string {
 	return []string{
 		"github.com/cockroachdb/datadriven",
+		"go.opentelemetry.io/proto/otlp/collector/trace/v1",
+		"google.golang.org/protobuf/proto",
 		"go.uber.org/goleak",
 		"golang.org/x/crypto/ssh", // keys, to encrypt backups for
 		"pgregory.net/rapid",

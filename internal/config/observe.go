@@ -6,6 +6,7 @@ import (
 	"github.com/allmende-energy/allmende/internal/logs"
 	"github.com/allmende-energy/allmende/internal/settings"
 	"github.com/allmende-energy/allmende/internal/telemetry"
+	"github.com/allmende-energy/allmende/internal/tracing"
 )
 
 func logPart(s *Serve) settings.Part {
@@ -21,5 +22,13 @@ func metricsPart(s *Serve) settings.Part {
 		Title: "Metrics",
 		Intro: "Counters for Prometheus. The web listener always serves them at /metrics to those who may read them, such as a program with a token of the scope monitoring; see docs/operations.md.",
 		Keys:  telemetry.Keys(&s.Metrics),
+	}
+}
+
+func tracesPart(s *Serve) settings.Part {
+	return settings.Part{
+		Title: "Traces",
+		Intro: "How long single requests, commits and settlements took, for a collector of OpenTelemetry. Traces name methods and gateways, and no member.",
+		Keys:  tracing.Keys(&s.Traces),
 	}
 }

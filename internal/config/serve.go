@@ -12,6 +12,7 @@ import (
 	"github.com/allmende-energy/allmende/internal/settings"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
 	"github.com/allmende-energy/allmende/internal/telemetry"
+	"github.com/allmende-energy/allmende/internal/tracing"
 )
 
 // ServeFile is the name of the coordinator's configuration in its folder.
@@ -50,6 +51,7 @@ type Serve struct {
 	Series  Series // what was measured over time
 	Log     logs.Config
 	Metrics telemetry.Config
+	Traces  tracing.Config
 }
 
 // Listener is an address to listen on, the names it is reached by, besides
@@ -101,6 +103,7 @@ func Settings(s *Serve) settings.Set {
 			seriesPart(s),
 			logPart(s),
 			metricsPart(s),
+			tracesPart(s),
 		},
 	}
 }

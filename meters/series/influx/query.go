@@ -136,7 +136,7 @@ func instant(t energy.Instant) string { return t.Time().Format("2006-01-02T15:04
 func (s *Store) rows(ctx context.Context, of series.Series, suffix string, span series.Span, fields ...string) ([]row, error) {
 	result, err := s.query.Query(ctx, s.flux(of, suffix, span, fields...))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", series.ErrUnavailable, brief(err))
+		return nil, fmt.Errorf("%w: %s", series.ErrUnavailable, s.brief(err))
 	}
 	defer result.Close() //nolint:errcheck // it was read to its end, or is of no use
 	at := map[energy.Instant]int{}
@@ -164,7 +164,7 @@ func (s *Store) rows(ctx context.Context, of series.Series, suffix string, span 
 		out[i].has |= 1 << j
 	}
 	if err := result.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %s", series.ErrUnavailable, brief(err))
+		return nil, fmt.Errorf("%w: %s", series.ErrUnavailable, s.brief(err))
 	}
 	slices.SortFunc(out, func(a, b row) int { return cmp.Compare(a.at, b.at) })
 	return out, nil

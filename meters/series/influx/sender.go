@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	influxhttp "github.com/influxdata/influxdb-client-go/v2/api/http"
@@ -107,7 +108,7 @@ func (s *Store) deliver(ctx context.Context, b batch) (closing *ending) {
 			return nil
 		case final(e):
 			s.refused.Add(uint64(b.points))
-			s.refusal.Store(&refusal{brief(err), time.Now()})
+			s.refusal.Store(&refusal{s.brief(err), time.Now()})
 			s.trouble.Store(nil)
 			return nil
 		}
@@ -187,16 +188,27 @@ func (s *Store) explain(e *influxhttp.Error, err error) {
 			what = "the server has too much to do"
 		}
 	}
-	text := fmt.Sprintf("InfluxDB takes nothing: %s: %s", brief(err), what)
+	text := fmt.Sprintf("InfluxDB takes nothing: %s: %s", s.brief(err), what)
 	s.trouble.Store(&text)
 }
 
-// brief bounds what a server's answer contributes to a message.
-func brief(err error) string {
+// brief bounds what a server's answer contributes to a message. A server, or a
+// proxy before it, may repeat what it was sent, and a message is shown and logged.
+func (s *Store) brief(err error) string {
 	const most = 200
 	text := err.Error()
+	secrets := []string{s.options.Token}
+	if _, password, is18 := strings.Cut(s.options.Token, ":"); is18 {
+		secrets = append(secrets, password)
+	}
+	for _, secret := range secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "(secret)")
+		}
+	}
+	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > most {
-		text = text[:most] + "…"
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }
