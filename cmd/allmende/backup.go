@@ -196,7 +196,8 @@ func (c *restoreCmd) next(out *output, r backup.Restored) {
   3. Check: allmende doctor --dir %[1]s; allmende ledger verify %[1]s
      Members who hold a later checkpoint can see whether it leads on from there.
   4. Do again what was decided since the backup: members, devices and accounts
-     that were added, changed or erased, certificates and tokens that were revoked.
+     that were added, changed or erased, certificates and tokens that were
+     revoked. Everybody has to sign in anew; open invitations have ended.
 `, r.Folder, owner)
 }
 

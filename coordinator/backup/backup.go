@@ -75,11 +75,11 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	community, err := config.LoadCommunity(serve.Community)
+	whose, err := whose(serve, verifierText)
 	if err != nil {
 		return Result{}, err
 	}
-	if to, err = o.target(to, string(community.ID)); err != nil {
+	if to, err = o.target(to, whose.ID); err != nil {
 		return Result{}, err
 	}
 	work, done, err := workFolder(serve.Data)
@@ -89,7 +89,7 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 	defer done()
 	m := Manifest{
 		Format: Format, Program: o.Program, Created: o.Now.UTC().Truncate(time.Second),
-		Community: Community{ID: string(community.ID), Name: community.Name, Verifier: verifierText},
+		Community: whose,
 	}
 	list, err := gather(o.Dir, serve, loaded)
 	if err != nil {
@@ -108,6 +108,20 @@ func Create(ctx context.Context, o Options, to string) (Result, error) {
 	}
 	remember(serve.Data, r)
 	return r, nil
+}
+
+// whose community it is: its key knows its id. The name is from the file that it
+// was founded with, which may be gone.
+func whose(serve config.Serve, verifier string) (Community, error) {
+	signer, err := store.LoadSigner(serve.LedgerKey)
+	if err != nil {
+		return Community{}, err
+	}
+	c := Community{ID: signer.Name(), Name: signer.Name(), Verifier: verifier}
+	if community, err := config.LoadCommunity(serve.Community); err == nil {
+		c.Name = community.Name
+	}
+	return c, nil
 }
 
 // target is the file to write: a name of its own in a folder. It refuses one

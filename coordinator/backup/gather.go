@@ -249,6 +249,9 @@ func (l *list) outside(root string, p place, serve config.Serve) error {
 			return err
 		}
 	}
+	if len(l.entries) == before && p.key == "community" {
+		return nil // it was for the founding
+	}
 	if len(l.entries) == before {
 		return fmt.Errorf("%s: nothing is there to back up, but %s names it as %s", p.path, config.ServeFile, p.key)
 	}

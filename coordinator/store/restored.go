@@ -21,8 +21,10 @@ const (
 	metaRefill   = "refill_until" // world time
 )
 
-// MarkRestored notes in a database that it comes from a backup. Nothing else may
-// have it open.
+// MarkRestored notes in a database of this program's schema that it comes from a
+// backup, and closes the doors that may have been closed since: sessions,
+// invitations and enrolment tokens end, because somebody may have signed out, or
+// used one, after the backup was made. Nothing else may have it open.
 func MarkRestored(ctx context.Context, database string) (err error) {
 	e, err := engineAt(database, Options{})
 	if err != nil {
@@ -33,7 +35,14 @@ func MarkRestored(ctx context.Context, database string) (err error) {
 		return fmt.Errorf("store %s: %w", e, err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	_, err = db.ExecContext(ctx, e.rebind(`INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`), metaRestored, "true")
+	for _, statement := range []string{
+		`INSERT INTO meta (name, value) VALUES ('` + metaRestored + `', 'true') ON CONFLICT (name) DO NOTHING`,
+		`DELETE FROM web_session`, `DELETE FROM invitation`, `DELETE FROM enrolment_token`,
+	} {
+		if _, err = db.ExecContext(ctx, statement); err != nil {
+			break
+		}
+	}
 	if err == nil {
 		err = oneFile(ctx, e, db)
 	}

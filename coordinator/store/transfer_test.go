@@ -194,3 +194,27 @@ func lines(t *testing.T, db *sql.DB, query string) (out []string) {
 	}
 	return out
 }
+
+// Whoever signed out after the backup was made is not signed in again by it, and
+// an invitation that was used is not good a second time.
+func TestARestoredBackupOpensNoDoors(t *testing.T) {
+	_, origin, _, _ := history(t, sqlite, 2, 1)
+	path := filepath.Join(t.TempDir(), "copy.db")
+	if err := store.Copy(t.Context(), origin, path, nil); err != nil {
+		t.Fatal(err)
+	}
+	fillEveryTable(t, path)
+	if err := store.MarkRestored(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for table, want := range map[string]string{"web_session": "0", "invitation": "0", "enrolment_token": "0", "person": "2", "access_token": "2", "gateway_certificate": "2"} {
+		if have := lines(t, db, `SELECT COUNT(*) FROM `+table)[0]; have != want {
+			t.Errorf("%s rows of %s are left, expected %s", have, table, want)
+		}
+	}
+}
