@@ -58,7 +58,8 @@ func (c *Coordinator) dialGRPC(t *testing.T, token string) (context.Context, *gr
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	ctx := t.Context()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a stream that should end, and does not, fails the test
+	t.Cleanup(cancel)
 	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 	}
