@@ -90,7 +90,7 @@ func (p *inProcess) Invoke(ctx context.Context, name string, args, reply any, _ 
 		return status.Errorf(codes.Unimplemented, "there is no method %s", name)
 	}
 	decode := func(into any) error { return hand(into, args) }
-	answer, err := m.unary(m.impl, ctx, decode, nil)
+	answer, err := m.unary(m.impl, ctx, decode, p.guard.Unary)
 	if err != nil {
 		return err
 	}
