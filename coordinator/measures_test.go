@@ -89,6 +89,7 @@ func TestMetrics(t *testing.T) {
 		`allmende_http_requests_total{code="404",method="GET",route="/v1/other"} 1`,
 		`allmende_grpc_requests_total{code="OK",method="GetCommunity",service="allmende.v1.CommunityService"} 1`,
 		`allmende_series_dropped_points_total{reason="late"} 0`, `allmende_inbox_samples 0`, `allmende_database_size_bytes `,
+		`allmende_sign_ins_total{outcome="wrong"} 0`,
 		`go_goroutines `, `process_open_fds `,
 	} {
 		if !strings.Contains(body, want) {

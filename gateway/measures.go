@@ -35,10 +35,10 @@ func newMeasures(b telemetry.Build) *measures {
 	r := telemetry.New(b)
 	return &measures{
 		registry:  r,
-		exchanges: r.Counters("allmende_gateway_bus_exchanges_total", "Questions to devices, by the number of the bus, what they were and how they ended.", "bus", "kind", "outcome"),
-		durations: r.Histograms("allmende_gateway_bus_exchange_duration_seconds", "How long a question and its answer take, connecting included.", "bus", telemetry.Seconds()...),
-		rounds:    r.Histogram("allmende_gateway_round_duration_seconds", "How long it takes to read all devices of a bus once.", telemetry.Seconds()...),
-		lateness:  r.Histogram("allmende_gateway_round_lateness_seconds", "How long after its time a round began, in world time.", telemetry.Seconds()...),
+		exchanges: r.Counters("allmende_edge_bus_exchanges_total", "Questions to devices, by the number of the bus, what they were and how they ended.", "bus", "kind", "outcome"),
+		durations: r.Histograms("allmende_edge_bus_exchange_duration_seconds", "How long a question and its answer take, connecting included.", "bus", telemetry.Seconds()...),
+		rounds:    r.Histogram("allmende_edge_round_duration_seconds", "How long it takes to read all devices of a bus once.", telemetry.Seconds()...),
+		lateness:  r.Histogram("allmende_edge_round_lateness_seconds", "How long after its time a round began, in world time.", telemetry.Seconds()...),
 	}
 }
 
@@ -106,16 +106,16 @@ func outcomeOf(err error) int {
 func (m *machine) group() telemetry.Group {
 	return telemetry.Group{
 		Metrics: []telemetry.Metric{
-			{Name: "allmende_gateway_devices", Help: "Devices in gateway.yaml."},
-			{Name: "allmende_gateway_devices_online", Help: "Devices that answer."},
-			{Name: "allmende_gateway_buses", Help: "Modbus connections."},
-			{Name: "allmende_gateway_spool_pending_samples", Help: "Meter samples that the coordinator has not acknowledged yet."},
-			{Name: "allmende_gateway_spool_size_bytes", Help: "Bytes that the samples take on the disk, acknowledged ones included."},
-			{Name: "allmende_gateway_spool_failing", Help: "1 while samples can't be written to the disk."},
-			{Name: "allmende_gateway_uplink_connected", Help: "1 while the coordinator is connected."},
-			{Name: "allmende_gateway_uplink_streams_total", Help: "Streams to the coordinator since the start.", Kind: telemetry.Total},
-			{Name: "allmende_gateway_clock_offset_seconds", Help: "How far this clock is ahead of the coordinator's; absent until it was measured."},
-			{Name: "allmende_gateway_certificate_not_after_timestamp_seconds", Help: "When this gateway's certificate ends."},
+			{Name: "allmende_edge_devices", Help: "Devices in gateway.yaml."},
+			{Name: "allmende_edge_devices_online", Help: "Devices that answer."},
+			{Name: "allmende_edge_buses", Help: "Modbus connections."},
+			{Name: "allmende_edge_spool_pending_samples", Help: "Meter samples that the coordinator has not acknowledged yet."},
+			{Name: "allmende_edge_spool_size_bytes", Help: "Bytes that the samples take on the disk, acknowledged ones included."},
+			{Name: "allmende_edge_spool_failing", Help: "1 while samples can't be written to the disk."},
+			{Name: "allmende_edge_uplink_connected", Help: "1 while the coordinator is connected."},
+			{Name: "allmende_edge_uplink_streams_total", Help: "Streams to the coordinator since the start.", Kind: telemetry.Total},
+			{Name: "allmende_edge_clock_offset_seconds", Help: "How far this clock is ahead of the coordinator's; absent until it was measured."},
+			{Name: "allmende_edge_certificate_not_after_timestamp_seconds", Help: "When this gateway's certificate ends."},
 		},
 		Take: func(set telemetry.Setter) {
 			status, online := m.status(), 0

@@ -36,9 +36,9 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"allmende_gateway_devices 4", "allmende_gateway_devices_online 4", "allmende_gateway_buses 2", "allmende_gateway_uplink_connected 1",
-		"allmende_gateway_uplink_streams_total 1", "allmende_gateway_spool_failing 0", `allmende_gateway_bus_exchanges_total{bus="1",kind="read",outcome="ok"}`,
-		`allmende_gateway_bus_exchange_duration_seconds_count{bus="2"}`, "allmende_gateway_certificate_not_after_timestamp_seconds 1.", "allmende_gateway_round_duration_seconds_count",
+		"allmende_edge_devices 4", "allmende_edge_devices_online 4", "allmende_edge_buses 2", "allmende_edge_uplink_connected 1",
+		"allmende_edge_uplink_streams_total 1", "allmende_edge_spool_failing 0", `allmende_edge_bus_exchanges_total{bus="1",kind="read",outcome="ok"}`,
+		`allmende_edge_bus_exchange_duration_seconds_count{bus="2"}`, "allmende_edge_certificate_not_after_timestamp_seconds 1.", "allmende_edge_round_duration_seconds_count",
 	} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("%s is not there", want)
