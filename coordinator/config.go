@@ -73,10 +73,8 @@ func foundedAs(serve config.Serve) (roll.CommunityID, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	database := serve.Database.Reveal()
-	if !store.IsServer(database) {
-		if info, _ := os.Stat(database); info == nil { // reading must not make one
-			return "", false
-		}
+	if _, err := os.Stat(database); err != nil && !store.IsServer(database) {
+		return "", false
 	}
 	signer, err := store.LoadSigner(serve.LedgerKey)
 	if err != nil {
@@ -121,14 +119,9 @@ func (c *Config) Validate() error {
 	if err := c.Rules.Validate(); err != nil {
 		return err
 	}
-	if c.unread == nil { // the register in the database was checked when it was recorded
-		return c.checkFounding()
+	if c.unread != nil {
+		return nil // the register in the database was checked when it was recorded
 	}
-	return nil
-}
-
-// checkFounding checks what a community is founded with.
-func (c *Config) checkFounding() error {
 	if err := c.Roll.Validate(); err != nil {
 		return fmt.Errorf("community: %w", err)
 	}

@@ -119,7 +119,11 @@ func TestAnswersAreTheOracles(t *testing.T) {
 			v := seriestest.NewVillage(seed, dawn)
 			period := []energy.Span{energy.Second, 5 * energy.Second, 20 * energy.Second, energy.Minute}[seed]
 			for v.At < dawn.Add(18*energy.Hour*energy.Span(1+3*(seed/2))) {
-				for range 1 + rng.IntN(int(4*energy.Hour/period)) {
+				most := 4 * energy.Hour / period
+				if rng.IntN(2) == 0 {
+					most = 20 // within a block
+				}
+				for range 1 + rng.IntN(int(most)) {
 					r := v.Step(period)
 					s.Append(r)
 					o.Append(r)
@@ -379,6 +383,8 @@ func TestWhatIsDroppedIsCounted(t *testing.T) {
 	if st.Dropped[series.Late] != 2 || st.Dropped[series.OutOfRange] != 2 || st.Dropped[series.TooMany] != 6 || st.Taken != maxBlock || st.Queued != maxBlock {
 		t.Errorf("%+v", st)
 	}
+	s.settle()
+	s.settle() // nothing is written twice
 	closeTest(t, s)
 	s.Append(one(dawn+energy.Instant(energy.Day), 5))
 	if st := s.Stats(); st.Dropped[series.Lost] != 1 || st.Written != maxBlock || st.Queued != 0 {
@@ -408,6 +414,74 @@ func TestSeriesThatIsBehind(t *testing.T) {
 	}
 	if st := s.Stats(); st.Dropped[series.Late] != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// What is too late for the sums, or older than what the file may have, is not
+// taken: it would be in some answers and not in others.
+func TestLatePoints(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "series.db"), Options{})
+	var o seriestest.Oracle
+	steady(s, &o, dawn, dawn.Add(5*energy.Minute), energy.Second)
+	other := series.Subject{Kind: series.Asset, Name: "other"}
+	until := func(from, to energy.Instant) {
+		for at := from; at < to; at = at.Add(energy.Minute) {
+			s.Append([]series.Record{{Subject: other, At: at, Values: []series.Value{{Quantity: series.Power, Value: 1}}}})
+		}
+		s.settle()
+	}
+	late := func(at energy.Instant) {
+		t.Helper()
+		before := s.Stats().Dropped[series.Late]
+		steady(s, nil, at, at+1, energy.Second)
+		if s.Stats().Dropped[series.Late] != before+1 {
+			t.Errorf("a point of %s was taken", at)
+		}
+		for _, r := range []series.Resolution{1_000, 60_000, series.Day} {
+			span := series.Span{From: dawn, To: dawn.Add(energy.Hour)}
+			if got, err := s.Query(t.Context(), annasImport(), span, r); err != nil || !slices.Equal(got, o.Query(annasImport(), span, r)) {
+				t.Errorf("after a point of %s, by %s: %d buckets, %v", at, r, len(got), err)
+			}
+		}
+	}
+	until(dawn, dawn.Add(energy.Hour))
+	closeTest(t, s)
+	s = openTest(t, s.path, Options{})
+	late(dawn.Add(2 * energy.Minute)) // nobody remembers that there is a later one
+	until(dawn.Add(energy.Hour), dawn.Add(9*energy.Hour))
+	if s.marks.Load().minuteUntil != dawn.Add(6*energy.Hour) {
+		t.Fatalf("%+v", *s.marks.Load())
+	}
+	late(dawn.Add(5 * energy.Hour)) // later than its newest, and summed up without it
+}
+
+// A question that looked into memory before its block was summed up does not
+// count the block twice, and nothing is summed up that is not in rows.
+func TestASlowQuestion(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "series.db"), Options{})
+	var o seriestest.Oracle
+	steady(s, &o, dawn, dawn.Add(12*energy.Hour), 10*energy.Second)
+	if k := (&keeper{Store: s}); k.closeTo(dawn.Add(6 * energy.Hour)) {
+		t.Error("what is only in memory would be summed up as nothing")
+	}
+	id, held := s.held(annasImport())
+	s.settle()
+	if id, _ = s.held(annasImport()); id == 0 || s.marks.Load().minuteUntil == 0 {
+		t.Fatal("it was not written and summed up")
+	}
+	span := series.Span{From: dawn, To: dawn.Add(energy.Day)}
+	for _, r := range []series.Resolution{10_000, 60_000, 900_000} {
+		rest := slices.Clone(held)
+		into := series.NewCollector(span, r)
+		if err := s.stored(t.Context(), id, &rest, into, r); err != nil {
+			t.Fatal(err)
+		}
+		for i := range rest {
+			collect(rest[i].start, &rest[i].points, into.Span(), into)
+		}
+		if got, want := into.Buckets(), o.Query(annasImport(), span, r); !slices.Equal(got, want) {
+			t.Errorf("by %s: %d buckets, want %d", r, len(got), len(want))
+		}
 	}
 }
 
