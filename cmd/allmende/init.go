@@ -26,6 +26,7 @@ type initCmd struct {
 	ID       string `placeholder:"ID" help:"Its short name for machines; without: made of the name."`
 	Timezone string `placeholder:"ZONE" help:"IANA time zone, such as Europe/Vienna."`
 	Charter  string `placeholder:"TEMPLATE" help:"The charter to begin from: equal-shares or proportional."`
+	Empty    bool   `help:"A register without example members: yours come from a spreadsheet."`
 	Yes      bool   `short:"y" help:"Ask nothing; take the defaults for what no flag says."`
 }
 
@@ -47,9 +48,13 @@ func (c *initCmd) Run(_ context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
+	register := config.ExampleCommunity
+	if c.Empty {
+		register = config.EmptyCommunity
+	}
 	files := []newFile{
 		{config.ServeFile, config.ExampleServe()},
-		{"community.yaml", config.ExampleCommunity(roll.CommunityID(c.ID), c.Name, c.Timezone)},
+		{"community.yaml", register(roll.CommunityID(c.ID), c.Name, c.Timezone)},
 		{"charter.yaml", template},
 	}
 	if _, err := config.DecodeCommunity("community.yaml", files[1].content); err != nil {
@@ -223,20 +228,33 @@ func (f newFile) write(dir string) error {
 }
 
 func (c *initCmd) say(out *output) {
+	register, first := "members, sites and devices: an example, put your own in", "Edit community.yaml, then charter.yaml."
+	if c.Empty {
+		register, first = "who begins: your members come from a spreadsheet, see 3", "Read charter.yaml, and change it."
+	}
 	out.Printf(`%[2]s is ready in %[1]s:
-  community.yaml   members, sites and devices: an example, put your own in
+  community.yaml   %[5]s
   charter.yaml     the rules (%[3]s): read them, change them, decide on them
   allmende.yaml    where this computer listens
   authority/ ledger.key   secret keys: keep them to yourself, and back them up
 
 Next:
-  1. Edit community.yaml, then charter.yaml. The charter is in force from the
+  1. %[6]s The charter is in force from the
      first start on, and changes by decision only:
        allmende charter explain %[1]s/charter.yaml
   2. Start the coordinator, and open http://%[4]s:
        allmende serve --dir %[1]s
-  3. For each gateway make a token on this computer, which is good for ten
+`, c.Dir, c.Name, c.Charter, config.DefaultHTTP, register, first)
+	step := 3
+	if c.Empty {
+		out.Printf(`  3. Fill in a spreadsheet of your members and meters, and take it in:
+       allmende member import --template members.csv
+       allmende member import members.csv --dry-run --dir %s
+`, c.Dir)
+		step++
+	}
+	out.Printf(`  %[2]d. For each gateway make a token on this computer, which is good for ten
      minutes, and give it to "allmende gateway enrol" on the gateway:
        allmende gateway token gw-lane --dir %[1]s
-`, c.Dir, c.Name, c.Charter, config.DefaultHTTP)
+`, c.Dir, step)
 }

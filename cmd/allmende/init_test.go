@@ -65,6 +65,22 @@ func TestInitWritesWhatServeTakes(t *testing.T) {
 	}
 }
 
+// With --empty the example row of the spreadsheet fits as it is.
+func TestInitEmpty(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "lane")
+	code, out, errs := command(t, false, "", "init", dir, "--yes", "--empty", "--name", "Moon Lane")
+	if code != 0 || !strings.Contains(out, "allmende member import members.csv --dry-run --dir "+dir) {
+		t.Fatal(out, errs)
+	}
+	cfg, err := coordinator.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Roll.Members) != 1 || cfg.Roll.Members[0].Name != "Moon Lane" || cfg.Roll.Connections[0].ID != "village" || cfg.Roll.Gateways[0].ID != "gw-lane" {
+		t.Errorf("%+v", cfg.Roll)
+	}
+}
+
 func TestInitAsks(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "lane")
 	code, _, errs := command(t, true, "Moon Lane\nMoon\nmoon\n\nnone\nequal-shares\n", "init", dir)

@@ -10,8 +10,12 @@ import (
 	"github.com/allmende-energy/allmende/commons/roll"
 )
 
-//go:embed examples/community.yaml
-var exampleCommunity string
+var (
+	//go:embed examples/community.yaml
+	exampleCommunity string
+	//go:embed examples/empty.yaml
+	emptyCommunity string
+)
 
 // ExampleServe is a commented allmende.yaml with the defaults.
 func ExampleServe() []byte {
@@ -24,9 +28,19 @@ func ExampleServe() []byte {
 // ExampleCommunity is a commented community.yaml of a few members, under the
 // given id, name and time zone.
 func ExampleCommunity(id roll.CommunityID, name, timezone string) []byte {
+	return community(exampleCommunity, id, name, timezone)
+}
+
+// EmptyCommunity is a commented community.yaml whose members come later, from a
+// spreadsheet: one connection, one gateway, and the community as its own member.
+func EmptyCommunity(id roll.CommunityID, name, timezone string) []byte {
+	return community(emptyCommunity, id, name, timezone)
+}
+
+func community(template string, id roll.CommunityID, name, timezone string) []byte {
 	return []byte(strings.NewReplacer(
 		"\nid: sunny-lane\n", "\nid: "+string(id)+"\n",
 		`name: "Sunny Lane"`, "name: "+strconv.Quote(name),
 		"timezone: Europe/Vienna ", "timezone: "+timezone+" ",
-	).Replace(exampleCommunity))
+	).Replace(template))
 }
