@@ -29,6 +29,7 @@ type commands struct {
 	Config  configCmd  `cmd:"" help:"Explain, show and check the configuration of a coordinator."`
 	Gateway gatewayCmd `cmd:"" help:"Run a gateway, or enrol it with its coordinator."`
 	registerCommands
+	Live    liveCmd    `cmd:"" help:"Show the present: production, shares, gateways."`
 	Charter charterCmd `cmd:"" help:"Check, hash or explain a charter."`
 	People  peopleCmd  `cmd:"" help:"Look after accounts: the setup link, invitations, roles."`
 	Token   tokenCmd   `cmd:"" help:"Look after the tokens of programs."`

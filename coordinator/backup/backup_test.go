@@ -94,7 +94,7 @@ func TestEachRecipientOpensIt(t *testing.T) {
 		t.Errorf("it begins with %.40q", content)
 	}
 	typed := strings.ToLower(one.Identity[:20]) + " " + one.Identity[20:] + "  "
-	for name, key := range map[string]string{"age": one.Identity, "typed from paper": typed, "ssh": sshPrivate} {
+	for name, key := range map[string]string{"age": one.Identity, "typed from paper": typed, "as printed": "Make backups for:  " + one.Recipient + "\nOpen them with:    " + one.Identity + "\n", "ssh": sshPrivate} {
 		ids, err := backup.ReadIdentities(file("identity", key))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -92,13 +92,19 @@ func ReadIdentities(path string) ([]age.Identity, error) {
 }
 
 // upperKeys forgives what happens to a key that was typed in from paper: small
-// letters and blanks around it.
+// letters and blanks around it. And it takes what "allmende backup key" printed
+// as it is: the key behind its title, and the line of the public one.
 func upperKeys(b []byte) []byte {
 	var out bytes.Buffer
 	for line := range bytes.Lines(b) {
 		line = bytes.TrimSpace(line)
 		if !bytes.HasPrefix(line, []byte("#")) {
 			line = bytes.ToUpper(bytes.ReplaceAll(line, []byte(" "), nil))
+			if at := bytes.Index(line, []byte("AGE-SECRET-KEY-")); at > 0 {
+				line = line[at:]
+			} else if bytes.Contains(line, []byte(":AGE1")) {
+				continue
+			}
 		}
 		out.Write(line)
 		out.WriteByte('\n')
