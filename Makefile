@@ -54,7 +54,7 @@ demo: build ## run a simulated community, page on http://127.0.0.1:8080 (needs G
 	@bin/allmende demo $(ARGS)
 
 .PHONY: test
-test: needs vet test-go test-web e2e ## everything: installs what is missing, then vet, race tests, web tests, browser
+test: needs vet test-go test-web e2e test-packages ## everything: installs what is missing, then vet, race tests, web tests, browser, packages
 
 .PHONY: needs
 needs: $(INFLUXD) ## install what the tests need beyond Go: npm packages, Chromium, servers, Modbus peers
@@ -105,7 +105,7 @@ fmt: $(LINT) ## format the Go code, and mend what the linters can mend
 	$(LINT) run --fix
 
 .PHONY: check
-check: lint generate web ## lint, generate, rebuild the page, then assert a clean tree (commit first)
+check: lint generate web sbom vuln ## lint, generate, rebuild the page, licences and weaknesses, then assert a clean tree (commit first)
 	go mod tidy -diff
 	@tools/clean-tree.sh
 
