@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"io/fs"
 	"log/slog"
 	"math/big"
 	"net"
@@ -53,8 +54,47 @@ func found(t *testing.T) *community {
 	if _, err := coordinator.Prepare(c.cfg); err != nil {
 		t.Fatal(err)
 	}
-	c.run()()
-	return c
+	stop := c.run()
+	defer stop()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // until the charter's leaf is there
+		db, err := store.OpenReader(t.Context(), c.cfg.LedgerFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, err := db.Size(t.Context())
+		_ = db.Close()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case size > 0:
+			return c
+		case time.Now().After(deadline):
+			t.Fatal("the ledger stays empty")
+		}
+	}
+}
+
+// clone is another folder with the same in it, for a test that spoils it.
+func (c *community) clone(t *testing.T) *community {
+	t.Helper()
+	d := &community{t: t, dir: filepath.Join(t.TempDir(), "lane"), http: freeAddress(t)}
+	if err := os.CopyFS(d.dir, os.DirFS(c.dir)); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir():
+			return os.Chmod(path, 0o700)
+		}
+		return os.Chmod(path, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.configure("")
+	return d
 }
 
 func freeAddress(t *testing.T) string {
@@ -149,6 +189,7 @@ func TestAllIsWell(t *testing.T) {
 }
 
 func TestWhatIsWrongIsFound(t *testing.T) {
+	template := found(t)
 	for name, spoil := range map[string]func(t *testing.T, c *community, o *coordinatordoctor.Options) (check string, state doctor.State, words string){
 		"a configuration that cannot be read": func(_ *testing.T, c *community, _ *coordinatordoctor.Options) (string, doctor.State, string) {
 			c.write(config.ServeFile, "htpp: {listen: x}\n")
@@ -252,7 +293,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := found(t)
+			c := template.clone(t)
 			var o coordinatordoctor.Options
 			check, state, words := spoil(t, c, &o)
 			c.t = t

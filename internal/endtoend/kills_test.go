@@ -57,7 +57,10 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	}
 	n.awaitGateways(gateways...)
 	end := n.start
-	for range kills {
+	for k := range kills {
+		if k > 0 && k%100 == 0 {
+			t.Logf("%d kills", k)
+		}
 		end = end.Add(energy.QuarterHour)
 		n.untilInstant(end.Add(-energy.Minute))
 		n.killUntil(end.Add(2 * energy.Minute))
