@@ -67,7 +67,7 @@ vet: ## go vet
 
 .PHONY: test-go
 test-go: $(PEBBLE) $(PROMTOOL) ## Go tests under the race detector
-	go test -race -timeout 15m ./...
+	go test -race -timeout 40m ./...
 
 .PHONY: test-web
 test-web: $(WEB)/node_modules ## type check and unit tests of the page
