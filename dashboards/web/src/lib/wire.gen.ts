@@ -40,6 +40,7 @@ export interface ApplyChangesResponse {
   /** The register was so already. */
   unchanged?: boolean
   dryRun?: boolean
+  timezone?: string
 }
 
 export interface Asset {
@@ -269,6 +270,8 @@ export interface EntryState {
   absent?: boolean
   /** Of the register: a change may name it, so that nobody overwrites another's. */
   revision?: Int64
+  /** The community's time zone, in which its dates are told. */
+  timezone?: string
 }
 
 export interface ExportRegisterResponse {
@@ -428,6 +431,7 @@ export interface ListGatewaysResponse {
 
 export interface ListHistoryResponse {
   changes?: RecordedChange[]
+  timezone?: string
 }
 
 export interface ListIntervalsResponse {
