@@ -120,7 +120,7 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if c.unread != nil {
-		return nil // the register in the database was checked when it was recorded
+		return nil //nolint:nilerr // the register in the database was checked when it was recorded
 	}
 	if err := c.Roll.Validate(); err != nil {
 		return fmt.Errorf("community: %w", err)

@@ -464,9 +464,10 @@ func TestASlowQuestion(t *testing.T) {
 	if k := (&keeper{Store: s}); k.closeTo(dawn.Add(6 * energy.Hour)) {
 		t.Error("what is only in memory would be summed up as nothing")
 	}
-	id, held := s.held(annasImport())
+	_, held := s.held(annasImport())
 	s.settle()
-	if id, _ = s.held(annasImport()); id == 0 || s.marks.Load().minuteUntil == 0 {
+	id, _ := s.held(annasImport())
+	if id == 0 || s.marks.Load().minuteUntil == 0 {
 		t.Fatal("it was not written and summed up")
 	}
 	span := series.Span{From: dawn, To: dawn.Add(energy.Day)}
