@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -210,16 +211,18 @@ func TestACME(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		asked := false
+		var asked atomic.Bool
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			asked = asked || strings.HasPrefix(r.URL.Path, "/.well-known/acme-challenge/")
+			if strings.HasPrefix(r.URL.Path, "/.well-known/acme-challenge/") {
+				asked.Store(true)
+			}
 			acme.Challenges(http.NotFoundHandler()).ServeHTTP(w, r)
 		})}
 		go server.Serve(l)
 		defer server.Close()
 		reports, _ := run(t, acme)
 		await(t, reports, "a certificate", func(err error) bool { return err == nil && !acme.Ends().IsZero() })
-		if !asked {
+		if !asked.Load() {
 			t.Error("the authority asked nothing")
 		}
 	})

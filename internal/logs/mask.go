@@ -89,6 +89,11 @@ func Clean(s string) string {
 	if strings.Contains(s, "=") {
 		s = inQuery.ReplaceAllString(s, "$1"+masked)
 	}
-	s = ageKey.ReplaceAllString(s, masked)
-	return inHeader.ReplaceAllString(s, "$1 "+masked)
+	if strings.Contains(s, "AGE-") {
+		s = ageKey.ReplaceAllString(s, masked)
+	}
+	if strings.Contains(s, " ") { // a scheme and what belongs to it
+		s = inHeader.ReplaceAllString(s, "$1 "+masked)
+	}
+	return s
 }

@@ -30,8 +30,9 @@ type sparing struct {
 type seen struct {
 	seed maphash.Seed
 
-	mu    sync.Mutex
-	count map[uint64]*repeated
+	mu     sync.Mutex
+	count  map[uint64]*repeated
+	forgot time.Time // when place was last made
 }
 
 type repeated struct {
@@ -109,7 +110,8 @@ func (s *seen) pass(key uint64, at time.Time) (ok bool, left int) {
 		c.since, c.n = at, 1
 		return true, left
 	}
-	if len(s.count) >= maxKept {
+	if len(s.count) >= maxKept && (at.Sub(s.forgot) >= each || at.Before(s.forgot)) {
+		s.forgot = at
 		s.forget(at)
 	}
 	if len(s.count) < maxKept {
