@@ -182,6 +182,16 @@ func fetch(t *testing.T, client *http.Client, url string, body io.Reader) (code 
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
+	return answerOf(t, client, request)
+}
+
+func answer(t *testing.T, request *http.Request) (code int, body string) {
+	t.Helper()
+	return answerOf(t, http.DefaultClient, request)
+}
+
+func answerOf(t *testing.T, client *http.Client, request *http.Request) (code int, body string) {
+	t.Helper()
 	r, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)

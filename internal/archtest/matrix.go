@@ -63,6 +63,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/tracing", Ours: []string{"internal/settings"}, Third: []string{"go.opentelemetry.io/otel/..."}},
 		{Path: "internal/sdnotify", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/logs", Ours: []string{"internal/settings"}},
+		{Path: "internal/acmetest"}, // for tests only
 		{Path: "internal/adminsocket"},
 		{Path: "internal/doctor", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/archtest"},
