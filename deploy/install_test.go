@@ -52,10 +52,15 @@ func TestWholeLivesOnAComputer(t *testing.T) {
 	m.expect(t, "ls /run/credentials/allmende.service", "secret_influxdb")
 	gatewayReads(t, m)
 
+	before := m.pid(t, "allmende")
+	m.run(t, "systemctl reload allmende allmende-gateway")
+	if m.pid(t, "allmende") != before {
+		t.Error("a reload restarted the coordinator")
+	}
 	comesBack(t, m)
 
 	t.Log("upgrade")
-	before := m.pid(t, "allmende")
+	before = m.pid(t, "allmende")
 	was := folder(t, m)
 	m.run(t, "echo '# mine' >>/etc/allmende/allmende.env")
 	m.run(t, "dpkg -i --force-confold /packages/allmende.deb")
