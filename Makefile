@@ -36,6 +36,10 @@ build: ## build bin/allmende (needs Go alone)
 packages: $(NFPM) ## programs and Debian packages for amd64, arm64 and armhf in dist/ (ARCHES=amd64 for one)
 	@tools/packages.sh $(NFPM) dist
 
+.PHONY: image
+image: packages ## a container image, with podman, buildah or docker (deploy/compose has an example around it)
+	@tools/image.sh dist
+
 .PHONY: sbom
 sbom: ## what of others is in the program, with licences: dist/sbom.json, in CycloneDX (packages hold theirs)
 	@mkdir -p dist
