@@ -75,6 +75,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "tools/inventory"},
 
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus"}},
+		{Path: "gateway/device", Ours: []string{"energy", "commons/roll", "meters"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters"}},
 		{
 			Path: "gateway/sim",
