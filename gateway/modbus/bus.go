@@ -12,12 +12,6 @@ import (
 	"time"
 )
 
-// Limits of one request, from the Modbus application protocol 1.1b3, 6.3 and 6.12.
-const (
-	MaxRead  = 125 // registers
-	MaxWrite = 123 // registers
-)
-
 // Config says how to reach a bus. The zero value of each duration takes the default.
 type Config struct {
 	// URL is tcp://host:port.
@@ -66,21 +60,6 @@ type Bus struct {
 	started atomic.Bool
 }
 
-// request is one exchange somebody waits for. values is nil for a read.
-type request struct {
-	ctx    context.Context // a request travels to the owner with its caller's context
-	unit   uint8
-	addr   uint16
-	count  uint16
-	values []uint16
-	reply  chan reply // holds one, so that the owner never waits for a caller who left
-}
-
-type reply struct {
-	values []uint16
-	err    error
-}
-
 // NewBus makes a bus; it connects when [Bus.Run] gets the first request.
 func NewBus(cfg Config) *Bus {
 	if cfg.Timeout == 0 {
@@ -120,11 +99,11 @@ func (b *Bus) Run(ctx context.Context) error {
 			continue
 		}
 		begun := time.Now()
-		values, err := l.do(ctx, req)
+		got := l.do(ctx, req)
 		if b.cfg.Observe != nil {
-			b.cfg.Observe(req.values != nil, time.Since(begun), err)
+			b.cfg.Observe(req.writes(), time.Since(begun), got.err)
 		}
-		req.reply <- reply{values, err}
+		req.reply <- got
 	}
 }
 
@@ -146,66 +125,6 @@ func (b *Bus) next(ctx context.Context) *request {
 	case <-ctx.Done():
 		return nil
 	}
-}
-
-// ReadHolding reads n holding registers from addr on (function 3), n from 1 to
-// [MaxRead]. Each exchange takes at most [Config.Timeout], and as much again
-// where it has to connect first; ctx bounds the time in the queue as well.
-func (b *Bus) ReadHolding(ctx context.Context, unit uint8, addr, n uint16) ([]uint16, error) {
-	err := checkRange(addr, int(n), MaxRead)
-	var values []uint16
-	if err == nil {
-		values, err = b.ask(ctx, b.reads, &request{ctx: ctx, unit: unit, addr: addr, count: n})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s unit %d: reading %d registers at %d: %w", b.cfg.URL, unit, n, addr, err)
-	}
-	return values, nil
-}
-
-// WriteRegisters writes values from addr on (function 16), at most [MaxWrite].
-func (b *Bus) WriteRegisters(ctx context.Context, unit uint8, addr uint16, values []uint16) error {
-	err := checkRange(addr, len(values), MaxWrite)
-	if err == nil {
-		own := append([]uint16(nil), values...) // the caller may go on while we write
-		_, err = b.ask(ctx, b.writes, &request{ctx: ctx, unit: unit, addr: addr, count: uint16(len(values)), values: own})
-	}
-	if err != nil {
-		return fmt.Errorf("%s unit %d: writing %d registers at %d: %w", b.cfg.URL, unit, len(values), addr, err)
-	}
-	return nil
-}
-
-// ask hands req to the owner and waits for its reply.
-func (b *Bus) ask(ctx context.Context, queue chan<- *request, req *request) ([]uint16, error) {
-	req.reply = make(chan reply, 1)
-	select {
-	case queue <- req:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-b.done:
-		return nil, ErrClosed
-	}
-	select {
-	case r := <-req.reply:
-		return r.values, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-b.done:
-	}
-	select { // the owner may have answered just before it ended
-	case r := <-req.reply:
-		return r.values, r.err
-	default:
-		return nil, ErrClosed
-	}
-}
-
-func checkRange(addr uint16, n, most int) error {
-	if n < 1 || n > most || int(addr)+n > 1<<16 {
-		return fmt.Errorf("%w: %d registers at %d (1 to %d, up to address 65535)", ErrRequest, n, addr, most)
-	}
-	return nil
 }
 
 // broken says whether err leaves a connection that must not be used again.

@@ -193,7 +193,7 @@ func TestWritesGoFirst(t *testing.T) {
 	for range 8 {
 		b.reads <- &request{}
 	}
-	write := &request{values: []uint16{1}}
+	write := &request{function: writeRegisters, values: []uint16{1}}
 	b.writes <- write
 	if b.next(t.Context()) != write {
 		t.Error("a read went before a write that waited")

@@ -36,6 +36,9 @@ type ErrException struct {
 	Code uint8 // exception code of the Modbus application protocol, section 7
 }
 
+// ExceptionCode tells the code to packages that do not import this one.
+func (e ErrException) ExceptionCode() uint8 { return e.Code }
+
 // Exception codes that devices and the simulator use.
 const (
 	IllegalFunction    uint8 = 0x01

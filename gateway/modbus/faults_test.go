@@ -198,11 +198,11 @@ func TestAnAnswerIsNeverAnothersRegister(t *testing.T) {
 			l.misdeeds <- deed
 			link.resume = time.Time{} // do not wait for pauses here
 			addr := uint16(i * 10)
-			got, err := link.do(t.Context(), &request{ctx: t.Context(), unit: 1, addr: addr, count: 1})
-			if err == nil {
+			got := link.do(t.Context(), &request{ctx: t.Context(), function: readHolding, unit: 1, addr: addr, count: 1})
+			if got.err == nil {
 				right++
-				if got[0] != valueAt(1, addr) {
-					r.Fatalf("register %d is %d, want %d", addr, got[0], valueAt(1, addr))
+				if got.values[0] != valueAt(1, addr) {
+					r.Fatalf("register %d is %d, want %d", addr, got.values[0], valueAt(1, addr))
 				}
 			}
 		}

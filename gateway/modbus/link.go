@@ -42,20 +42,21 @@ type dialed struct {
 func newLink(cfg Config) *link { return &link{cfg: cfg} }
 
 // do runs one exchange, connecting first where needed.
-func (l *link) do(ctx context.Context, req *request) ([]uint16, error) {
+func (l *link) do(ctx context.Context, req *request) reply {
 	for {
 		if err := l.connect(ctx); err != nil {
-			return nil, err
+			return reply{err: err}
 		}
 		if err := pause(ctx, time.Until(l.last.Add(l.cfg.RequestGap))); err != nil {
-			return nil, ErrClosed
+			return reply{err: ErrClosed}
 		}
 		reused := l.used
-		values, raw := l.exchange(req)
-		err := classify(raw)
+		got := l.exchange(req)
+		raw, err := got.err, classify(got.err)
+		got.err = err
 		if !broken(err) {
 			l.failures = 0
-			return values, err
+			return got
 		}
 		l.close()
 		// A device may drop an idle connection; that is found out only by
@@ -65,22 +66,39 @@ func (l *link) do(ctx context.Context, req *request) ([]uint16, error) {
 			continue
 		}
 		l.failed(err)
-		return nil, err
+		return reply{err: err}
 	}
 }
 
-func (l *link) exchange(req *request) ([]uint16, error) {
+func (l *link) exchange(req *request) (got reply) {
 	defer func() { l.used, l.last = true, time.Now() }()
-	if err := l.client.SetUnitId(req.unit); err != nil {
-		return nil, err
+	if got.err = l.client.SetUnitId(req.unit); got.err != nil {
+		return got
 	}
-	if err := l.client.SetEncoding(wire.BIG_ENDIAN, wire.HIGH_WORD_FIRST); err != nil {
-		return nil, err
+	if got.err = l.client.SetEncoding(wire.BIG_ENDIAN, wire.HIGH_WORD_FIRST); got.err != nil {
+		return got
 	}
-	if req.values != nil {
-		return nil, l.client.WriteRegisters(req.addr, req.values)
+	switch req.function {
+	case readHolding:
+		got.values, got.err = l.client.ReadRegisters(req.addr, req.count, wire.HOLDING_REGISTER)
+	case readInput:
+		got.values, got.err = l.client.ReadRegisters(req.addr, req.count, wire.INPUT_REGISTER)
+	case readCoils:
+		got.bits, got.err = l.client.ReadCoils(req.addr, req.count)
+	case readDiscrete:
+		got.bits, got.err = l.client.ReadDiscreteInputs(req.addr, req.count)
+	case writeCoil:
+		got.err = l.client.WriteCoil(req.addr, req.bits[0])
+	case writeCoils:
+		got.err = l.client.WriteCoils(req.addr, req.bits)
+	case writeRegister:
+		got.err = l.client.WriteRegister(req.addr, req.values[0])
+	case writeRegisters:
+		got.err = l.client.WriteRegisters(req.addr, req.values)
+	default:
+		got.err = ErrRequest
 	}
-	return l.client.ReadRegisters(req.addr, req.count, wire.HOLDING_REGISTER)
+	return got
 }
 
 // connect makes sure that there is a connection, or says why there is none.
