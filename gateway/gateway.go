@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/gateway/modbus"
 	"github.com/allmende-energy/allmende/gateway/spool"
@@ -107,14 +108,14 @@ func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock) {
 			}))
 		}
 		bus := m.buses[slices.Index(m.loops, l)]
-		l.pollers = append(l.pollers, newPoller(d, env, func(ctx context.Context, unit uint8) (device, error) {
+		l.pollers = append(l.pollers, newPoller(d, env, func(ctx context.Context, unit uint8) (device.Device, error) {
 			return openSunSpec(ctx, bus, unit)
 		}, m.log))
 		m.mail[d.Asset] = l.mail
 	}
 }
 
-func openSunSpec(ctx context.Context, bus *modbus.Bus, unit uint8) (device, error) {
+func openSunSpec(ctx context.Context, bus *modbus.Bus, unit uint8) (device.Device, error) {
 	dev, err := sunspec.Open(ctx, bus, unit)
 	if err != nil {
 		return nil, err // not dev: a nil *Device in an interface is not nil
@@ -237,5 +238,4 @@ func (m *machine) status() uplink.Status {
 var (
 	_ uplink.Source   = (*spool.Spool)(nil)
 	_ uplink.Commands = (*machine)(nil)
-	_ device          = (*sunspec.Device)(nil)
 )

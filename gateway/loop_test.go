@@ -17,8 +17,8 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/guard"
-	"github.com/allmende-energy/allmende/gateway/sunspec"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/meters"
 )
@@ -42,7 +42,7 @@ type fakeDevice struct {
 	opens   int
 }
 
-func (f *fakeDevice) open(ctx context.Context, _ uint8) (device, error) {
+func (f *fakeDevice) open(ctx context.Context, _ uint8) (device.Device, error) {
 	f.mu.Lock()
 	f.opens++
 	f.mu.Unlock()
@@ -63,35 +63,43 @@ func (f *fakeDevice) answer(ctx context.Context) error {
 	return err
 }
 
-func (f *fakeDevice) Identity() sunspec.Identity { return sunspec.Identity{Serial: f.serial} }
-func (f *fakeDevice) Kind() roll.AssetKind       { return f.kind }
+func (f *fakeDevice) Identity() device.Identity                      { return device.Identity{Serial: f.serial} }
+func (f *fakeDevice) Kind() roll.AssetKind                           { return f.kind }
+func (f *fakeDevice) Profile() string                                { return "fake" }
+func (f *fakeDevice) Points(context.Context) ([]device.Value, error) { return nil, nil }
+func (f *fakeDevice) Controls() []device.Control {
+	return []device.Control{{Quantity: device.BatteryPower, Reversion: device.RevertsByTimer, LeastReversion: time.Second}}
+}
+func (f *fakeDevice) Applied(context.Context) (device.Applied, error) {
+	return device.Applied{}, device.ErrNotReadable
+}
 
-func (f *fakeDevice) Read(ctx context.Context) (sunspec.Snapshot, error) {
+func (f *fakeDevice) Read(ctx context.Context) (device.Snapshot, error) {
 	f.mu.Lock()
 	f.reads++
 	f.mu.Unlock()
 	if err := f.answer(ctx); err != nil {
-		return sunspec.Snapshot{}, err
+		return device.Snapshot{}, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return sunspec.Snapshot{
+	return device.Snapshot{
 		Power: f.power, SoC: f.soc, Quality: f.quality, Registers: map[meters.Register]energy.Energy{meters.Charged: f.value},
 	}, nil
 }
 
-func (f *fakeDevice) SetBattery(ctx context.Context, p energy.Power, _ time.Duration) error {
+func (f *fakeDevice) Apply(ctx context.Context, c device.Command) error {
 	if err := f.answer(ctx); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.power, f.set = p, true
-	f.log = append(f.log, "set "+p.String())
+	f.power, f.set = energy.Power(c.Value), true
+	f.log = append(f.log, "set "+f.power.String())
 	return nil
 }
 
-func (f *fakeDevice) ReleaseBattery(ctx context.Context) error {
+func (f *fakeDevice) Release(ctx context.Context) error {
 	if err := f.answer(ctx); err != nil {
 		return err
 	}

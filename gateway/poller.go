@@ -11,23 +11,14 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/guard"
-	"github.com/allmende-energy/allmende/gateway/sunspec"
 	"github.com/allmende-energy/allmende/gateway/uplink"
 	"github.com/allmende-energy/allmende/meters"
 )
 
-// device is what a poller needs of one; *sunspec.Device is one.
-type device interface {
-	Identity() sunspec.Identity
-	Kind() roll.AssetKind
-	Read(ctx context.Context) (sunspec.Snapshot, error)
-	SetBattery(ctx context.Context, p energy.Power, reversion time.Duration) error
-	ReleaseBattery(ctx context.Context) error
-}
-
 // opener finds out what answers as a unit.
-type opener func(ctx context.Context, unit uint8) (device, error)
+type opener func(ctx context.Context, unit uint8) (device.Device, error)
 
 // poller reads and commands one device. One goroutine, its bus's loop, does
 // everything but report.
@@ -36,8 +27,8 @@ type poller struct {
 	open     opener
 	env      *environment
 	log      *slog.Logger
-	dev      device // nil: not opened
-	identity sunspec.Identity
+	dev      device.Device // nil: not opened
+	identity device.Identity
 	guard    *guard.Guard // nil: no battery, or read only
 	counters map[meters.Register]*counter
 
@@ -112,10 +103,10 @@ func (p *poller) read(ctx context.Context, boundary bool) (samples []meters.Samp
 
 // snapshot reads the device, opening it first where needed. The instant is the
 // middle of the read: the device took its values somewhere in it.
-func (p *poller) snapshot(ctx context.Context) (sunspec.Snapshot, energy.Instant, error) {
+func (p *poller) snapshot(ctx context.Context) (device.Snapshot, energy.Instant, error) {
 	if p.dev == nil {
 		if err := p.discover(ctx); err != nil {
-			return sunspec.Snapshot{}, 0, err
+			return device.Snapshot{}, 0, err
 		}
 	}
 	ctx, cancel := p.deadline(ctx, exchangesOfRead)
@@ -134,13 +125,13 @@ func (p *poller) discover(ctx context.Context) error {
 		return err
 	}
 	id := dev.Identity()
-	if p.identity != (sunspec.Identity{}) && id.Serial != p.identity.Serial {
+	if p.identity != (device.Identity{}) && id.Serial != p.identity.Serial {
 		p.log.Warn("another device answers; its counters begin anew", "was", p.identity.Serial, "is", id.Serial)
 		for _, c := range p.counters {
 			c.restart = true
 		}
 	}
-	if p.identity == (sunspec.Identity{}) {
+	if p.identity == (device.Identity{}) {
 		p.log.Info("device found", "kind", dev.Kind(), "manufacturer", id.Manufacturer, "model", id.Model, "serial", id.Serial)
 	}
 	p.dev, p.identity = dev, id
@@ -154,7 +145,7 @@ func (p *poller) discover(ctx context.Context) error {
 	return nil
 }
 
-func (p *poller) sample(register meters.Register, value energy.Energy, at energy.Instant, s sunspec.Snapshot) []meters.Sample {
+func (p *poller) sample(register meters.Register, value energy.Energy, at energy.Instant, s device.Snapshot) []meters.Sample {
 	c := p.counters[register]
 	if c == nil {
 		c = &counter{interval: p.env.cfg.Interval}
@@ -264,9 +255,9 @@ func (p *poller) command(ctx context.Context, a guard.Action) error {
 	ctx, cancel := p.deadline(ctx, exchangesOfCommand)
 	defer cancel()
 	if a.Kind == guard.Release {
-		return p.dev.ReleaseBattery(ctx)
+		return p.dev.Release(ctx)
 	}
-	return p.dev.SetBattery(ctx, a.Power, a.Reversion.Duration())
+	return p.dev.Apply(ctx, device.Command{Quantity: device.BatteryPower, Value: int64(a.Power), Reversion: a.Reversion.Duration()})
 }
 
 func (p *poller) tellSetpoint() {

@@ -136,7 +136,7 @@ func printPoints(ctx context.Context, out *output, world *sim.World) error {
 		table := tabwriter.NewWriter(out.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "model\taddress\tpoint\tvalue")
 		for _, p := range points {
-			if p.Implemented {
+			if p.Quality == energy.Good {
 				fmt.Fprintf(table, "%d\t%d\t%s\t%s\n", p.Model, p.Address, p.Name, p)
 			}
 		}

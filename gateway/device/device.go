@@ -2,12 +2,13 @@
 
 // Package device says what a gateway knows of a device and can ask of it,
 // whatever it speaks: a SunSpec chain (package sunspec) or a maker's own
-// registers (package profile). It holds words, and no behaviour of its own.
+// registers (package profile). It holds words, and how they are printed.
 package device
 
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -39,7 +40,10 @@ type Device interface {
 
 // Identity is what a device says about itself.
 type Identity struct {
-	Manufacturer, Model, Version, Serial string
+	Manufacturer string `json:"manufacturer"`
+	Model        string `json:"model"`
+	Version      string `json:"version"`
+	Serial       string `json:"serial"`
 }
 
 // Snapshot is one pass over a device.
@@ -73,6 +77,24 @@ type Value struct {
 	Unit    string
 	Quality energy.Quality
 	Reason  string // where Quality is not Good
+}
+
+// String is the value for a person, with its unit.
+func (v Value) String() string {
+	switch {
+	case v.Quality == energy.NotImplemented:
+		return v.Quality.String()
+	case v.Decimal == "":
+		return strconv.Quote(v.Text)
+	}
+	s := v.Decimal
+	if v.Unit != "" {
+		s += " " + v.Unit
+	}
+	if v.Text != "" {
+		s += " (" + v.Text + ")"
+	}
+	return s
 }
 
 // Quantity is what a command sets.

@@ -447,7 +447,7 @@ func TestWritesThatAreRefused(t *testing.T) {
 	if _, err := bus.ReadHolding(t.Context(), 1, 30000, 1); !isException(err, modbus.IllegalDataAddress) {
 		t.Errorf("reading where nothing is: %v", err)
 	}
-	if err := d.SetBattery(t.Context(), 5*energy.Kilowatt, time.Hour); err != nil {
+	if err := d.Apply(t.Context(), batteryPower(5*energy.Kilowatt, time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 }

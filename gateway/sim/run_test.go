@@ -156,7 +156,7 @@ func TestRestart(t *testing.T) {
 	}
 	var soc int64
 	run(func(_ *World, meter, battery *sunspec.Device) {
-		if err := battery.SetBattery(t.Context(), 4*energy.Kilowatt, time.Hour); err != nil {
+		if err := battery.Apply(t.Context(), batteryPower(4*energy.Kilowatt, time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		clock.pass(30 * energy.Minute)

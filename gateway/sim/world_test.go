@@ -12,6 +12,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/modbus"
 	"github.com/allmende-energy/allmende/gateway/sunspec"
 	"github.com/allmende-energy/allmende/internal/worldtime"
@@ -98,7 +99,11 @@ func open(t *testing.T, bus *modbus.Bus, unit uint8) *sunspec.Device {
 	return d
 }
 
-func read(t *testing.T, d *sunspec.Device) sunspec.Snapshot {
+func batteryPower(p energy.Power, reversion time.Duration) device.Command {
+	return device.Command{Quantity: device.BatteryPower, Value: int64(p), Reversion: reversion}
+}
+
+func read(t *testing.T, d *sunspec.Device) device.Snapshot {
 	t.Helper()
 	s, err := d.Read(t.Context())
 	if err != nil {
@@ -128,7 +133,7 @@ func TestSiteOverModbus(t *testing.T) {
 	if before.Power != 0 || before.SoC != 500 || before.Quality != energy.Good {
 		t.Errorf("a battery nobody commands: %+v", before)
 	}
-	if err := battery.SetBattery(t.Context(), 2000*energy.Watt, 90*time.Second); err != nil {
+	if err := battery.Apply(t.Context(), batteryPower(2000*energy.Watt, 90*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	atOnce := read(t, meter).Power
@@ -154,13 +159,13 @@ func TestSiteOverModbus(t *testing.T) {
 	if totals, ok := w.Totals("home-1"); !ok || totals.Discharged != 50*energy.WattHour {
 		t.Errorf("totals %+v", totals)
 	}
-	if err := battery.SetBattery(t.Context(), -1500*energy.Watt, time.Minute); err != nil {
+	if err := battery.Apply(t.Context(), batteryPower(-1500*energy.Watt, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if p := read(t, battery).Power; p != -1500*energy.Watt {
 		t.Errorf("commanded to charge, the battery gives %s", p)
 	}
-	if err := battery.ReleaseBattery(t.Context()); err != nil {
+	if err := battery.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if p := read(t, battery).Power; p != 0 {

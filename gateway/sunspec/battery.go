@@ -6,19 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 )
 
-// Errors of a command.
-var (
-	// ErrNoControl says that the device has no model 124.
-	ErrNoControl = errors.New("the device has no storage control (model 124)")
-	// ErrNoReversion says that the device does not take or keep a reversion
-	// time: a setpoint would stay in force if this gateway died, so none is sent.
-	ErrNoReversion = errors.New("the device has no working reversion timer (InOutWRte_RvrtTms)")
-)
+// ErrNoReversion says that the device does not take or keep a reversion time: a
+// setpoint would stay in force if this gateway died, so none is sent.
+var ErrNoReversion = errors.New("the device has no working reversion timer (InOutWRte_RvrtTms)")
 
 // Bits of StorCtl_Mod: which of the two limits is in force.
 const (
@@ -29,9 +26,83 @@ const (
 // mostReversion is what a uint16 of seconds holds below its sentinel.
 const mostReversion = 65534 * time.Second
 
-// SetBattery makes a battery discharge with p (negative: charge; zero: rest)
-// until the next command or until reversion has passed, whichever is first; the
-// device counts reversion itself, so it also holds when this program dies.
+// findControls says what the device can be told, after what its models show now.
+func (d *Device) findControls(ctx context.Context) ([]device.Control, error) {
+	b, _, err := d.control(ctx)
+	if errors.Is(err, device.ErrNoControl) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := device.Control{
+		Quantity: device.BatteryPower, Reversion: device.NeverReverts,
+		Source: "SunSpec model 124 (StorCtl_Mod, OutWRte, InWRte)",
+	}
+	if b.Value("InOutWRte_RvrtTms").Implemented {
+		c.Reversion, c.LeastReversion, c.MostReversion = device.RevertsByTimer, time.Second, mostReversion
+	}
+	if most, ok := b.Value("WChaMax").In(milli); ok && most > 0 {
+		c.Least, c.Most = -most, most
+	}
+	return []device.Control{c}, nil
+}
+
+// Controls says which commands the device takes.
+func (d *Device) Controls() []device.Control { return slices.Clone(d.controls) }
+
+// Apply puts a command in force until the next one or until its reversion has
+// passed, whichever is first; the device counts reversion itself, so it also
+// holds when this program dies.
+func (d *Device) Apply(ctx context.Context, c device.Command) error {
+	err := device.ErrNoControl
+	if c.Quantity == device.BatteryPower {
+		err = d.setBattery(ctx, energy.Power(c.Value), c.Reversion)
+	}
+	if err != nil {
+		return fmt.Errorf("%s on unit %d: setting %s: %w", d.kind, d.unit, c.Quantity, err)
+	}
+	return nil
+}
+
+// Release gives the device back to its own control: no limit is in force.
+func (d *Device) Release(ctx context.Context) error {
+	b, at, err := d.control(ctx)
+	if err == nil {
+		mode, _ := b.Model.Point("StorCtl_Mod")
+		err = d.rw.WriteRegisters(ctx, d.unit, at+mode.Offset, []uint16{0})
+	}
+	if err != nil {
+		return fmt.Errorf("%s on unit %d: releasing it: %w", d.kind, d.unit, err)
+	}
+	return nil
+}
+
+// Applied reads what is in force.
+func (d *Device) Applied(ctx context.Context) (device.Applied, error) {
+	b, _, err := d.control(ctx)
+	if errors.Is(err, device.ErrNoControl) {
+		err = device.ErrNotReadable
+	}
+	if err != nil {
+		return device.Applied{}, fmt.Errorf("%s on unit %d: reading what is in force: %w", d.kind, d.unit, err)
+	}
+	a := device.Applied{Quantity: device.BatteryPower}
+	out, in := b.Value("OutWRte"), b.Value("InWRte")
+	most, known := b.Value("WChaMax").In(milli)
+	if b.Value("StorCtl_Mod").Raw != int64(limitCharge|limitDischarge) || !known || !out.Implemented || out.Raw != -in.Raw {
+		return a, nil
+	}
+	if hundredth, ok := out.In(-2); ok { // percent in hundredths
+		a.Active, a.Value = true, energy.MulDiv(max(hundredth, -hundredth), most, 10000)
+		if hundredth < 0 {
+			a.Value = -a.Value
+		}
+	}
+	return a, nil
+}
+
+// setBattery makes a battery discharge with p (negative: charge; zero: rest).
 //
 // Model 124 knows no setpoint, only two limits in percent of WChaMax: OutWRte
 // for discharging and InWRte for charging. A negative limit demands the other
@@ -42,13 +113,6 @@ const mostReversion = 65534 * time.Second
 // The order is: reversion time written and read back, then both limits in one
 // write, then the mode. A reversion time that the device already keeps is not
 // written again, because parameter writes may wear out its memory.
-func (d *Device) SetBattery(ctx context.Context, p energy.Power, reversion time.Duration) error {
-	if err := d.setBattery(ctx, p, reversion); err != nil {
-		return fmt.Errorf("battery on unit %d: setting %s: %w", d.unit, p, err)
-	}
-	return nil
-}
-
 func (d *Device) setBattery(ctx context.Context, p energy.Power, reversion time.Duration) error {
 	seconds := (reversion + time.Second - 1) / time.Second
 	if reversion <= 0 || reversion > mostReversion {
@@ -132,19 +196,6 @@ func (d *Device) armReversion(ctx context.Context, b Block, at, seconds uint16) 
 	return nil
 }
 
-// ReleaseBattery gives the battery back to its own control: no limit is in force.
-func (d *Device) ReleaseBattery(ctx context.Context) error {
-	b, at, err := d.control(ctx)
-	if err == nil {
-		mode, _ := b.Model.Point("StorCtl_Mod")
-		err = d.rw.WriteRegisters(ctx, d.unit, at+mode.Offset, []uint16{0})
-	}
-	if err != nil {
-		return fmt.Errorf("battery on unit %d: releasing it: %w", d.unit, err)
-	}
-	return nil
-}
-
 // control reads model 124 and says where it is, walking the chain again if it
 // has moved: writing to an address of yesterday would hit something else.
 func (d *Device) control(ctx context.Context) (Block, uint16, error) {
@@ -158,13 +209,13 @@ func (d *Device) control(ctx context.Context) (Block, uint16, error) {
 		}
 	}
 	if errors.Is(err, errAbsent) {
-		return Block{}, 0, ErrNoControl
+		return Block{}, 0, device.ErrNoControl
 	}
 	if err != nil {
 		return Block{}, 0, err
 	}
 	if len(b.Regs) < int(b.Model.Size()) {
-		return Block{}, 0, fmt.Errorf("%w: its model 124 ends after %d registers", ErrNoControl, len(b.Regs))
+		return Block{}, 0, fmt.Errorf("%w: its model 124 ends after %d registers", device.ErrNoControl, len(b.Regs))
 	}
 	entry, _ := d.chain.Load().Find(StorageControl)
 	return b, entry.Address, nil

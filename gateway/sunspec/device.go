@@ -9,8 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/allmende-energy/allmende/commons/roll"
-	"github.com/allmende-energy/allmende/energy"
-	"github.com/allmende-energy/allmende/meters"
+	"github.com/allmende-energy/allmende/gateway/device"
 )
 
 // Errors of a device.
@@ -24,13 +23,11 @@ var (
 	errHeader = errors.New("another model header than expected")
 )
 
+// Profile is the name of SunSpec among profiles.
+const Profile = "sunspec"
+
 // mostRegisters is what one Modbus read may bring.
 const mostRegisters = 125
-
-// Identity is what a device says about itself (model 1).
-type Identity struct {
-	Manufacturer, Model, Version, Serial string
-}
 
 // Device is one SunSpec device. Its methods may be used from several goroutines
 // as far as the ReadWriter may.
@@ -38,25 +35,10 @@ type Device struct {
 	rw       ReadWriter
 	unit     uint8
 	kind     roll.AssetKind
-	identity Identity
+	identity device.Identity
 	tables   map[uint16]*Model     // read only
+	controls []device.Control      // read only
 	chain    atomic.Pointer[Chain] // replaced when models have moved
-}
-
-// Snapshot is one pass over a device.
-type Snapshot struct {
-	// Power is import of a meter, production of an inverter, discharge of a
-	// battery; the other direction is negative. It means something only if
-	// Quality is Good or Sleeping.
-	Power energy.Power
-	SoC   int64 // permille of a battery, -1 where there is none
-	// Registers holds the counters that were read in this pass. One that is
-	// there was measured; one that the device does not have is absent. A
-	// counter of 32 bits starts anew at 0 after 2³² counts, as the device has it.
-	Registers map[meters.Register]energy.Energy
-	Quality   energy.Quality // of Power: Good, Sleeping or NotImplemented
-	Reason    string         // where Quality is not Good
-	State     string         // the operating state in words, empty if not told
 }
 
 // Open finds out what the device behind unit is: it discovers the chain and
@@ -86,10 +68,13 @@ func Open(ctx context.Context, rw ReadWriter, unit uint8) (*Device, error) {
 		return nil, fmt.Errorf("unit %d: reading the identity: %w", unit, err)
 	}
 	if err == nil {
-		d.identity = Identity{
+		d.identity = device.Identity{
 			Manufacturer: common.Value("Mn").Text, Model: common.Value("Md").Text,
 			Version: common.Value("Vr").Text, Serial: common.Value("SN").Text,
 		}
+	}
+	if d.controls, err = d.findControls(ctx); err != nil {
+		return nil, fmt.Errorf("unit %d: reading what can be controlled: %w", unit, err)
 	}
 	return d, nil
 }
@@ -111,7 +96,7 @@ func ids(c Chain) string {
 }
 
 // Identity is what the device says about itself.
-func (d *Device) Identity() Identity { return d.identity }
+func (d *Device) Identity() device.Identity { return d.identity }
 
 // Kind is what the device does: with one of the models 124, 802 and 713 it is a
 // battery, with 203 a meter, with 101–103 or 701 an inverter.
@@ -125,7 +110,7 @@ func (d *Device) Chain() Chain { return *d.chain.Load() }
 
 // Read takes one snapshot: one request for an inverter or a meter, two for a
 // battery. If a model has moved, the chain is walked again, once.
-func (d *Device) Read(ctx context.Context) (Snapshot, error) {
+func (d *Device) Read(ctx context.Context) (device.Snapshot, error) {
 	s, err := d.read(ctx)
 	if errors.Is(err, errHeader) {
 		if err = d.rediscover(ctx); err == nil {
@@ -136,9 +121,9 @@ func (d *Device) Read(ctx context.Context) (Snapshot, error) {
 		}
 	}
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("%s on unit %d: %w", d.kind, d.unit, err)
+		return device.Snapshot{}, fmt.Errorf("%s on unit %d: %w", d.kind, d.unit, err)
 	}
-	return s, nil
+	return s.Snapshot, nil
 }
 
 func (d *Device) rediscover(ctx context.Context) error {
@@ -149,7 +134,7 @@ func (d *Device) rediscover(ctx context.Context) error {
 	return err
 }
 
-func (d *Device) read(ctx context.Context) (Snapshot, error) {
+func (d *Device) read(ctx context.Context) (snapshot, error) {
 	switch d.kind {
 	case roll.Meter:
 		return d.readMeter(ctx)
@@ -195,19 +180,12 @@ func (d *Device) block(ctx context.Context, upTo string, models ...uint16) (Bloc
 	return Block{Model: model, Regs: regs}, nil
 }
 
-// PointValue is a decoded point with the model it belongs to.
-type PointValue struct {
-	Model   uint16
-	Address uint16
-	Value
-}
-
 // Points reads and decodes every point of every model that this package knows,
 // for a person who wants to see what a device says. Of each model the first 125
 // registers are read, so that a value and its scale factor come together; only
 // free text at the end of model 701 and DC ports beyond the second lie behind.
-func (d *Device) Points(ctx context.Context) ([]PointValue, error) {
-	var all []PointValue
+func (d *Device) Points(ctx context.Context) ([]device.Value, error) {
+	var all []device.Value
 	for _, e := range d.Chain().Models {
 		if d.tables[e.ID] == nil {
 			continue
@@ -220,8 +198,29 @@ func (d *Device) Points(ctx context.Context) ([]PointValue, error) {
 			return nil, fmt.Errorf("unit %d: reading model %d: %w", d.unit, e.ID, err)
 		}
 		for _, v := range b.Values() {
-			all = append(all, PointValue{Model: e.ID, Address: e.Address + v.Offset, Value: v})
+			all = append(all, v.neutral(e))
 		}
 	}
 	return all, nil
 }
+
+// Profile names what devices of this package are read by.
+func (d *Device) Profile() string { return Profile }
+
+// Layout is where the device says its models are.
+func (d *Device) Layout() device.Layout {
+	c := d.Chain()
+	l := device.Layout{Base: c.Base, Models: make([]device.Model, 0, len(c.Models))}
+	for _, e := range c.Models {
+		l.Models = append(l.Models, device.Model{ID: e.ID, Address: e.Address, Length: e.Length})
+	}
+	if c.Broken != "" {
+		l.Remarks = append(l.Remarks, "the chain of models is broken: "+c.Broken)
+	}
+	return l
+}
+
+var (
+	_ device.Device  = (*Device)(nil)
+	_ device.LaidOut = (*Device)(nil)
+)

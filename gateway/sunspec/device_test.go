@@ -13,6 +13,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/meters"
 )
 
@@ -127,7 +128,7 @@ func TestIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := Identity{Manufacturer: "Maker", Model: "Type ?[31mred", Version: "1.2", Serial: "0815"}
+	want := device.Identity{Manufacturer: "Maker", Model: "Type ?[31mred", Version: "1.2", Serial: "0815"}
 	if got := openBoard(t, b).Identity(); got != want {
 		t.Errorf("identity %+v, want %+v", got, want)
 	}
@@ -180,14 +181,14 @@ func TestInverterStates(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		values map[string]int64
-		want   Snapshot
+		want   device.Snapshot
 	}{
-		{"running", map[string]int64{"W": 500, "W_SF": 0, "St": 4}, Snapshot{Power: 500 * energy.Watt, Quality: energy.Good, State: "running"}},
-		{"asleep, last power frozen", map[string]int64{"W": 500, "W_SF": 0, "St": 2}, Snapshot{Quality: energy.Sleeping, State: "sleeping"}},
-		{"off, no power", map[string]int64{"St": 1}, Snapshot{Quality: energy.Sleeping, State: "off"}},
-		{"no power", map[string]int64{"St": 4}, Snapshot{Quality: energy.NotImplemented, State: "running"}},
-		{"no state", map[string]int64{"W": 1, "W_SF": -3}, Snapshot{Power: 1, Quality: energy.Good}},
-		{"unknown state", map[string]int64{"W": 0, "W_SF": 0, "St": 99}, Snapshot{Quality: energy.Good}},
+		{"running", map[string]int64{"W": 500, "W_SF": 0, "St": 4}, device.Snapshot{Power: 500 * energy.Watt, Quality: energy.Good, State: "running"}},
+		{"asleep, last power frozen", map[string]int64{"W": 500, "W_SF": 0, "St": 2}, device.Snapshot{Quality: energy.Sleeping, State: "sleeping"}},
+		{"off, no power", map[string]int64{"St": 1}, device.Snapshot{Quality: energy.Sleeping, State: "off"}},
+		{"no power", map[string]int64{"St": 4}, device.Snapshot{Quality: energy.NotImplemented, State: "running"}},
+		{"no state", map[string]int64{"W": 1, "W_SF": -3}, device.Snapshot{Power: 1, Quality: energy.Good}},
+		{"unknown state", map[string]int64{"W": 0, "W_SF": 0, "St": 99}, device.Snapshot{Quality: energy.Good}},
 	} {
 		b := newBoard(t, 40000, Common, InverterOne)
 		b.set(t, InverterOne, c.values)
@@ -357,7 +358,7 @@ func TestPoints(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"701.W": "-1500 W", "713.SoC": "45.67 Pct", "714.DCW": "7 W", "714.DCW.1": "not implemented",
-		"124.WChaMax": "5000 W", "124.StorCtl_Mod": "0x0", "1.Mn": "not implemented",
+		"124.WChaMax": "5000 W", "124.StorCtl_Mod": "0", "1.Mn": "not implemented",
 	} {
 		if found[name] != want {
 			t.Errorf("%s is %q, want %q", name, found[name], want)
@@ -401,17 +402,21 @@ func TestSetBattery(t *testing.T) {
 		b := battery(t)
 		b.set(t, StorageControl, c.before)
 		d := openBoard(t, b)
-		if err := d.SetBattery(t.Context(), c.power, c.revert); err != nil {
+		if err := d.Apply(t.Context(), batteryPower(c.power, c.revert)); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if fmt.Sprint(b.wrote) != fmt.Sprint(c.want) {
 			t.Errorf("%s: wrote %v, want %v", c.name, b.wrote, c.want)
 		}
 		b.wrote = nil
-		if err := d.ReleaseBattery(t.Context()); err != nil || fmt.Sprint(b.wrote) != fmt.Sprint([]write{{control + 5, []uint16{0}}}) {
+		if err := d.Release(t.Context()); err != nil || fmt.Sprint(b.wrote) != fmt.Sprint([]write{{control + 5, []uint16{0}}}) {
 			t.Errorf("%s: released by %v, %v", c.name, b.wrote, err)
 		}
 	}
+}
+
+func batteryPower(p energy.Power, reversion time.Duration) device.Command {
+	return device.Command{Quantity: device.BatteryPower, Value: int64(p), Reversion: reversion}
 }
 
 func neg(v int16) uint16 { return uint16(-v) }
@@ -434,7 +439,7 @@ func TestNoSetpointWithoutReversion(t *testing.T) {
 		b := battery(t)
 		b.set(t, StorageControl, c.values)
 		b.onWrite = c.on
-		err := openBoard(t, b).SetBattery(t.Context(), energy.Kilowatt, time.Minute)
+		err := openBoard(t, b).Apply(t.Context(), batteryPower(energy.Kilowatt, time.Minute))
 		if err == nil || c.want != nil && !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -447,15 +452,15 @@ func TestNoSetpointWithoutReversion(t *testing.T) {
 	b := battery(t)
 	d := openBoard(t, b)
 	for _, reversion := range []time.Duration{0, -time.Second, 24 * time.Hour} {
-		if err := d.SetBattery(t.Context(), energy.Kilowatt, reversion); err == nil || len(b.wrote) > 0 {
+		if err := d.Apply(t.Context(), batteryPower(energy.Kilowatt, reversion)); err == nil || len(b.wrote) > 0 {
 			t.Errorf("with a reversion of %s: %v, wrote %v", reversion, err, b.wrote)
 		}
 	}
 	meter := openBoard(t, newBoard(t, 40000, Common, MeterThree))
-	if err := meter.SetBattery(t.Context(), 0, time.Minute); !errors.Is(err, ErrNoControl) {
+	if err := meter.Apply(t.Context(), batteryPower(0, time.Minute)); !errors.Is(err, device.ErrNoControl) {
 		t.Errorf("a meter was commanded: %v", err)
 	}
-	if err := meter.ReleaseBattery(t.Context()); !errors.Is(err, ErrNoControl) {
+	if err := meter.Release(t.Context()); !errors.Is(err, device.ErrNoControl) {
 		t.Errorf("a meter was released: %v", err)
 	}
 }

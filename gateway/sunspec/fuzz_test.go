@@ -83,8 +83,8 @@ func FuzzDevice(f *testing.F) {
 				_ = p.String()
 			}
 		}
-		_ = d.SetBattery(t.Context(), -3*energy.Kilowatt, time.Minute)
-		_ = d.ReleaseBattery(t.Context())
+		_ = d.Apply(t.Context(), batteryPower(-3*energy.Kilowatt, time.Minute))
+		_ = d.Release(t.Context())
 		const most = 4*(mostModels+4) + 3*mostModels
 		if m.asked > most {
 			t.Errorf("%d requests", m.asked)

@@ -8,20 +8,24 @@ import (
 	"fmt"
 
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/meters"
 )
 
 const milli = -3 // exponent of milliwatts and milliwatt-hours
 
+// snapshot is one being taken.
+type snapshot struct{ device.Snapshot }
+
 // register takes a counter into the snapshot if the device has it.
-func (s *Snapshot) register(name meters.Register, v Value) {
+func (s *snapshot) register(name meters.Register, v Value) {
 	if e, ok := v.In(milli); ok && e >= 0 {
 		s.Registers[name] = energy.Energy(e)
 	}
 }
 
 // power takes the power, or says that there is none.
-func (s *Snapshot) power(b Block, v Value) {
+func (s *snapshot) power(b Block, v Value) {
 	if p, ok := v.In(milli); ok {
 		s.Power, s.Quality = energy.Power(p), energy.Good
 		return
@@ -30,17 +34,17 @@ func (s *Snapshot) power(b Block, v Value) {
 	s.Reason = fmt.Sprintf("the device does not report %s of model %d", v.Name, b.Model.ID)
 }
 
-func newSnapshot() Snapshot {
-	return Snapshot{SoC: -1, Registers: make(map[meters.Register]energy.Energy, 2)}
+func newSnapshot() snapshot {
+	return snapshot{device.Snapshot{SoC: -1, Registers: make(map[meters.Register]energy.Energy, 2)}}
 }
 
 // readMeter: power and both counters of model 203. Its W is positive for
 // import, as the meters at a feed-in point that follow SunSpec have it; a meter
 // that counts the other way needs a profile of its own.
-func (d *Device) readMeter(ctx context.Context) (Snapshot, error) {
+func (d *Device) readMeter(ctx context.Context) (snapshot, error) {
 	b, err := d.block(ctx, "TotWh_SF", MeterThree)
 	if err != nil {
-		return Snapshot{}, err
+		return snapshot{}, err
 	}
 	s := newSnapshot()
 	s.power(b, b.Value("W"))
@@ -50,14 +54,14 @@ func (d *Device) readMeter(ctx context.Context) (Snapshot, error) {
 }
 
 // readInverter: models 101 to 103, else 701.
-func (d *Device) readInverter(ctx context.Context) (Snapshot, error) {
+func (d *Device) readInverter(ctx context.Context) (snapshot, error) {
 	s := newSnapshot()
 	b, err := d.block(ctx, "St", InverterThree, InverterSplit, InverterOne)
 	if errors.Is(err, errAbsent) {
 		return d.readAC(ctx, s, meters.Production, "")
 	}
 	if err != nil {
-		return Snapshot{}, err
+		return snapshot{}, err
 	}
 	s.power(b, b.Value("W"))
 	s.register(meters.Production, b.Value("WH"))
@@ -69,7 +73,7 @@ func (d *Device) readInverter(ctx context.Context) (Snapshot, error) {
 
 // readBattery: power and counters of model 701; the state of charge of 713,
 // else 802, else 124.
-func (d *Device) readBattery(ctx context.Context) (Snapshot, error) {
+func (d *Device) readBattery(ctx context.Context) (snapshot, error) {
 	s, err := d.readAC(ctx, newSnapshot(), meters.Discharged, meters.Charged)
 	if errors.Is(err, errAbsent) {
 		s = newSnapshot()
@@ -77,7 +81,7 @@ func (d *Device) readBattery(ctx context.Context) (Snapshot, error) {
 		err = nil
 	}
 	if err != nil {
-		return Snapshot{}, err
+		return snapshot{}, err
 	}
 	for _, source := range []struct {
 		model uint16
@@ -93,7 +97,7 @@ func (d *Device) readBattery(ctx context.Context) (Snapshot, error) {
 			continue
 		}
 		if err != nil {
-			return Snapshot{}, err
+			return snapshot{}, err
 		}
 		// Percent with one decimal is permille.
 		if soc, ok := b.Value(source.soc).In(-1); ok && soc >= 0 && soc <= 1000 {
@@ -105,10 +109,10 @@ func (d *Device) readBattery(ctx context.Context) (Snapshot, error) {
 }
 
 // readAC: model 701, whose W is positive for generation; absorbed may be empty.
-func (d *Device) readAC(ctx context.Context, s Snapshot, injected, absorbed meters.Register) (Snapshot, error) {
+func (d *Device) readAC(ctx context.Context, s snapshot, injected, absorbed meters.Register) (snapshot, error) {
 	b, err := d.block(ctx, "Tmp_SF", MeasureAC)
 	if err != nil {
-		return Snapshot{}, err
+		return snapshot{}, err
 	}
 	s.power(b, b.Value("W"))
 	s.register(injected, b.Value("TotWhInj"))
@@ -126,7 +130,7 @@ func (d *Device) readAC(ctx context.Context, s Snapshot, injected, absorbed mete
 
 // asleep marks an inverter that is off or asleep: its last power may be frozen
 // or missing, which is no fault, and it yields nothing.
-func (s *Snapshot) asleep(state Value, off, sleeping int64) {
+func (s *snapshot) asleep(state Value, off, sleeping int64) {
 	if state.Implemented && (state.Raw == off || state.Raw == sleeping) {
 		s.Power, s.Quality = 0, energy.Sleeping
 		s.Reason = "the inverter is " + s.State

@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 )
 
 // mostScale bounds scale factors, as the SunSpec specification does.
@@ -175,6 +178,20 @@ func (v Value) String() string {
 		s += " " + v.Units
 	}
 	return s
+}
+
+// neutral is the value as other packages know it; e is the model it is of.
+func (v Value) neutral(e Entry) device.Value {
+	n := device.Value{Name: v.Name, Model: e.ID, Address: e.Address + v.Offset, Unit: v.Units, Quality: energy.Good}
+	switch {
+	case !v.Implemented:
+		n.Quality, n.Reason = energy.NotImplemented, "the device shows its mark for not implemented"
+	case v.Type == String:
+		n.Text = v.Text
+	default:
+		n.Raw, n.Scale, n.Decimal = v.Raw, v.Scale, decimal(v.Raw, v.Scale)
+	}
+	return n
 }
 
 // decimal prints raw · 10^scale with all its digits.
