@@ -141,7 +141,7 @@ func TestMistakes(t *testing.T) {
 	}{
 		{"method: equal", "methd: equal", "line 13, sharing.rounds[0].methd: unknown field", "did you mean method?"},
 		{"method: equal", "weight: 3\n      method: equal", "line 13, sharing.rounds[0].weight: unknown field", "known here: name, groups, method, cap"},
-		{"method: equal", "method: fair", "line 13, sharing.rounds[0].method:", "write equal or proportional"},
+		{"method: equal", "method: fair", "line 13, sharing.rounds[0].method:", "write equal, proportional, static,"},
 		{"method: equal", "method: [equal]", "line 13, sharing.rounds[0].method:", "a list stands where text belongs"},
 		{"cap: 0.50", "cap: 0.5 kWh", "line 14, sharing.rounds[0].cap:", "a plain number of kWh"},
 		{"cap: 0.50", "cap: 5e-1", "line 14, sharing.rounds[0].cap:", "a plain number of kWh"},
@@ -152,7 +152,7 @@ func TestMistakes(t *testing.T) {
 		{"[families, school]", "families", "line 12, sharing.rounds[0].groups:", "a list belongs"},
 		{"[families, school]", "[7]", "line 12, sharing.rounds[0].groups[0]:", `in quotes: "7"`},
 		{"name: everybody", "name: families first", "line 15, sharing.rounds[1].name:", "give each round its own"},
-		{"      method: proportional\n", "", "line 15, sharing.rounds[1].method: is missing", "write equal or proportional"},
+		{"      method: proportional\n", "", "line 15, sharing.rounds[1].method: is missing", "write equal, proportional, static,"},
 		{"name: Elm Road", "name: Elm Road\nname: Elm Street", "line 3, name: comes a second time (first in line 2)", "remove one"},
 		{"name: Elm Road", "name: 1984", "line 2, name:", `in quotes: "1984"`},
 		{"name: Elm Road", "name: yes\n1: 2", "line 3: \"1\" is no field name", "known here: charter"},

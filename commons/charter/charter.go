@@ -16,17 +16,9 @@ import (
 const Format = "allmende/1"
 
 // RulesVersion is the newest version of the sharing rules that this program
-// knows. Old versions stay in the program, frozen by test vectors.
-const RulesVersion = 1
-
-// Method is how a round divides its pool.
-type Method string
-
-// Methods.
-const (
-	Equal        Method = "equal"        // the same for each, never more than the demand (water-filling)
-	Proportional Method = "proportional" // in proportion to the demand
-)
+// knows. Old versions stay in the program, frozen by test vectors: version 1 has
+// the methods equal and proportional and none of the fields that say "version 2".
+const RulesVersion = 2
 
 // Charter is one version of a community's rules. Field names in JSON and YAML are the same.
 type Charter struct {
@@ -41,29 +33,14 @@ type Charter struct {
 	Sharing      Sharing         `json:"sharing"`
 	Residual     Residual        `json:"residual"`
 	Storage      Storage         `json:"storage"`
-}
 
-// Sharing is the sharing rule: rounds in order, each dividing what the ones before left.
-type Sharing struct {
-	ExportingSites ExportRule `json:"exporting_sites"`
-	Rounds         []Round    `json:"rounds"`
-}
-
-// ExportRule says whether a site that feeds in during an interval may receive in the same interval.
-type ExportRule string
-
-// Export rules.
-const (
-	ExportersReceive ExportRule = "receive"
-	ExportersWait    ExportRule = "wait" // as in Portugal
-)
-
-// Round is one step of the sharing rule.
-type Round struct {
-	Name   string         `json:"name"`
-	Groups []roll.Group   `json:"groups,omitempty"` // who: members of any of these; empty means everyone
-	Method Method         `json:"method"`
-	Cap    *energy.Energy `json:"cap,omitempty"` // most that one member gets in this round, per interval
+	// From here on: version 2. A field that is left out is not in the canonical
+	// form, so that the hashes of older charters stay what they were.
+	Tariff          *Tariff       `json:"tariff,omitempty"`           // more about money than one price
+	WeightingPeriod Period        `json:"weighting_period,omitempty"` // over which expressions stay as evaluated; needed where there are any
+	Expressions     []Expression  `json:"expressions,omitempty"`
+	Island          *Sharing      `json:"island,omitempty"` // the sharing rule while the community runs cut off from the grid; left out: the same rule
+	Jurisdiction    *Jurisdiction `json:"jurisdiction,omitempty"`
 }
 
 // Residual says who bears what a one_meter connection's submeters don't explain.
@@ -85,6 +62,8 @@ const (
 // Storage says what the community's batteries may do.
 type Storage struct {
 	Use StorageUse `json:"use"`
+	// GridCharging says what charging from the grid does (version 2; left out: GridCounts).
+	GridCharging GridCharging `json:"grid_charging,omitempty"`
 }
 
 // StorageUse is how batteries serve the community.
@@ -94,4 +73,17 @@ type StorageUse string
 const (
 	StorageNone   StorageUse = "none"   // batteries are left alone
 	StorageShared StorageUse = "shared" // charge from surplus, discharge into deficit; what comes out is shared like the pool
+)
+
+// GridCharging says what becomes of storage that was charged from the grid.
+type GridCharging string
+
+// Consequences of charging from the grid.
+const (
+	// GridCounts: what comes out is shared whatever its origin; the books show the mix.
+	GridCounts GridCharging = "counts"
+	// GridForfeits: a battery that holds any energy from the grid when an interval
+	// begins, or takes some during it, gives nothing to the pool in that interval
+	// (as in Germany, EnWG § 42c). An owner's reserve is not looked at.
+	GridForfeits GridCharging = "forfeits"
 )

@@ -66,32 +66,58 @@ func (r *Round) explain(heading, slot string, example bool) string {
 	} else {
 		fmt.Fprintf(&b, "Only members of %s take part, as far as they need energy. ", groupWords(r.Groups))
 	}
-	if r.Method == Equal {
-		b.WriteString("Each gets the same amount, but nobody more than they need; what one does not need goes to the others.")
-	} else {
-		b.WriteString("Each gets the same percentage of what they need, so who needs twice as much gets twice as much, and nobody more than they need.")
-	}
+	b.WriteString(r.Method.explain())
 	if r.Cap != nil {
 		fmt.Fprintf(&b, " Nobody gets more than %s from this round in one %s.", r.Cap, slot)
 	}
 	switch {
 	case r.Cap != nil: // the example knows no cap, and would contradict it
-	case example && r.Method == Equal:
+	case !example:
+	case r.Method == Equal:
 		b.WriteString(" For example, if 6 kWh are there and three neighbours need 1, 3 and 5 kWh, they get 1, 2.5 and 2.5 kWh.")
-	case example:
+	case r.Method == Proportional:
 		b.WriteString(" For example, if 6 kWh are there and three neighbours need 1.5, 3 and 4.5 kWh, they get 1, 2 and 3 kWh: two thirds each.")
 	}
 	return b.String()
 }
 
+// explain says what the method does with a pool.
+func (m Method) explain() string {
+	switch m {
+	case Equal:
+		return "Each gets the same amount, but nobody more than they need; what one does not need goes to the others."
+	case Proportional:
+		return "Each gets the same percentage of what they need, so who needs twice as much gets twice as much, and nobody more than they need."
+	case Static:
+		return "Each holds a fixed part of what is there, but gets no more than they need; what one does not need of it goes to nobody else in this round."
+	case Weighted:
+		return "Each gets in proportion to their weight, but nobody more than they need; what one does not need goes to the others, again by weight."
+	case Priority:
+		return "The tiers are served one after the other; the next gets something only when all before it have what they need."
+	case Passes:
+		return "Each has keys to the sources, as percent. Pass by pass each gets that percentage of what a source still has, but nobody more than they need; what is left over goes into the next pass."
+	case Pairs:
+		return "Each has a key to each source, as percent, and gets that percentage of what the source gives, but nobody more than they need."
+	}
+	return ""
+}
+
 // explainRest says what becomes of energy that the rounds leave.
 func (s *Sharing) explainRest() string {
 	for i := range s.Rounds {
-		if r := &s.Rounds[i]; len(r.Groups) == 0 && r.Cap == nil {
+		if s.Rounds[i].emptiesPool() {
 			return "Nothing is left unshared while a member who may receive still needs energy. What nobody needs is not taken from those who fed it in."
 		}
 	}
 	return "What the rounds leave over is not shared, even if somebody still needs energy, because no round is open to every member without a limit. It stays with those who fed it in."
+}
+
+// emptiesPool says whether the round leaves nothing while a member who may
+// receive still needs energy.
+func (r *Round) emptiesPool() bool {
+	efficient := r.Method == Equal || r.Method == Proportional
+	return efficient && len(r.Groups) == 0 && r.Cap == nil && len(r.Tags) == 0 && r.Eligible == "" &&
+		r.CapPeriod == nil && len(r.Sources) == 0 && r.Offer == nil
 }
 
 func (s *Sharing) explainTies(shown map[Method]bool, slot string) string {

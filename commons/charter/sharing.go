@@ -2,15 +2,23 @@
 
 package charter
 
-import "github.com/allmende-energy/allmende/energy"
+import (
+	"slices"
+
+	"github.com/allmende-energy/allmende/energy"
+)
 
 // InPower is the sharing rule for a live tick: a round's cap, an energy per
 // interval, becomes the power that fills it exactly over the interval. Caps of
-// the result count milliwatts. The rule itself is copied, not changed.
+// the result count milliwatts. Caps over longer periods and units of rounding are
+// energies and have no power: a tick leaves them to the interval's settlement.
+// The rule itself is copied, not changed.
 func (c *Charter) InPower() Sharing {
-	s := Sharing{ExportingSites: c.Sharing.ExportingSites, Rounds: make([]Round, len(c.Sharing.Rounds))}
-	copy(s.Rounds, c.Sharing.Rounds)
+	s := c.Sharing
+	s.Rounding = nil
+	s.Rounds = slices.Clone(s.Rounds)
 	for i := range s.Rounds {
+		s.Rounds[i].CapPeriod = nil
 		if most := s.Rounds[i].Cap; most != nil {
 			milliwatts := energy.Energy(most.MeanPower(c.Interval))
 			s.Rounds[i].Cap = &milliwatts

@@ -57,6 +57,7 @@ func (c *Charter) Validate() error {
 	c.Sharing.validate(&p)
 	c.Residual.validate(&p)
 	oneOf(&p, "storage.use", c.Storage.Use, StorageNone, StorageShared)
+	c.validateEdition(&p)
 	if len(p) > 0 {
 		return p
 	}
@@ -134,7 +135,7 @@ func (s *Sharing) validate(p *Problems) {
 
 func (r *Round) validate(p *Problems, path string) {
 	validateLine(p, path+".name", r.Name)
-	oneOf(p, path+".method", r.Method, Equal, Proportional)
+	oneOf(p, path+".method", r.Method, Methods()...)
 	if len(r.Groups) > MaxGroups {
 		p.add(path+".groups", "names %d groups; at most %d are allowed", len(r.Groups), MaxGroups)
 		return
