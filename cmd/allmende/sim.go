@@ -89,7 +89,7 @@ func (c *simCmd) clock(ctx context.Context, site string) (worldtime.Clock, error
 func (c *simCmd) announce(out *output, site *sim.Site, world *sim.World, clock worldtime.Clock) {
 	out.Printf("site %s: %d houses, world time %s, speed %g\n", site.ID, len(site.Houses), clock.Now(), c.Speed)
 	table := tabwriter.NewWriter(out.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "modbus tcp\tunit\tkind\tasset\thouse")
+	fmt.Fprintln(table, "modbus\tunit\tkind\tasset\thouse")
 	for _, d := range world.Devices() {
 		house := d.House
 		if house == "" {
@@ -117,7 +117,7 @@ func printPoints(ctx context.Context, out *output, world *sim.World) error {
 	for _, d := range world.Devices() {
 		bus := buses[d.Address]
 		if bus == nil {
-			bus = modbus.NewBus(modbus.Config{URL: "tcp://" + d.Address})
+			bus = modbus.NewBus(modbus.Config{URL: d.URL})
 			buses[d.Address] = bus
 			e := make(chan error, 1)
 			ended = append(ended, e)

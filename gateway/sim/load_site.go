@@ -12,6 +12,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/sim/wire"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
@@ -37,7 +38,7 @@ houses:
 #     start_hour: 0                  # the row that plays first …
 #     start: 2026-06-01T00:00:00Z    # … at this world time; without: the hour of the first start
 
-listeners:             # one Modbus TCP port each, with many units behind it
+listeners:             # one port each, with many units behind it
   - address: 127.0.0.1:5020          # port 0 takes a free one
     devices:
       - {asset: home-1-pv, unit: 1, kind: inverter, house: home-1}
@@ -60,6 +61,13 @@ listeners:             # one Modbus TCP port each, with many units behind it
       - {asset: home-2-meter, unit: 4, kind: meter, house: home-2}
       # A binding meter measures houses together, with what they share.
       - {asset: house-meter, unit: 9, kind: meter, sums: [home-1, home-2], common_load_w: 120}
+#   clients: 1                       # connections at once; another is refused …
+#   kick: true                       # … or drops the oldest
+#   faults:                          # what goes wrong: docs/simulation.md shows each rule
+#     - {when: {percent: 5}, do: {silence: true}}
+# An address is host:port for Modbus TCP; rtuovertcp://host:port as a converter of a
+# serial line speaks; rtu:///dev/ttyUSB0?baud=9600&parity=N&stop=1; or "pty:", a
+# pseudo-terminal whose other end a client opens.
 `
 
 // The file's form. Pointers tell what was left out from what was written as 0.
@@ -94,6 +102,9 @@ type (
 	listenerFile struct {
 		Address string       `yaml:"address"`
 		Devices []deviceFile `yaml:"devices"`
+		Clients int          `yaml:"clients"`
+		Kick    bool         `yaml:"kick"`
+		Faults  []wire.Rule  `yaml:"faults"`
 	}
 	deviceFile struct {
 		Asset       string       `yaml:"asset"`
@@ -105,6 +116,7 @@ type (
 		Base        *uint16      `yaml:"base"`
 		EnergyScale *int         `yaml:"energy_scale"`
 		Battery     *batteryFile `yaml:"battery"`
+		Faults      []wire.Rule  `yaml:"faults"`
 	}
 	batteryFile struct {
 		Capacity     energy.Energy `yaml:"capacity_kwh"`
@@ -190,7 +202,7 @@ func (f *siteFile) site() *Site {
 		s.Houses = append(s.Houses, house)
 	}
 	for _, l := range f.Listeners {
-		listener := Listener{Address: l.Address}
+		listener := Listener{Address: l.Address, Clients: l.Clients, Kick: l.Kick, Faults: l.Faults}
 		for _, d := range l.Devices {
 			listener.Devices = append(listener.Devices, d.device())
 		}
@@ -203,7 +215,7 @@ func (f *deviceFile) device() Device {
 	d := Device{
 		Asset: roll.AssetID(f.Asset), Unit: f.Unit, Kind: roll.AssetKind(f.Kind), House: f.House,
 		Sums: slices.Clone(f.Sums), CommonLoad: f.CommonLoad,
-		Base: or(f.Base, defaultBase), EnergyScale: or(f.EnergyScale, -1),
+		Base: or(f.Base, defaultBase), EnergyScale: or(f.EnergyScale, -1), Faults: f.Faults,
 	}
 	const one = 10_000 // of percent's ten-thousandths
 	if b := f.Battery; b != nil {

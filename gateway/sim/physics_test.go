@@ -101,7 +101,7 @@ func checkBalance(t *rapid.T, w *World) {
 // shownCounters are what a client would read.
 func shownCounters(t *rapid.T, w *World, unit uint8, model uint16, names ...string) []int64 {
 	u := w.ports[0].units[unit]
-	if _, err := w.ports[0].ReadHolding(unit, 40000, 2); err != nil {
+	if _, err := w.ports[0].read(unit, 40000, 2); err != nil {
 		t.Fatal(err)
 	}
 	var all []int64
@@ -167,7 +167,7 @@ func command(t *rapid.T, w *World, deadline map[uint8]energy.Instant) {
 			offset uint16
 			values []uint16
 		}{{15, []uint16{reversion}}, {12, []uint16{uint16(int16(rate)), uint16(int16(-rate))}}, {5, []uint16{3}}} {
-			if err := w.ports[0].WriteRegisters(id, at+c.offset, c.values); err != nil {
+			if err := w.ports[0].write(id, at+c.offset, c.values); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -189,10 +189,10 @@ func TestReadingChangesNothing(t *testing.T) {
 		for _, w := range []*World{a, b} {
 			for id, u := range w.ports[0].units {
 				if u.battery != nil {
-					if err := w.ports[0].WriteRegisters(id, 40002+68+155+9+45+12, []uint16{3333, neg16(3333)}); err != nil {
+					if err := w.ports[0].write(id, 40002+68+155+9+45+12, []uint16{3333, neg16(3333)}); err != nil {
 						t.Fatal(err)
 					}
-					if err := w.ports[0].WriteRegisters(id, 40002+68+155+9+45+5, []uint16{3}); err != nil {
+					if err := w.ports[0].write(id, 40002+68+155+9+45+5, []uint16{3}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -203,7 +203,7 @@ func TestReadingChangesNothing(t *testing.T) {
 			watched.pass(d)
 			alone.pass(d)
 			for id := range a.ports[0].units {
-				if _, err := a.ports[0].ReadHolding(id, 40000, 100); err != nil {
+				if _, err := a.ports[0].read(id, 40000, 100); err != nil {
 					t.Fatal(err)
 				}
 			}

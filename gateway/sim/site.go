@@ -5,13 +5,13 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/sim/wire"
 )
 
 // Site is a simulated place; [LoadSite] reads one from YAML, where the fields
@@ -58,10 +58,28 @@ type Profile struct {
 	Start energy.Instant
 }
 
-// Listener is one Modbus TCP port.
+// Listener is one port, or one serial line.
 type Listener struct {
-	Address string // host:port; port 0 takes a free one
+	// Address is host:port (port 0 takes a free one), rtuovertcp://host:port,
+	// rtu:///dev/… or "pty:"; see [wire.ParseAddress].
+	Address string
 	Devices []Device
+	Clients int         // connections at once; 0: as many as come
+	Kick    bool        // a new client drops the oldest instead of being refused
+	Faults  []wire.Rule // of the whole listener
+}
+
+// rules are the listener's and then those of its devices, each for its unit only.
+func (l Listener) rules() []wire.Rule {
+	all := slices.Clone(l.Faults)
+	for _, d := range l.Devices {
+		for _, r := range d.Faults {
+			unit := d.Unit
+			r.When.Unit = &unit
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // Device is one unit of a listener.
@@ -81,6 +99,7 @@ type Device struct {
 	// MWh with −1.
 	EnergyScale int
 	Battery     *Battery // kind battery only
+	Faults      []wire.Rule
 }
 
 // Battery is what a battery can do. The names and units are those of the
@@ -230,16 +249,16 @@ func (c *checker) listeners(houses map[string]string) {
 	addresses := map[string]string{}
 	for i, l := range c.site.Listeners {
 		at := fmt.Sprintf("listeners[%d]", i)
-		_, port, err := net.SplitHostPort(l.Address)
-		if err != nil {
-			c.addf(at+".address", "%q is no address: write host:port, such as 127.0.0.1:5020", l.Address)
-		} else if first, twice := addresses[l.Address]; twice && port != "0" {
+		if addr, err := wire.ParseAddress(l.Address); err != nil {
+			c.addf(at+".address", "%v", err)
+		} else if first, twice := addresses[l.Address]; twice && !addr.AnyPort() {
 			c.found = append(c.found, problem{at + ".address", first, "two listeners have the address " + l.Address})
 		}
 		addresses[l.Address] = at + ".address"
 		if len(l.Devices) == 0 {
 			c.addf(at, "it has no devices: list some, or delete it")
 		}
+		c.faults(at, l)
 		units := map[uint8]string{}
 		for j, d := range l.Devices {
 			at := fmt.Sprintf("%s.devices[%d]", at, j)
@@ -254,6 +273,35 @@ func (c *checker) listeners(houses map[string]string) {
 			}
 			c.device(at, d, seen)
 		}
+	}
+}
+
+// faults checks what a listener and its devices do wrong on purpose.
+func (c *checker) faults(at string, l Listener) {
+	if l.Clients < 0 || l.Clients > 64 {
+		c.addf(at+".clients", "%d is not between 1 and 64", l.Clients)
+	}
+	if l.Kick && l.Clients == 0 {
+		c.addf(at+".kick", "it needs clients: how many there may be before the oldest is dropped")
+	}
+	rules := len(l.Faults)
+	for _, p := range wire.Problems(l.Faults) {
+		c.addf(at+".faults"+p.Field, "%s", p.Text)
+	}
+	for i, d := range l.Devices {
+		at := fmt.Sprintf("%s.devices[%d].faults", at, i)
+		for j, r := range d.Faults {
+			if r.When.Unit != nil {
+				c.addf(fmt.Sprintf("%s[%d].when.unit", at, j), "a device's own faults concern its unit only: delete it, or move the rule to the listener")
+			}
+		}
+		for _, p := range wire.Problems(d.Faults) {
+			c.addf(at+p.Field, "%s", p.Text)
+		}
+		rules += len(d.Faults)
+	}
+	if rules > wire.MostRules {
+		c.addf(at, "there are %d rules: at most %d", rules, wire.MostRules)
 	}
 }
 

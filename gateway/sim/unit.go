@@ -9,7 +9,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
-	"github.com/allmende-energy/allmende/gateway/modbus"
+	"github.com/allmende-energy/allmende/gateway/sim/wire"
 	"github.com/allmende-energy/allmende/gateway/sunspec"
 )
 
@@ -30,11 +30,23 @@ type unit struct {
 	err     error    // the first failed Set; the image is fixed, so a test would show it
 }
 
-// ReadHolding serves a read: the registers of one moment, all of it.
-func (p *port) ReadHolding(id uint8, addr, n uint16) ([]uint16, error) {
+// Serve answers one request.
+func (p *port) Serve(r wire.Request) (wire.Answer, error) {
+	switch r.Function {
+	case wire.ReadHolding:
+		values, err := p.read(r.Unit, r.Addr, r.Count)
+		return wire.Answer{Values: values}, err
+	case wire.WriteRegister, wire.WriteRegisters:
+		return wire.Answer{}, p.write(r.Unit, r.Addr, r.Values)
+	}
+	return wire.Answer{}, wire.IllegalFunction
+}
+
+// read serves a read: the registers of one moment, all of it.
+func (p *port) read(id uint8, addr, n uint16) ([]uint16, error) {
 	u, ok := p.units[id]
 	if !ok {
-		return nil, modbus.ErrException{Code: modbus.TargetSilent}
+		return nil, wire.TargetSilent
 	}
 	w := p.world
 	w.mu.Lock()
@@ -44,20 +56,20 @@ func (p *port) ReadHolding(id uint8, addr, n uint16) ([]uint16, error) {
 	u.refresh(max(now.Sub(w.at), 0))
 	regs, ok := u.img.Read(addr, n)
 	if !ok {
-		return nil, modbus.ErrException{Code: modbus.IllegalDataAddress}
+		return nil, wire.IllegalDataAddress
 	}
 	return regs, u.err
 }
 
-// WriteRegisters serves a write. Only the control points of a battery's model
+// write serves a write. Only the control points of a battery's model
 // 124 can be written; all of a request is checked before any of it acts.
-func (p *port) WriteRegisters(id uint8, addr uint16, values []uint16) error {
+func (p *port) write(id uint8, addr uint16, values []uint16) error {
 	u, ok := p.units[id]
 	if !ok {
-		return modbus.ErrException{Code: modbus.TargetSilent}
+		return wire.TargetSilent
 	}
 	if u.battery == nil {
-		return modbus.ErrException{Code: modbus.IllegalDataAddress}
+		return wire.IllegalDataAddress
 	}
 	w := p.world
 	w.mu.Lock()
@@ -68,18 +80,18 @@ func (p *port) WriteRegisters(id uint8, addr uint16, values []uint16) error {
 	for i, v := range values {
 		model, point, ok := u.img.PointAt(addr + uint16(i))
 		if !ok || model != sunspec.StorageControl {
-			return modbus.ErrException{Code: modbus.IllegalDataAddress}
+			return wire.IllegalDataAddress
 		}
 		switch point.Name {
 		case "StorCtl_Mod":
 			if v > limitCharge|limitDischarge {
-				return modbus.ErrException{Code: modbus.IllegalDataValue}
+				return wire.IllegalDataValue
 			}
 			ctl.mode, limits = v, true
 		case "OutWRte", "InWRte":
 			rate := int16(v)
 			if rate < -fullRate || rate > fullRate {
-				return modbus.ErrException{Code: modbus.IllegalDataValue}
+				return wire.IllegalDataValue
 			}
 			if limits = true; point.Name == "OutWRte" {
 				ctl.out = rate
@@ -88,11 +100,11 @@ func (p *port) WriteRegisters(id uint8, addr uint16, values []uint16) error {
 			}
 		case "InOutWRte_RvrtTms":
 			if v == math.MaxUint16 {
-				return modbus.ErrException{Code: modbus.IllegalDataValue}
+				return wire.IllegalDataValue
 			}
 			ctl.reversion = v // counts from the next limit on
 		default:
-			return modbus.ErrException{Code: modbus.IllegalDataAddress}
+			return wire.IllegalDataAddress
 		}
 	}
 	w.live(now)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
-	"github.com/allmende-energy/allmende/gateway/modbus"
+	"github.com/allmende-energy/allmende/gateway/sim/wire"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 )
 
@@ -32,7 +32,7 @@ type World struct {
 	opts  Options
 	log   *slog.Logger
 
-	servers []*modbus.Server
+	servers []*wire.Server
 	ports   []*port // by listener
 
 	mu       sync.Mutex
@@ -45,7 +45,8 @@ type World struct {
 
 // Served is one device and where it answers.
 type Served struct {
-	Address string // bound host:port
+	Address string // bound host:port, or the device of a serial line
+	URL     string // how a client names it: tcp://…, rtuovertcp://… or rtu:///dev/…
 	Unit    uint8
 	Asset   roll.AssetID
 	Kind    roll.AssetKind
@@ -127,8 +128,12 @@ func (w *World) build() error {
 }
 
 func (w *World) listen() error {
+	begun := w.clock.Now()
 	for i, l := range w.site.Listeners {
-		s, err := modbus.Listen(l.Address, w.ports[i])
+		s, err := wire.Listen(l.Address, w.ports[i], wire.Options{
+			Faults: l.rules(), Seed: mix(w.site.Seed, uint64(i)), Clients: l.Clients, Kick: l.Kick,
+			Since: func() energy.Span { return w.clock.Now().Sub(begun) },
+		})
 		if err != nil {
 			return fmt.Errorf("site %s: %w", w.site.ID, err)
 		}
@@ -151,7 +156,7 @@ func (w *World) Devices() []Served {
 	var all []Served
 	for i, l := range w.site.Listeners {
 		for _, d := range l.Devices {
-			all = append(all, Served{w.servers[i].Addr(), d.Unit, d.Asset, d.Kind, d.House})
+			all = append(all, Served{w.servers[i].Addr(), w.servers[i].URL(), d.Unit, d.Asset, d.Kind, d.House})
 		}
 	}
 	return all
