@@ -25,6 +25,9 @@ type gatewayCmd struct {
 	Run          gatewayRunCmd          `cmd:"" help:"At the gateway: read the devices, spool, send, obey setpoints."`
 	Status       gatewayStatusCmd       `cmd:"" help:"At the gateway: its identity, its spool, and whether the coordinator takes it."`
 
+	Scan  gatewayScanCmd  `cmd:"" help:"Find devices in a network or on a serial line that you name."`
+	Probe gatewayProbeCmd `cmd:"" help:"Read one device: what it is, its points with value, unit and quality."`
+
 	List    gatewayListCmd    `cmd:"" help:"At the coordinator: list the gateways."`
 	Show    gatewayShowCmd    `cmd:"" help:"At the coordinator: show a gateway."`
 	Add     gatewayAddCmd     `cmd:"" help:"At the coordinator: add a gateway to the register."`

@@ -82,6 +82,8 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Ours: []string{"energy", "commons/roll", "meters/citylearn", "internal/strictyaml", "internal/worldtime", "gateway/sim/wire", "gateway/sunspec"},
 		},
 		{Path: "gateway/sim/wire", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"golang.org/x/sys/unix"}},
+		{Path: "gateway/dump"},
+		{Path: "gateway/scan", Ours: []string{"commons/roll", "gateway/device", "gateway/modbus"}},
 		{Path: "gateway/spool", Ours: []string{"energy", "commons/roll", "meters"}},
 		{Path: "gateway/guard", Ours: []string{"energy", "commons/roll"}},
 		{
