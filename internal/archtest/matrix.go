@@ -76,6 +76,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus"}},
 		{Path: "gateway/device", Ours: []string{"energy", "commons/roll", "meters"}},
+		{Path: "gateway/profile", Ours: []string{"energy", "commons/roll", "meters", "internal/strictyaml", "gateway/device", "gateway/sunspec"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters", "gateway/device"}},
 		{
 			Path: "gateway/sim",
