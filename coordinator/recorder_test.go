@@ -191,7 +191,7 @@ func TestMeasureTicks(t *testing.T) {
 	server := influxtest.Start(t)
 	for _, store := range []string{"none", "embedded", "influxdb"} {
 		var b strings.Builder
-		b.WriteString("id: lane\nname: Lane\ntimezone: Europe/Vienna\nconnections: [{id: village, kind: public_grid}]\nmembers:\n")
+		b.WriteString("id: sunny-lane\nname: Lane\ntimezone: Europe/Vienna\nconnections: [{id: village, kind: public_grid}]\nmembers:\n")
 		for _, part := range []string{"  - {id: m%d}\n", "sites:\n  - {id: s%d, member: m%d, connection: village}\n", "assets:\n  - {id: a%d, kind: meter, site: s%d, gateway: gw-a}\n"} {
 			head, line, split := strings.Cut(part, "\n  ")
 			if split {
