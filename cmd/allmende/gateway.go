@@ -25,8 +25,10 @@ type gatewayCmd struct {
 	Run          gatewayRunCmd          `cmd:"" help:"At the gateway: read the devices, spool, send, obey setpoints."`
 	Status       gatewayStatusCmd       `cmd:"" help:"At the gateway: its identity, its spool, and whether the coordinator takes it."`
 
-	Scan  gatewayScanCmd  `cmd:"" help:"Find devices in a network or on a serial line that you name."`
-	Probe gatewayProbeCmd `cmd:"" help:"Read one device: what it is, its points with value, unit and quality."`
+	Scan      gatewayScanCmd      `cmd:"" help:"Find devices in a network or on a serial line that you name."`
+	Probe     gatewayProbeCmd     `cmd:"" help:"Read one device: what it is, its points with value, unit and quality."`
+	Dump      gatewayDumpCmd      `cmd:"" help:"Write the registers of a device to a file, refusals included."`
+	ServeDump gatewayServeDumpCmd `cmd:"" name:"serve-dump" help:"Serve such a file over Modbus, as the device itself."`
 
 	List    gatewayListCmd    `cmd:"" help:"At the coordinator: list the gateways."`
 	Show    gatewayShowCmd    `cmd:"" help:"At the coordinator: show a gateway."`

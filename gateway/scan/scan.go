@@ -43,7 +43,7 @@ type Options struct {
 type Found struct {
 	URL      string          `json:"url"`
 	Unit     uint8           `json:"unit"`
-	Also     []uint8         `json:"also,omitempty"` // units as which the same device answers
+	Also     []int           `json:"also,omitempty"` // units as which the same device answers
 	Kind     roll.AssetKind  `json:"kind,omitempty"`
 	Profile  string          `json:"profile,omitempty"` // empty: not identified
 	Device   device.Identity `json:"device"`
@@ -159,7 +159,7 @@ func (s *scanner) address(ctx context.Context, url string) (found []Found, remar
 		case err == nil:
 			said = true
 			if i := slices.IndexFunc(found, f.same); i >= 0 {
-				found[i].Also = append(found[i].Also, unit)
+				found[i].Also = append(found[i].Also, int(unit))
 			} else {
 				found = append(found, f)
 			}
@@ -251,7 +251,7 @@ func (f Found) same(o Found) bool {
 }
 
 // UnitList is units for a person, the first ten.
-func UnitList(units []uint8) string {
+func UnitList[N uint8 | int](units []N) string {
 	const most = 10
 	words := make([]string, 0, most)
 	for i, u := range units {
