@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
-// MaxSize bounds a file in bytes; a charter is a page or two.
-const MaxSize = 64 << 10
+// MaxSize bounds a file in bytes; a charter is a page or two, and one with the
+// keys of a thousand members some sixty.
+const MaxSize = 256 << 10
 
 // Problem is one thing in a charter file that somebody has to change.
 type Problem struct {
@@ -57,6 +59,9 @@ func Decode(src []byte) (charter.Charter, error) {
 		for _, p := range invalid {
 			doc.Problemf(p.Path, "%s", p.Message)
 		}
+	}
+	for _, p := range expr.Check(&c) {
+		doc.Problemf(p.Path, "%s", p.Message)
 	}
 	found, wrong := errors.AsType[strictyaml.Problems](doc.Err())
 	if !wrong {

@@ -16,8 +16,6 @@ import (
 	"github.com/allmende-energy/allmende/energy"
 )
 
-func ref[T any](v T) *T { return &v }
-
 func eur(micro int64) energy.Price { return energy.Price{Micro: micro, Currency: "EUR"} }
 
 // full is a charter of version 2 with a bit of everything.
@@ -45,10 +43,10 @@ func full() Charter {
 			{Name: "turns", Method: Passes, Passes: 3, Keys: []MemberKeys{{"anna", []Key{{Percent: Whole / 3}}}}},
 			{
 				Name: "first", Method: Priority, Within: Weighted, Tiers: []Tier{{Groups: []roll.Group{"tight"}}, {Members: []roll.MemberID{"anna", "ben"}}},
-				Weights: &Weights{Members: []MemberWeight{{"anna", 2 * Whole}}, Groups: []GroupWeight{{"tight", Whole}}, Default: ref(Weight(Whole / 2))},
-				Cap:     ref(energy.KilowattHour), CapPeriod: &PeriodCap{20 * energy.KilowattHour, PerMonth},
+				Weights: &Weights{Members: []MemberWeight{{"anna", 2 * Whole}}, Groups: []GroupWeight{{"tight", Whole}}, Default: new(Weight(Whole / 2))},
+				Cap:     new(energy.KilowattHour), CapPeriod: &PeriodCap{20 * energy.KilowattHour, PerMonth},
 			},
-			{Name: "work", Method: Weighted, Eligible: "settled-in", Weights: &Weights{Expression: "work"}, Offer: ref(Percent(Whole / 2)), Rest: RestNext},
+			{Name: "work", Method: Weighted, Eligible: "settled-in", Weights: &Weights{Expression: "work"}, Offer: new(Percent(Whole / 2)), Rest: RestNext},
 			{Name: "parts", Method: Static, Tags: []roll.Group{"owners"}, Keys: []MemberKeys{{"anna", []Key{{Percent: Whole}}}}},
 			{Name: "rest", Method: Equal, Rest: RestGrid},
 		},
@@ -57,7 +55,7 @@ func full() Charter {
 	c.Tariff = &Tariff{
 		By: TariffTimeOfUse, Bands: []PriceBand{{WorkingDays, 360, 600, eur(20_000_000)}},
 		Network:    []NetworkCharge{{SameBuilding, eur(0)}, {LocalGrid, eur(2_000_000)}},
-		Membership: &Contribution{500, PerMonth}, Solidarity: ref(eur(500_000)), StorageWear: ref(eur(3_000_000)),
+		Membership: &Contribution{500, PerMonth}, Solidarity: new(eur(500_000)), StorageWear: new(eur(3_000_000)),
 	}
 	c.Island = &Sharing{ExportingSites: ExportersReceive, Rounds: []Round{{Name: "all", Method: Equal}}}
 	return c
@@ -111,17 +109,17 @@ func TestVersion2NamesTheField(t *testing.T) {
 		change     func(*Charter)
 	}{
 		// Rounds that contradict themselves or each other.
-		{"sharing.rounds[0].offer", "never give anything", func(c *Charter) { c.Sharing.Rounds[0].Offer = ref(Percent(0)) }},
+		{"sharing.rounds[0].offer", "never give anything", func(c *Charter) { c.Sharing.Rounds[0].Offer = new(Percent(0)) }},
 		{"sharing.rounds[5].rest", "goes nowhere", func(c *Charter) { c.Sharing.Rounds[5].Rest = RestNext }},
 		{"sharing.rounds[3].rest", "write next, injectors or grid", func(c *Charter) { c.Sharing.Rounds[3].Rest = "bin" }},
 		{"sharing.rounds[3]", "sends everything that it leaves to the injectors", func(c *Charter) { c.Sharing.Rounds[2].Rest = RestInjectors }},
 		{"sharing.rounds[5]", "without a limit", func(c *Charter) { c.Sharing.Rounds[4] = Round{Name: "all", Method: Proportional} }},
-		{"sharing.rounds[2].cap", "less than the unit of rounding", func(c *Charter) { c.Sharing.Rounds[2].Cap = ref(energy.Energy(999)) }},
+		{"sharing.rounds[2].cap", "less than the unit of rounding", func(c *Charter) { c.Sharing.Rounds[2].Cap = new(energy.Energy(999)) }},
 		{"sharing.rounds[2].cap_period.energy", "contradicts the cap", func(c *Charter) { c.Sharing.Rounds[2].CapPeriod.Energy = energy.KilowattHour - 1 }},
 		{"sharing.rounds[2].cap_period.energy", "is never reached", func(c *Charter) { c.Sharing.Rounds[2].CapPeriod.Energy = 3072 * energy.KilowattHour }},
 		{"sharing.rounds[2].cap_period.energy", "lets nobody have anything", func(c *Charter) { c.Sharing.Rounds[2].CapPeriod.Energy = 0 }},
 		{"sharing.rounds[2].cap_period.per", "write day, month or year", func(c *Charter) { c.Sharing.Rounds[2].CapPeriod.Per = "week" }},
-		{"sharing.rounds[5].weights", "has no use with method equal", func(c *Charter) { c.Sharing.Rounds[5].Weights = &Weights{Default: ref(Weight(1))} }},
+		{"sharing.rounds[5].weights", "has no use with method equal", func(c *Charter) { c.Sharing.Rounds[5].Weights = &Weights{Default: new(Weight(1))} }},
 		{"sharing.rounds[5].keys", "write method: static, rounds or pairs", func(c *Charter) { c.Sharing.Rounds[5].Keys = make([]MemberKeys, 1) }},
 		{"sharing.rounds[5].tiers", "has no use", func(c *Charter) { c.Sharing.Rounds[5].Tiers = make([]Tier, 1) }},
 		{"sharing.rounds[5].within", "has no use", func(c *Charter) { c.Sharing.Rounds[5].Within = Equal }},
@@ -150,17 +148,17 @@ func TestVersion2NamesTheField(t *testing.T) {
 			c.Sharing.Rounds[0].Keys[0].Keys = c.Sharing.Rounds[0].Keys[0].Keys[:1]
 		}},
 		{"sharing.rounds[4].keys[0].keys[0].source", "write method: pairs", func(c *Charter) { c.Sharing.Rounds[4].Keys[0].Keys[0].Source = "roof" }},
-		{"sharing.rounds[4].weights", "contradicts keys", func(c *Charter) { c.Sharing.Rounds[4].Weights = &Weights{Default: ref(Weight(1))} }},
+		{"sharing.rounds[4].weights", "contradicts keys", func(c *Charter) { c.Sharing.Rounds[4].Weights = &Weights{Default: new(Weight(1))} }},
 		{"sharing.rounds[4].keys", "or weights instead", func(c *Charter) { c.Sharing.Rounds[4].Keys = nil }},
 		// Weights that divide by zero.
-		{"sharing.rounds[2].weights.default", "divides by zero", func(c *Charter) { c.Sharing.Rounds[2].Weights.Default = ref(Weight(0)) }},
+		{"sharing.rounds[2].weights.default", "divides by zero", func(c *Charter) { c.Sharing.Rounds[2].Weights.Default = new(Weight(0)) }},
 		{"sharing.rounds[2].weights.members[0].weight", "divides by zero", func(c *Charter) { c.Sharing.Rounds[2].Weights.Members[0].Weight = 0 }},
 		{"sharing.rounds[2].weights.groups[0].weight", "divides by zero", func(c *Charter) { c.Sharing.Rounds[2].Weights.Groups[0].Weight = 0 }},
 		{"sharing.rounds[2].weights", "are empty", func(c *Charter) { c.Sharing.Rounds[2].Weights = &Weights{} }},
 		{"sharing.rounds[2].weights", "is missing", func(c *Charter) { c.Sharing.Rounds[2].Weights = nil }},
 		{"sharing.rounds[0].weights", "is missing", func(c *Charter) { plain(c, Round{Method: Weighted}) }},
 		{"sharing.rounds[3].weights.expression", "contradicts", func(c *Charter) {
-			c.Sharing.Rounds[3].Weights.Default = ref(Weight(1))
+			c.Sharing.Rounds[3].Weights.Default = new(Weight(1))
 			c.Sharing.Rounds[2].Weights = &Weights{Expression: "work"}
 		}},
 		// Tiers.
@@ -205,9 +203,9 @@ func TestVersion2NamesTheField(t *testing.T) {
 		{"tariff.bands", "has no use", func(c *Charter) { c.Tariff.By = TariffFixed }},
 		{"tariff.bands[0]", "within an interval", func(c *Charter) { c.Tariff.Bands[0].To++ }},
 		{"tariff.bands[0].price", "is in CHF", func(c *Charter) { c.Tariff.Bands[0].Price.Currency = "CHF" }},
-		{"tariff.retail", "is missing", func(c *Charter) { c.Tariff.By, c.Tariff.Bands, c.Tariff.FeedIn = TariffMidMarket, nil, ref(eur(1)) }},
+		{"tariff.retail", "is missing", func(c *Charter) { c.Tariff.By, c.Tariff.Bands, c.Tariff.FeedIn = TariffMidMarket, nil, new(eur(1)) }},
 		{"tariff.feed_in", "above retail", func(c *Charter) {
-			c.Tariff.By, c.Tariff.Bands, c.Tariff.FeedIn, c.Tariff.Retail = TariffMidMarket, nil, ref(eur(2)), ref(eur(1))
+			c.Tariff.By, c.Tariff.Bands, c.Tariff.FeedIn, c.Tariff.Retail = TariffMidMarket, nil, new(eur(2)), new(eur(1))
 		}},
 		{"tariff.network[1].level", "stands here already", func(c *Charter) { c.Tariff.Network[1].Level = SameBuilding }},
 		{"tariff.membership.minor", "positive", func(c *Charter) { c.Tariff.Membership.Minor = 0 }},
@@ -239,7 +237,7 @@ func drawNew(t *rapid.T) Charter {
 			}
 		}
 		if rapid.Bool().Draw(t, "offered") {
-			r.Offer = ref(Percent(rapid.Int64Range(1, Whole).Draw(t, "offer")))
+			r.Offer = new(Percent(rapid.Int64Range(1, Whole).Draw(t, "offer")))
 		}
 		c.Sharing.Rounds = append(c.Sharing.Rounds, r)
 	}

@@ -4,6 +4,7 @@ package charter
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 )
@@ -53,7 +54,7 @@ func (k *checker) ofMember(r *Round, keys []Key, path string, sums map[Name]Perc
 		case key.Source != "" && !k.source(key.Source, at+".source"):
 		case seen[key.Source]:
 			k.add(at+".source", "this member has a key to it already; add the two up")
-		case key.Source != "" && len(r.Sources) > 0 && !contains(r.Sources, key.Source):
+		case key.Source != "" && len(r.Sources) > 0 && !slices.Contains(r.Sources, key.Source):
 			k.add(at+".source", "%.40q is not among the sources of this round; add it there, or remove the key", key.Source)
 		default:
 			if sums[key.Source] <= Whole {
@@ -62,15 +63,6 @@ func (k *checker) ofMember(r *Round, keys []Key, path string, sums map[Name]Perc
 		}
 		seen[key.Source] = true
 	}
-}
-
-func contains(names []Name, one Name) bool {
-	for _, n := range names {
-		if n == one {
-			return true
-		}
-	}
-	return false
 }
 
 // weights refuses weights that leave nobody to divide by.
