@@ -9,6 +9,7 @@ import (
 
 	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
@@ -52,15 +53,21 @@ func (p Problems) Error() string {
 // a charter doesn't have, a value of the wrong kind, a name that comes twice,
 // anchors, aliases and tags are errors. A failure is a [Problems], whose entries
 // name line, field and remedy.
-func Decode(src []byte) (charter.Charter, error) {
+func Decode(src []byte) (charter.Charter, error) { return decode(src, nil) }
+
+// DecodeFor is [Decode] for a community: what the charter names must be in its
+// register as well (see [Against]).
+func DecodeFor(src []byte, r *roll.Community) (charter.Charter, error) { return decode(src, r) }
+
+func decode(src []byte, r *roll.Community) (charter.Charter, error) {
 	var c charter.Charter
 	doc := strictyaml.Read("", src, &c, strictyaml.Options{MaxSize: MaxSize, Start: "begin from a template"})
-	if invalid, ok := errors.AsType[charter.Problems](c.Validate()); ok {
-		for _, p := range invalid {
-			doc.Problemf(p.Path, "%s", p.Message)
-		}
+	invalid, _ := errors.AsType[charter.Problems](c.Validate())
+	invalid = append(invalid, expr.Check(&c)...)
+	if r != nil {
+		invalid = append(invalid, Against(&c, r)...)
 	}
-	for _, p := range expr.Check(&c) {
+	for _, p := range invalid {
 		doc.Problemf(p.Path, "%s", p.Message)
 	}
 	found, wrong := errors.AsType[strictyaml.Problems](doc.Err())
