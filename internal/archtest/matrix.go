@@ -81,7 +81,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters", "gateway/device"}},
 		{
 			Path: "gateway/sim",
-			Ours: []string{"energy", "commons/roll", "meters/citylearn", "internal/strictyaml", "internal/worldtime", "gateway/dump", "gateway/sim/wire", "gateway/sunspec"},
+			Ours: []string{"energy", "commons/roll", "meters/citylearn", "internal/strictyaml", "internal/worldtime", "gateway/device", "gateway/dump", "gateway/profile", "gateway/sim/wire", "gateway/sunspec"},
 		},
 		{Path: "gateway/sim/wire", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "gateway/dump"},
