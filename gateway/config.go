@@ -3,8 +3,10 @@
 package gateway
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,6 +29,10 @@ type Config struct {
 	StaleAfter  energy.Span // a value this old is no longer the present
 	Modbus      ModbusConfig
 	Devices     []Device
+	Place       *Place // nil: not told, then no inverter is excused at night
+	Contacts    []GridContact
+	WaiverKeys  []ed25519.PublicKey // of those who may sign for a device that never reverts
+	ProfilesDir string              // more profiles than come with the program; empty: none
 	Log         logs.Config
 	Metrics     telemetry.Config
 	Build       telemetry.Build // shown by the counters
@@ -54,10 +60,18 @@ type Device struct {
 	Asset    roll.AssetID
 	URL      string // tcp://host:port
 	Unit     uint8
-	ReadOnly bool // never command it
+	Profile  string // the description it is read by; empty: it is asked what it is
+	Kind     string // which of a profile's kinds is meant; empty: its first
+	ReadOnly bool   // never command it
+	// Waiver is an operator's signature for a device that never comes back to
+	// itself; empty: none, and such a device is only watched.
+	Waiver   string
+	Fallback guard.Fallback // of a battery without a setpoint
 	// Limits are the gateway's own, on top of the device's rating; nil: the
 	// device's rating alone.
 	Limits *guard.Limits
+
+	waiver *guard.Waiver // as it was checked
 }
 
 // Defaults.
@@ -89,6 +103,14 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Software == "" {
 		c.Software = "allmende gateway"
+	}
+	c.Devices = slices.Clone(c.Devices)
+	for i := range c.Devices {
+		if d := &c.Devices[i]; d.Waiver != "" {
+			if w, err := guard.CheckWaiver(d.Waiver, d.Asset, c.WaiverKeys); err == nil {
+				d.waiver = &w
+			}
+		}
 	}
 	return c
 }
@@ -148,6 +170,9 @@ func (c Config) check() []problem {
 	if c.StaleAfter < c.Poll || c.StaleAfter > energy.Day {
 		addf("stale_after", "%s: write at least one poll (%s) and at most 24h", c.StaleAfter, c.Poll)
 	}
+	if p := c.Place; p != nil && (p.Latitude < -90 || p.Latitude > 90 || p.Longitude < -180 || p.Longitude > 180) {
+		addf("site.latitude", "%g, %g is no place: write degrees, north and east positive", p.Latitude, p.Longitude)
+	}
 	found = append(found, c.Modbus.check()...)
 	return append(found, c.checkDevices()...)
 }
@@ -178,6 +203,7 @@ func (c Config) checkDevices() []problem {
 	type place struct {
 		url  string
 		unit uint8
+		kind string // a hybrid is an inverter and a battery in one unit
 	}
 	assets, places := map[roll.AssetID]int{}, map[place]int{}
 	for i, d := range c.Devices {
@@ -194,30 +220,16 @@ func (c Config) checkDevices() []problem {
 		if err := (modbus.Config{URL: d.URL}).Validate(); err != nil {
 			found = append(found, problem{field: field + ".url", reason: err.Error()})
 		}
-		if j, twice := places[place{d.URL, d.Unit}]; twice {
+		if j, twice := places[place{d.URL, d.Unit, d.Kind}]; twice {
 			found = append(found, problem{
 				field: field + ".unit", other: fmt.Sprintf("devices[%d].unit", j),
-				reason: fmt.Sprintf("two devices at %s answer as unit %d: give each its own unit id (set it at the device, then here)", d.URL, d.Unit),
+				reason: fmt.Sprintf("two devices at %s answer as unit %d: give each its own unit id (set it at the device, then here); a hybrid is there twice with different kinds", d.URL, d.Unit),
 			})
 		}
-		places[place{d.URL, d.Unit}] = i
-		found = append(found, checkLimits(field+".limits", d.Limits)...)
+		places[place{d.URL, d.Unit, d.Kind}] = i
+		found = append(found, c.checkDevice(field, d)...)
 	}
-	return found
-}
-
-func checkLimits(field string, l *guard.Limits) []problem {
-	var found []problem
-	if l == nil {
-		return nil
-	}
-	if l.MaxCharge < 0 || l.MaxDischarge < 0 {
-		found = append(found, problem{field: field, reason: "a power limit is negative: write what the battery may take and give as positive watts"})
-	}
-	if l.MinSoC < 0 || l.MaxSoC > 1000 || l.MinSoC >= l.MaxSoC {
-		found = append(found, problem{field: field, reason: "write min_soc_percent below max_soc_percent, both from 0 to 100"})
-	}
-	return found
+	return append(found, c.checkContacts()...)
 }
 
 func isAddress(s string) bool {

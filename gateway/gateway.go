@@ -16,6 +16,8 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,8 +29,8 @@ import (
 	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/gateway/modbus"
+	"github.com/allmende-energy/allmende/gateway/profile"
 	"github.com/allmende-energy/allmende/gateway/spool"
-	"github.com/allmende-energy/allmende/gateway/sunspec"
 	"github.com/allmende-energy/allmende/gateway/uplink"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 )
@@ -78,15 +80,28 @@ func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logge
 	if err != nil {
 		return err
 	}
+	library, err := profile.LoadLibrary(cfg.ProfilesDir)
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	worn, err := openWear(cfg.Spool.Dir)
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
 	m := &machine{cfg: cfg, log: log, spool: store, lane: newLane(store, log), mail: map[roll.AssetID]*mailbox{}, keeper: keeper, measures: newMeasures(cfg.Build)}
-	m.build(keeper, clock)
+	m.build(keeper, clock, library, worn)
 	return errors.Join(m.run(ctx), store.Close())
 }
 
 // build makes a loop for each bus, in the order of the configuration.
-func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock) {
+func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock, library *profile.Library, worn *wear) {
 	_, real := clock.(*worldtime.Real)
-	env := &environment{cfg: m.cfg, now: clock.Now, stamp: stamps(clock, real, bootTime), measures: m.measures}
+	stamp := stamps(clock, real, bootTime, birth())
+	born := stamp()
+	env := &environment{
+		cfg: m.cfg, now: clock.Now, stamp: stamp, born: born, measures: m.measures, wear: worn,
+		grid: newGridOperator(m.cfg.Contacts, born),
+	}
 	m.link = uplink.New(uplink.Config{
 		Address: m.cfg.Coordinator, Identity: keeper, Software: m.cfg.Software, Source: m.spool,
 		Commands: m, Status: m.status, Now: clock.Now, Log: m.log, Bounds: m.linkBounds(real),
@@ -109,26 +124,30 @@ func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock) {
 		}
 		bus := m.buses[slices.Index(m.loops, l)]
 		l.pollers = append(l.pollers, newPoller(d, env, func(ctx context.Context, unit uint8) (device.Device, error) {
-			return openSunSpec(ctx, bus, unit)
+			return profile.Open(ctx, bus, unit, profile.Options{Profile: d.Profile, Kind: profile.Kind(d.Kind), Library: library})
 		}, m.log))
 		m.mail[d.Asset] = l.mail
 	}
 }
 
-func openSunSpec(ctx context.Context, bus *modbus.Bus, unit uint8) (device.Device, error) {
-	dev, err := sunspec.Open(ctx, bus, unit)
-	if err != nil {
-		return nil, err // not dev: a nil *Device in an interface is not nil
-	}
-	return dev, nil
+// birth is the reading that a process's clock begins with.
+func birth() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return int64(binary.LittleEndian.Uint64(b[:]) % latestBirth)
 }
 
+// latestBirth bounds the reading that a gateway's clock begins with, in milliseconds.
+const latestBirth = 1 << 50
+
 // stamps is the monotonic clock that commands end on: in service the boot-time
-// clock since the start.
-func stamps(clock worldtime.Clock, real bool, boot func() time.Duration) func() guard.Stamp {
+// clock. It begins at random, so that a setpoint which echoes the clock of a
+// process before this one is known by its stamp: counted from 0 it might look
+// as fresh as if it had been stamped a moment ago.
+func stamps(clock worldtime.Clock, real bool, boot func() time.Duration, begin int64) func() guard.Stamp {
 	if real {
 		start := boot()
-		return func() guard.Stamp { return guard.Stamp((boot() - start).Milliseconds()) }
+		return func() guard.Stamp { return guard.Stamp(begin + (boot() - start).Milliseconds()) }
 	}
 	return func() guard.Stamp { return guard.Stamp(clock.Now()) }
 }

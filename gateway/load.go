@@ -8,9 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
-	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/internal/settings"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
@@ -27,21 +25,6 @@ type (
 	Problem  = strictyaml.Problem
 	Problems = strictyaml.Problems
 )
-
-// deviceFile is a device in gateway.yaml. Units stand last in a name. Pointers
-// tell what was left out from what was written as 0.
-type deviceFile struct {
-	Asset    string `yaml:"asset"`
-	URL      string `yaml:"url"`
-	Unit     *uint8 `yaml:"unit"`
-	ReadOnly bool   `yaml:"read_only"`
-	Limits   *struct {
-		MaxCharge    *energy.Power `yaml:"max_charge_w"`
-		MaxDischarge *energy.Power `yaml:"max_discharge_w"`
-		MinSoC       *percent      `yaml:"min_soc_percent"`
-		MaxSoC       *percent      `yaml:"max_soc_percent"`
-	} `yaml:"limits"`
-}
 
 // inEmptyFile is what to do about one.
 const inEmptyFile = "`allmende gateway enrol TOKEN` writes one to start from"
@@ -73,15 +56,19 @@ func Decode(file string, src []byte) (Config, error) {
 func decode(src settings.Sources) (Config, *settings.Loaded, error) {
 	var c Config
 	var devices []deviceFile
-	loaded, err := gatewaySettings(&c, &devices, filepath.Dir(src.File)).Load(src)
+	var contacts []contactFile
+	loaded, err := gatewaySettings(&c, &devices, &contacts, filepath.Dir(src.File)).Load(src)
 	if loaded == nil {
 		return Config{}, nil, err
 	}
 	for i := range devices {
-		c.Devices = append(c.Devices, devices[i].device())
+		c.Devices = append(c.Devices, devices[i].device(i, loaded.Report))
 		if devices[i].Unit == nil { // it would silently be unit 0
 			loaded.Report(fmt.Sprintf("devices[%d].unit", i), "missing: each device has asset, url and unit")
 		}
+	}
+	for i := range contacts {
+		c.Contacts = append(c.Contacts, contacts[i].contact(i, loaded.Report))
 	}
 	c = c.withDefaults()
 	for _, p := range c.check() {
@@ -95,20 +82,6 @@ func decode(src settings.Sources) (Config, *settings.Loaded, error) {
 		return Config{}, nil, err
 	}
 	return c, loaded, nil
-}
-
-func (f *deviceFile) device() Device {
-	d := Device{Asset: roll.AssetID(f.Asset), URL: f.URL, Unit: or(f.Unit, 0), ReadOnly: f.ReadOnly}
-	if l := f.Limits; l != nil {
-		usual := guard.DeviceLimits()
-		d.Limits = &guard.Limits{
-			MaxCharge:    or(l.MaxCharge, usual.MaxCharge),
-			MaxDischarge: or(l.MaxDischarge, usual.MaxDischarge),
-			MinSoC:       int64(or(l.MinSoC, percent(usual.MinSoC))),
-			MaxSoC:       int64(or(l.MaxSoC, percent(usual.MaxSoC))),
-		}
-	}
-	return d
 }
 
 // or is *p, or the default where nothing was written.

@@ -13,30 +13,42 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/meters"
 )
 
 // mailbox holds the setpoints of one bus that were not yet looked at: the
-// newest of each asset.
+// newest of each quantity of each asset.
 type mailbox struct {
 	mu      sync.Mutex
-	waiting map[roll.AssetID]guard.Setpoint
+	waiting map[address]guard.Setpoint
 	epoch   uint64
 	wake    chan struct{} // one place
 }
 
-func newMailbox() *mailbox {
-	return &mailbox{waiting: map[roll.AssetID]guard.Setpoint{}, wake: make(chan struct{}, 1)}
+// address is what setpoints take each other's place by.
+type address struct {
+	asset    roll.AssetID
+	quantity device.Quantity
+	from     guard.Authority
 }
 
-// post is called with assets of this bus only, which bounds the map.
+func newMailbox() *mailbox {
+	return &mailbox{waiting: map[address]guard.Setpoint{}, wake: make(chan struct{}, 1)}
+}
+
+// mostWaiting bounds the map: quantities come from the wire.
+const mostWaiting = 10 * maxDevices
+
+// post is called with assets of this bus only.
 func (m *mailbox) post(sp guard.Setpoint) {
 	m.mu.Lock()
-	old, there := m.waiting[sp.Asset]
-	if !there || sp.Epoch > old.Epoch || sp.Epoch == old.Epoch && sp.Sequence > old.Sequence {
-		m.waiting[sp.Asset] = sp
+	at := address{sp.Asset, sp.Quantity, sp.From}
+	old, there := m.waiting[at]
+	if !there && len(m.waiting) < mostWaiting || there && (sp.Epoch > old.Epoch || sp.Epoch == old.Epoch && sp.Sequence > old.Sequence) {
+		m.waiting[at] = sp
 	}
 	m.mu.Unlock()
 	select {
@@ -51,11 +63,22 @@ func (m *mailbox) fence(epoch uint64) {
 	m.epoch = max(m.epoch, epoch)
 }
 
-func (m *mailbox) take() (epoch uint64, setpoints map[roll.AssetID]guard.Setpoint) {
+// take empties the mailbox: what came by asset, in the order in which it was sent.
+func (m *mailbox) take() (epoch uint64, setpoints map[roll.AssetID][]guard.Setpoint) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	setpoints = m.waiting
-	m.waiting = map[roll.AssetID]guard.Setpoint{}
+	for _, sp := range m.waiting {
+		if setpoints == nil {
+			setpoints = map[roll.AssetID][]guard.Setpoint{}
+		}
+		setpoints[sp.Asset] = append(setpoints[sp.Asset], sp)
+	}
+	for _, of := range setpoints {
+		slices.SortFunc(of, func(a, b guard.Setpoint) int {
+			return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Sequence, b.Sequence))
+		})
+	}
+	clear(m.waiting)
 	return m.epoch, setpoints
 }
 
@@ -145,7 +168,7 @@ func (l *loop) commands(ctx context.Context) {
 		if p.guard != nil {
 			p.guard.Fence(epoch)
 		}
-		if sp, ok := setpoints[p.cfg.Asset]; ok {
+		for _, sp := range setpoints[p.cfg.Asset] {
 			p.offer(sp)
 		}
 		p.act(ctx)

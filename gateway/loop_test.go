@@ -132,7 +132,7 @@ func newBench(t *testing.T, cfg Config, devices ...*fakeDevice) *bench {
 	t.Helper()
 	clock := worldtime.NewReal()
 	b := &bench{begun: time.Now()}
-	b.env = &environment{cfg: cfg.withDefaults(), now: clock.Now, stamp: stamps(clock, true, func() time.Duration { return time.Since(b.begun) })}
+	b.env = &environment{cfg: cfg.withDefaults(), now: clock.Now, stamp: stamps(clock, true, func() time.Duration { return time.Since(b.begun) }, 0)}
 	b.loop = &loop{
 		name: "bus", env: b.env, clock: clock, mail: newMailbox(),
 		keep: func(s []meters.Sample) {
@@ -210,7 +210,7 @@ func TestSetpointAtOnce(t *testing.T) {
 		b.loop.mail.post(guard.Setpoint{Asset: "a", Power: -energy.Kilowatt, Stamp: b.env.stamp(), TTL: 7 * energy.Second, Epoch: 1, Sequence: 1})
 		sleep(7*time.Second + 5*time.Second)
 		d.change(func() {
-			if d.set || !slices.Equal(d.log, []string{"set 1000 W", "release"}) {
+			if d.set || !slices.Equal(d.log, []string{"release", "set 1000 W", "release"}) {
 				t.Errorf("after its expiry: %v", d.log)
 			}
 		})
@@ -324,9 +324,9 @@ func TestSleepingInverter(t *testing.T) {
 
 func TestRefusedCommandsAreSaid(t *testing.T) {
 	for want, p := range map[string]*poller{
-		"not a battery that was found yet": {},
-		"read_only in gateway.yaml":        {cfg: Device{ReadOnly: true}, dev: battery()},
-		"no battery":                       {dev: &fakeDevice{kind: roll.Meter}},
+		"the device was not found yet": {},
+		"read_only in gateway.yaml":    {cfg: Device{ReadOnly: true}, dev: battery()},
+		"takes no commands":            {dev: &fakeDevice{kind: roll.Meter}},
 	} {
 		p.offer(guard.Setpoint{Epoch: 1, Sequence: 7})
 		if s := p.status().Setpoint; s == nil || s.Sequence != 7 || !strings.Contains(s.Note, want) {

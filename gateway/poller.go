@@ -29,14 +29,21 @@ type poller struct {
 	log      *slog.Logger
 	dev      device.Device // nil: not opened
 	identity device.Identity
-	guard    *guard.Guard // nil: no battery, or read only
+	guard    *guard.Guard // nil: it takes no command, or read only
+	controls []device.Control
 	counters map[meters.Register]*counter
 
 	last     meters.Reading // the latest good one
-	lastSoC  int64
 	have     bool
-	failures int // in a row
-	skips    int // rounds to leave out
+	soc      int64       // permille, -1 where it is not known
+	socAt    guard.Stamp // when it was read
+	failures int         // in a row
+	skips    int         // rounds to leave out
+	night    night
+	stopping bool
+	observed guard.Stamp // when it was asked last what is in force
+	blind    bool        // it does not tell
+	rival    string      // as it was logged last
 
 	mu     sync.Mutex
 	report uplink.Device
@@ -48,6 +55,9 @@ type environment struct {
 	now   func() energy.Instant // world time
 	stamp func() guard.Stamp    // the monotonic clock that commands end on
 
+	grid     *gridOperator
+	wear     *wear
+	born     guard.Stamp // the first of this process
 	measures *measures
 }
 
@@ -65,9 +75,9 @@ const (
 )
 
 func newPoller(cfg Device, env *environment, open opener, log *slog.Logger) *poller {
-	p := &poller{cfg: cfg, open: open, env: env, lastSoC: -1, counters: map[meters.Register]*counter{}}
+	p := &poller{cfg: cfg, open: open, env: env, soc: -1, counters: map[meters.Register]*counter{}}
 	p.log = log.With("asset", cfg.Asset, "url", cfg.URL, "unit", cfg.Unit)
-	p.report = uplink.Device{Asset: cfg.Asset, URL: cfg.URL, Unit: cfg.Unit}
+	p.report = uplink.Device{Asset: cfg.Asset, URL: cfg.URL, Unit: cfg.Unit, Profile: cfg.Profile}
 	return p
 }
 
@@ -83,22 +93,44 @@ func (p *poller) read(ctx context.Context, boundary bool) (samples []meters.Samp
 		p.skips--
 		return p.missed()
 	}
+	stamp := p.env.stamp()
 	snapshot, at, err := p.snapshot(ctx)
 	if err != nil {
-		if ctx.Err() == nil { // not when the gateway stops
-			p.failed(err)
+		if ctx.Err() != nil { // the gateway stops
+			return p.missed()
 		}
+		if p.sleeps() {
+			return p.asleep(err)
+		}
+		p.failed(err)
 		return p.missed()
 	}
 	p.succeeded()
+	p.night.asleep = snapshot.Quality == energy.Sleeping
+	p.env.grid.heard(p.cfg.Asset, snapshot.State, stamp)
+	if !p.counts() {
+		return nil, meters.Reading{}, false
+	}
+	p.doubt(&snapshot, at)
 	for register, value := range snapshot.Registers {
 		samples = append(samples, p.sample(register, value, at, snapshot)...)
 	}
 	p.last = meters.Reading{
 		Asset: p.cfg.Asset, At: at, Power: snapshot.Power, SoC: snapshot.SoC, Quality: snapshot.Quality, Reason: snapshot.Reason,
 	}
-	p.lastSoC, p.have = snapshot.SoC, true
+	p.soc, p.socAt, p.have = snapshot.SoC, stamp, true
+	p.observe(ctx)
 	return samples, p.last, true
+}
+
+// counts says whether the device is an asset of the community. Loads and
+// contacts are not: the register has no such kinds.
+func (p *poller) counts() bool {
+	switch p.dev.Kind() {
+	case roll.Meter, roll.Inverter, roll.Battery:
+		return true
+	}
+	return false
 }
 
 // snapshot reads the device, opening it first where needed. The instant is the
@@ -134,14 +166,8 @@ func (p *poller) discover(ctx context.Context) error {
 	if p.identity == (device.Identity{}) {
 		p.log.Info("device found", "kind", dev.Kind(), "manufacturer", id.Manufacturer, "model", id.Model, "serial", id.Serial)
 	}
-	p.dev, p.identity = dev, id
-	if p.guard == nil && dev.Kind() == roll.Battery && !p.cfg.ReadOnly {
-		limits := guard.DeviceLimits()
-		if p.cfg.Limits != nil {
-			limits = *p.cfg.Limits
-		}
-		p.guard = guard.New(limits, p.env.cfg.Poll)
-	}
+	p.dev, p.identity, p.blind = dev, id, false
+	p.watchOver(dev)
 	return nil
 }
 
@@ -169,7 +195,8 @@ func (p *poller) succeeded() {
 	p.failures, p.skips = 0, 0
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.report.Online, p.report.Error = true, ""
+	p.report.Online, p.report.Error, p.report.Sleeping = true, "", false
+	p.report.Profile = p.dev.Profile()
 	p.report.Manufacturer, p.report.Model = p.identity.Manufacturer, p.identity.Model
 }
 
@@ -187,8 +214,11 @@ func (p *poller) failed(err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.report.Online, p.report.Error = false, err.Error()
+	p.report.Online, p.report.Error, p.report.Sleeping = false, err.Error(), false
 }
+
+// ageInWords is an age to the second.
+func ageInWords(age energy.Span) string { return (age / energy.Second * energy.Second).String() }
 
 // missed is the live lane's answer without a new value: the latest one while it
 // is fresh, then that it is stale and why.
@@ -199,88 +229,23 @@ func (p *poller) missed() ([]meters.Sample, meters.Reading, bool) {
 	r := p.last
 	if p.env.now().Sub(r.At) > p.env.cfg.StaleAfter {
 		p.mu.Lock()
-		r.Reason = p.report.Error
+		r.Reason = fmt.Sprintf("%s old: %s", ageInWords(p.env.now().Sub(r.At)), p.report.Error)
 		p.mu.Unlock()
 		r.Quality = energy.Stale
-		p.lastSoC = -1
+		p.soc = -1
 	}
 	return nil, r, true
 }
 
-// offer hands a setpoint to the guard.
-func (p *poller) offer(sp guard.Setpoint) {
-	if p.guard == nil {
-		note := "refused: not a battery that was found yet"
-		switch {
-		case p.cfg.ReadOnly:
-			note = "refused: read_only in gateway.yaml"
-		case p.dev != nil:
-			note = "refused: this device is no battery"
-		}
-		p.mu.Lock()
-		p.report.Setpoint = &uplink.SetpointState{Epoch: sp.Epoch, Sequence: sp.Sequence, Note: note}
-		p.mu.Unlock()
-		return
-	}
-	if err := p.guard.Offer(sp, p.env.stamp()); err != nil {
-		p.log.Debug("setpoint refused", "error", err)
-	}
-}
-
-// act carries out what the guard decides.
-func (p *poller) act(ctx context.Context) {
-	if p.guard == nil {
-		return
-	}
-	now := p.env.stamp()
-	action := p.guard.Decide(now, p.lastSoC)
-	defer p.tellSetpoint()
-	if action.Kind == guard.Nothing {
-		return
-	}
-	if p.skips > 0 && action.Kind != guard.Release {
-		return // it does not answer; a release is tried all the same
-	}
-	err := p.command(ctx, action)
-	p.guard.Done(action, now, err)
-	if err != nil {
-		p.log.Warn("battery can't be commanded", "error", err)
-	}
-}
-
-func (p *poller) command(ctx context.Context, a guard.Action) error {
-	if p.dev == nil {
-		return fmt.Errorf("the device is not reachable")
-	}
-	ctx, cancel := p.deadline(ctx, exchangesOfCommand)
-	defer cancel()
-	if a.Kind == guard.Release {
-		return p.dev.Release(ctx)
-	}
-	return p.dev.Apply(ctx, device.Command{Quantity: device.BatteryPower, Value: int64(a.Power), Reversion: a.Reversion.Duration()})
-}
-
-func (p *poller) tellSetpoint() {
-	s := p.guard.State()
-	state := &uplink.SetpointState{
-		Epoch: s.Setpoint.Epoch, Sequence: s.Setpoint.Sequence, Note: s.Note,
-		Expires: p.env.now().Add(energy.Span(s.Expires - p.env.stamp())),
-	}
-	if s.InForce {
-		state.Power = s.Power
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s.Setpoint.Sequence > 0 || s.Note != "" {
-		p.report.Setpoint = state
-	}
-}
-
-// end gives the battery back and returns the last samples.
+// end gives the device back and returns the last samples.
 func (p *poller) end(ctx context.Context) []meters.Sample {
 	if p.guard != nil {
 		p.guard.Drop("the gateway was stopped")
+		p.stopping = true
 		p.act(ctx)
+		if err := p.env.wear.settle(p.cfg.Asset, p.guard.Budgets()); err != nil {
+			p.log.Warn("the count of writes could not be kept", "error", err)
+		}
 	}
 	var out []meters.Sample
 	for _, c := range p.counters {

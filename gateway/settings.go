@@ -3,24 +3,31 @@
 package gateway
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"path/filepath"
+	"strconv"
 
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/internal/logs"
 	"github.com/allmende-energy/allmende/internal/settings"
 	"github.com/allmende-energy/allmende/internal/telemetry"
 )
 
 // Settings declares every setting of a gateway, for its documentation.
-func Settings() settings.Set { return gatewaySettings(&Config{}, new([]deviceFile), ".") }
+func Settings() settings.Set {
+	return gatewaySettings(&Config{}, new([]deviceFile), new([]contactFile), ".")
+}
 
 // DefaultSettings are those of a folder without a gateway.yaml.
 func DefaultSettings(dir string) (*settings.Loaded, error) {
-	return gatewaySettings(&Config{}, new([]deviceFile), dir).Load(settings.Sources{File: filepath.Join(dir, ConfigFile)})
+	return gatewaySettings(&Config{}, new([]deviceFile), new([]contactFile), dir).Load(settings.Sources{File: filepath.Join(dir, ConfigFile)})
 }
 
 // gatewaySettings are the settings, and where in c and devices each goes.
-func gatewaySettings(c *Config, devices *[]deviceFile, dir string) settings.Set {
+func gatewaySettings(c *Config, devices *[]deviceFile, contacts *[]contactFile, dir string) settings.Set {
 	return settings.Set{
 		File: ConfigFile, Prefix: "ALLMENDE_GW_", Start: inEmptyFile,
 		Parts: []settings.Part{
@@ -38,7 +45,8 @@ func gatewaySettings(c *Config, devices *[]deviceFile, dir string) settings.Set 
 					},
 				},
 			},
-			devicesPart(c, devices),
+			devicesPart(c, devices, dir),
+			controlPart(c, contacts),
 			spoolPart(c, dir),
 			modbusPart(c),
 			{
@@ -50,14 +58,18 @@ func gatewaySettings(c *Config, devices *[]deviceFile, dir string) settings.Set 
 	}
 }
 
-func devicesPart(c *Config, devices *[]deviceFile) settings.Part {
+func devicesPart(c *Config, devices *[]deviceFile, dir string) settings.Part {
 	return settings.Part{
 		Title: "Gateway: devices",
 		Intro: "The devices that the gateway speaks to, and how often.",
 		Keys: []settings.Key{
 			{
 				Name: "devices", Value: settings.Structured(devices, "list of devices"), Example: `[{asset: roof-1, url: "tcp://192.168.1.50:502", unit: 1}]`,
-				Help: "The devices. Each has asset (its id in the community's register), url and unit; devices with the same url share one connection. read_only: true never commands it. limits (max_charge_w, max_discharge_w, min_soc_percent, max_soc_percent) are the gateway's own, on top of the device's rating.",
+				Help: "The devices. Each has asset (its id in the community's register), url and unit; devices with the same url share one connection. profile names the description it is read by (without, the device is asked what it is) and kind which of its parts is meant (meter, inverter, battery, charger, heat_pump, contact): a hybrid stands there twice. read_only: true never commands it. fallback is what a battery does while no setpoint is in force: release (or self_consumption) leaves it to itself, zero (or hold) keeps it at 0 W. waiver is the line that \"allmende gateway waiver\" prints, for a device that never comes back to itself. limits are the gateway's own, on top of the device's rating, and nobody else can widen them: max_charge_w, max_discharge_w, min_soc_percent, max_soc_percent, soc_hysteresis_percent (2 where it is missing), capacity_kwh, ramp_w_per_s of a battery; max_feed_in_w or max_feed_in_percent, offline_feed_in_w (while no coordinator is there) and rated_w of an inverter; max_load_w, offline_load_w, min_load_w (below, it pauses), min_run and min_pause (times) of a charger or heat pump. See docs/control.md.",
+			},
+			{
+				Name: "profiles", Value: settings.Path(&c.ProfilesDir, dir), Example: "profiles",
+				Help: "A folder of profiles of your own, *.yaml. One with the name of a profile that comes with the program takes its place.",
 			},
 			{
 				Name: "poll", Value: settings.Parsed(&c.Poll, "time", "from 100ms on, a divisor of 15m", parsePeriod), Default: DefaultPoll.String(), Example: "5s",
@@ -69,6 +81,75 @@ func devicesPart(c *Config, devices *[]deviceFile) settings.Part {
 			},
 		},
 	}
+}
+
+// controlPart is what the gateway must know to protect the house.
+func controlPart(c *Config, contacts *[]contactFile) settings.Part {
+	var latitude, longitude string
+	var keys []string
+	degrees := func(into *string) settings.Value {
+		return settings.Parsed(into, "degrees", "", func(s string) (string, error) {
+			_, err := parseDegrees(s)
+			return s, err
+		})
+	}
+	return settings.Part{
+		Title: "Gateway: protection",
+		Intro: "What the gateway must know beside its devices in order to protect the house: see docs/control.md.",
+		Keys: []settings.Key{
+			{
+				Name: "site.latitude", Value: degrees(&latitude), Example: "48.2",
+				Help: "Where the devices stand, in degrees, north positive. With it an inverter that does not answer while the sun is down counts as asleep, not as broken.",
+			},
+			{
+				Name: "site.longitude", Example: "16.4",
+				Value: degrees(&longitude).Then(func() error {
+					if latitude == "" && longitude == "" {
+						return nil
+					}
+					if latitude == "" || longitude == "" {
+						return errors.New("write both, site.latitude and site.longitude, or neither")
+					}
+					north, _ := parseDegrees(latitude) // checked before
+					east, _ := parseDegrees(longitude)
+					c.Place = &Place{Latitude: north, Longitude: east}
+					return nil
+				}),
+				Help: "The other half of the place, east positive.",
+			},
+			{
+				Name: "grid_operator", Value: settings.Structured(contacts, "list of contacts"),
+				Example: `[{contact: ripple-1, limited: closed, free: open, draw_w: 4200, devices: [wallbox-1]}]`,
+				Help:    "Limits of the grid operator that come as a digital contact. Each has contact (a device of kind contact), limited and free (its two states), devices, and for each of them draw_w (the most that a load or a charging battery takes), feed_in_percent (the most that an inverter gives; 0 stops it), or both. While the contact can't be read for longer than heartbeat (2m where it is missing), failsafe_draw_w (4200) holds for the time hold (2h), and then nothing does.",
+			},
+			{
+				Name: "waiver_keys", Example: "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+				Value: settings.ListOf(&keys, "list of keys", func(s string) error {
+					_, err := guard.ParseKey(s)
+					return err
+				}).Then(func() error {
+					for _, text := range keys {
+						key, err := guard.ParseKey(text)
+						if err != nil {
+							return err
+						}
+						c.WaiverKeys = append(c.WaiverKeys, key)
+					}
+					return nil
+				}),
+				Help: "Whose signature counts under a waiver: the public keys that \"allmende gateway waiver\" printed.",
+			},
+		},
+	}
+}
+
+// parseDegrees reads an angle.
+func parseDegrees(s string) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(v) || v < -180 || v > 180 {
+		return 0, fmt.Errorf("%.40q: write degrees such as 48.2", s)
+	}
+	return v, nil
 }
 
 func spoolPart(c *Config, dir string) settings.Part {

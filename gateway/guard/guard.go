@@ -1,67 +1,100 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
-// Package guard protects a battery from its commands: it is the part of the
+// Package guard protects a device from its commands: it is the part of the
 // house that is there when the network is not.
 //
 // A setpoint is in force until its stamp plus its time-to-live on the
 // gateway's own monotonic clock, whatever the network did in between; then the
-// battery is released to itself. Commands of an earlier owner (a lower epoch)
-// or out of order (a lower sequence) are refused, what remains is clamped to
-// the battery's limits and stopped at its state-of-charge guards, and the
-// device's own reversion timer is armed for the time that is left, so that a
-// dead gateway leaves nothing behind.
+// device is released to itself, or rests where its configuration says so.
+// Commands of an earlier owner (a lower epoch), out of order (a lower
+// sequence) or stamped by another clock are refused. What remains passes the
+// limits of the equipment, of the grid operator and of the charter, in this
+// order; the state of charge, ramps and the least run and pause times of loads
+// have their say; and the device's own reversion timer is armed for the time
+// that is left, so that a dead gateway leaves nothing behind.
 //
 // A [Guard] decides and writes nothing: its owner carries out what
-// [Guard.Decide] says and tells [Guard.Done] what became of it.
+// [Guard.Decide] says and tells [Guard.Done] what became of it. It has no
+// clock either: time comes in as a [Stamp].
 package guard
 
 import (
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 )
 
 // Stamp is a reading of the gateway's monotonic clock in milliseconds. It has
-// no meaning outside the gateway that made it.
+// no meaning outside the process that made it.
 type Stamp int64
 
-// Setpoint is a command to a battery.
+// Authority is who asks for something.
+type Authority uint8
+
+// Authorities, the lower rank first. Above both stand equipment and fuse,
+// which nobody asks: they are in [Limits].
+const (
+	Charter      Authority = iota // the coordinator, by the members' rules
+	GridOperator                  // the operator of the grid, through the coordinator
+	authorities
+)
+
+// Setpoint is a command to a device.
 type Setpoint struct {
 	Asset    roll.AssetID
-	Power    energy.Power // discharge positive, charge negative
-	Stamp    Stamp        // the newest that the coordinator had from this gateway
-	TTL      energy.Span  // the command ends at Stamp + TTL
-	Epoch    uint64       // of the coordinator that owns the community
-	Sequence uint64       // rises with every command to the asset within an epoch
+	Quantity device.Quantity // empty: device.BatteryPower
+	Power    energy.Power    // of every quantity but ActivePowerPct; of a battery, discharge is positive
+	Permille int64           // of ActivePowerPct
+	From     Authority
+	Stamp    Stamp       // the newest that the coordinator had from this gateway
+	TTL      energy.Span // the command ends at Stamp + TTL
+	Epoch    uint64      // of the coordinator that owns the community
+	Sequence uint64      // rises with every command to the asset within an epoch
 }
 
 // Why a setpoint is refused, for errors.Is.
 var (
-	ErrEpoch    = errors.New("lower epoch")
-	ErrSequence = errors.New("old sequence")
-	ErrExpired  = errors.New("expired before it came")
-	ErrStamp    = errors.New("stamp of another clock")
-	ErrTTL      = errors.New("time-to-live out of bounds")
+	ErrEpoch     = errors.New("lower epoch")
+	ErrSequence  = errors.New("old sequence")
+	ErrExpired   = errors.New("expired before it came")
+	ErrStamp     = errors.New("stamp of another clock")
+	ErrTTL       = errors.New("time-to-live out of bounds")
+	ErrNoControl = errors.New("the device does not take this command")
+	ErrWatched   = errors.New("the device is only watched: it never comes back to itself, so an operator has to sign a waiver")
+	ErrNegative  = errors.New("a limit is not negative")
+	ErrRank      = errors.New("a grid operator sets limits only")
 )
 
 // MaxTTL bounds how long a command may be in force without being renewed.
 const MaxTTL = energy.Hour
 
-// Limits are what the gateway allows a battery, whatever it is told.
-type Limits struct {
-	MaxCharge    energy.Power // ≥ 0
-	MaxDischarge energy.Power // ≥ 0
-	MinSoC       int64        // permille: at or below, no discharge
-	MaxSoC       int64        // permille: at or above, no charge
+// Config is what a guard knows about its device.
+type Config struct {
+	Controls []device.Control // what the device takes
+	Limits   Limits
+	Poll     energy.Span // how often Decide is asked at least
+	Fallback Fallback
+	// Waived: an operator has signed for a device that never reverts by itself.
+	Waived bool
+	// Born is the first stamp of this process. What is stamped before was
+	// stamped by a clock that is gone.
+	Born Stamp
 }
 
-// DeviceLimits leave everything to the device's own rating.
-func DeviceLimits() Limits {
-	return Limits{MaxCharge: math.MaxInt64, MaxDischarge: math.MaxInt64, MinSoC: 0, MaxSoC: 1000}
-}
+// Fallback is what a battery does while no setpoint is in force.
+type Fallback string
+
+// Fallbacks.
+const (
+	// ReleaseIt leaves the battery to itself: most then serve their own house.
+	ReleaseIt Fallback = "release"
+	// Rest holds it at 0 W. This, and never the last setpoint, is what "hold" means.
+	Rest Fallback = "zero"
+)
 
 // Kind is what an [Action] asks for.
 type Kind uint8
@@ -69,174 +102,358 @@ type Kind uint8
 // Kinds of action.
 const (
 	Nothing Kind = iota
-	Set          // write Power and arm the device's reversion
-	Release      // give the battery back to itself
+	Set          // apply Command
+	Release      // give the device back to itself
 )
 
 // Action is what is to be done with the device now.
 type Action struct {
-	Kind      Kind
-	Power     energy.Power // discharge positive
-	Reversion energy.Span  // whole seconds
+	Kind    Kind
+	Command device.Command // of Set
+	slot    place
 }
 
-// State is what is said about a guard.
-type State struct {
-	Setpoint Setpoint     // the latest accepted one
-	Power    energy.Power // what of it is commanded after limits
-	Expires  Stamp
-	InForce  bool
-	Note     string // why a command was refused, changed or ended; empty if all is well
+// Input is what a decision needs to know beside the time.
+type Input struct {
+	SoC   int64          // permille, -1 where it is not known
+	SoCAt Stamp          // when it was read
+	Grid  GridLimit      // what the grid operator allows at this moment, see [Contact]
+	At    energy.Instant // world time, for the flash-write budgets
 }
 
-// Guard watches over one battery. Not for concurrent use.
-type Guard struct {
-	limits Limits
-	poll   energy.Span
+// place is one thing that can be commanded.
+type place uint8
 
-	epoch    uint64
-	sequence uint64
+const (
+	battery   place = iota // the power of a battery
+	charge                 // the most it may charge with
+	discharge              // the most it may discharge with
+	feed                   // the most that an inverter may feed in
+	load                   // the most that a load may take
+	places
+)
+
+// order is the latest accepted setpoint of one authority for one place.
+type order struct {
 	held     bool
 	setpoint Setpoint
+	value    int64 // in the unit of the place's control
 	expires  Stamp
-	power    energy.Power
-	note     string
+	epoch    uint64 // of the latest accepted one
+	sequence uint64
+}
+
+// slot is a place that the device has a control for, and what was written there.
+type slot struct {
+	control device.Control
+	budget  Budget
 
 	// commanded: the device may hold a command of ours. known: it holds
 	// `written`, armed at armedAt until revertsAt.
 	commanded bool
 	known     bool
-	written   energy.Power
+	written   device.Command
 	armedAt   Stamp
 	revertsAt Stamp
+	grownAt   Stamp    // when the value last grew
+	may       interval // what the device may hold, from what was tried; rest is always among it
+	past      interval // what it may have held since the state of charge was read
+	readAt    Stamp
+
+	note string // why what was asked for is not what is commanded
 }
 
-// New watches over a battery that is polled once in every poll.
-func New(limits Limits, poll energy.Span) *Guard {
-	return &Guard{limits: limits, poll: poll}
+// Guard watches over one device. Not for concurrent use.
+type Guard struct {
+	cfg    Config
+	slots  [places]*slot // nil: the device has no such control
+	orders [places][authorities]order
+	epoch  uint64
+
+	note        string // of the device as a whole
+	failedUntil Stamp  // the device did not take a command: it is not asked again before
+	failures    int
+	// leftover: a process before this one may have left a command behind. It is
+	// released before the first write, which might start its timer anew; where
+	// the device never reverts, at once.
+	leftover bool
+
+	soc   socGuard
+	cycle cycle
+	rival rival
+}
+
+// New watches over a device that is decided on once in every poll.
+func New(cfg Config) *Guard {
+	cfg.Limits = cfg.Limits.bounded()
+	g := &Guard{cfg: cfg, leftover: true, cycle: cycle{since: cfg.Born}}
+	for _, c := range cfg.Controls {
+		at, ok := placeOf(c.Quantity)
+		if !ok {
+			continue
+		}
+		if g.slots[at] != nil && c.Quantity == device.ActivePowerPct {
+			continue // watts are finer
+		}
+		g.slots[at] = &slot{control: c, budget: Budget{Most: c.Flash}}
+	}
+	return g
+}
+
+func placeOf(q device.Quantity) (place, bool) {
+	switch q {
+	case device.BatteryPower, "":
+		return battery, true
+	case device.ChargeLimit:
+		return charge, true
+	case device.DischargeLimit:
+		return discharge, true
+	case device.ActivePower, device.ActivePowerPct:
+		return feed, true
+	case device.LoadPower:
+		return load, true
+	}
+	return 0, false
 }
 
 // Fence refuses every epoch below this one from now on.
-func (g *Guard) Fence(epoch uint64) {
-	if epoch > g.epoch {
-		g.epoch, g.sequence = epoch, 0
-	}
-}
+func (g *Guard) Fence(epoch uint64) { g.epoch = max(g.epoch, epoch) }
 
 // Offer takes a setpoint or says why not. The refusal is also in the state's note.
 func (g *Guard) Offer(sp Setpoint, now Stamp) error {
-	if err := g.check(sp, now); err != nil {
+	at, value, err := g.check(sp, now)
+	if err != nil {
 		g.note = "refused: " + err.Error()
 		return fmt.Errorf("setpoint %d of epoch %d for %s refused: %w", sp.Sequence, sp.Epoch, sp.Asset, err)
 	}
-	g.epoch, g.sequence = sp.Epoch, sp.Sequence
-	g.setpoint, g.expires, g.held, g.note = sp, sp.Stamp+Stamp(sp.TTL), true, ""
+	g.epoch, g.note = sp.Epoch, ""
+	g.orders[at][sp.From] = order{
+		held: true, setpoint: sp, value: value, expires: sp.Stamp + Stamp(sp.TTL), epoch: sp.Epoch, sequence: sp.Sequence,
+	}
 	return nil
 }
 
-func (g *Guard) check(sp Setpoint, now Stamp) error {
+func (g *Guard) check(sp Setpoint, now Stamp) (at place, value int64, err error) {
+	at, known := placeOf(sp.Quantity)
+	if !known || sp.From >= authorities || g.slots[at] == nil {
+		return 0, 0, fmt.Errorf("%w (%s)", ErrNoControl, sp.Quantity)
+	}
+	if sp.From != Charter && at == battery {
+		return 0, 0, ErrRank
+	}
+	last := g.orders[at][sp.From]
 	switch {
 	case sp.Epoch < g.epoch:
-		return fmt.Errorf("%w (%d is in force)", ErrEpoch, g.epoch)
-	case sp.Epoch == g.epoch && sp.Sequence <= g.sequence:
-		return fmt.Errorf("%w (%d was accepted)", ErrSequence, g.sequence)
+		return 0, 0, fmt.Errorf("%w (%d is in force)", ErrEpoch, g.epoch)
+	case sp.Epoch == last.epoch && sp.Sequence <= last.sequence:
+		return 0, 0, fmt.Errorf("%w (%d was accepted)", ErrSequence, last.sequence)
 	case sp.TTL <= 0 || sp.TTL > MaxTTL:
-		return fmt.Errorf("%w (%s, at most %s)", ErrTTL, sp.TTL, MaxTTL)
-	case sp.Stamp < 0 || sp.Stamp > now:
-		return ErrStamp
+		return 0, 0, fmt.Errorf("%w (%s, at most %s)", ErrTTL, sp.TTL, MaxTTL)
+	case sp.Stamp < g.cfg.Born || sp.Stamp > now:
+		return 0, 0, ErrStamp
 	case sp.Stamp+Stamp(sp.TTL) <= now:
-		return ErrExpired
+		return 0, 0, ErrExpired
+	case !g.commandable(at):
+		return 0, 0, ErrWatched
 	}
-	return nil
+	value, err = g.inUnit(at, sp)
+	return at, value, err
 }
 
-// Decide says what is to be done with the device at now, with its state of
-// charge in permille, -1 where it is not known.
-func (g *Guard) Decide(now Stamp, soc int64) Action {
-	if g.held && now >= g.expires {
-		g.held, g.note = false, "expired"
+// commandable says whether a place may be written at all.
+func (g *Guard) commandable(at place) bool {
+	s := g.slots[at]
+	return s != nil && (s.control.Reversion != device.NeverReverts || g.cfg.Waived)
+}
+
+// inUnit is a setpoint's value in the unit of its control.
+func (g *Guard) inUnit(at place, sp Setpoint) (int64, error) {
+	value := int64(sp.Power)
+	if sp.Quantity == device.ActivePowerPct {
+		value = sp.Permille
 	}
-	if !g.held {
-		if g.commanded {
+	if value < 0 && at != battery {
+		return 0, ErrNegative
+	}
+	if at != feed || g.slots[at].control.Quantity == sp.Quantity {
+		return value, nil
+	}
+	rated := int64(g.cfg.Limits.Rated)
+	if rated <= 0 {
+		return 0, fmt.Errorf("%w (%s: it takes %s, and limits.rated_w is missing in gateway.yaml)", ErrNoControl, sp.Quantity, g.slots[at].control.Quantity)
+	}
+	if sp.Quantity == device.ActivePower {
+		return energy.MulDiv(min(value, rated), full, rated), nil
+	}
+	return energy.MulDiv(rated, min(value, full), full), nil
+}
+
+// full is the whole of a rating in permille.
+const full = 1000
+
+// Decide says what is to be done with the device now. Ask again after carrying
+// it out, until it says Nothing: one device may need more than one write.
+func (g *Guard) Decide(now Stamp, in Input) Action {
+	g.expire(now)
+	var wants [places]want
+	for at := range places {
+		if g.commandable(at) {
+			wants[at] = g.want(at, now, in)
+		}
+	}
+	if g.leftover && g.mustClear(wants[:]) {
+		return Action{Kind: Release}
+	}
+	resting := now < g.failedUntil || g.rival.yields(now)
+	for at, s := range g.slots {
+		if s == nil || !s.commanded {
+			continue
+		}
+		if !wants[at].on || resting && !wants[at].must {
 			return Action{Kind: Release}
 		}
-		return Action{}
 	}
-	g.power, g.note = g.clamp(soc)
-	left := energy.Span(g.expires - now)
-	// A timer shorter than two polls would run out between writes; this is what
-	// a dead gateway may leave in force past the expiry.
-	reversion := ceilSecond(max(left, 2*g.poll))
-	if g.known && g.power == g.written && !g.mustRearm(now) {
-		return Action{}
+	for _, at := range writeOrder() {
+		s, w := g.slots[at], wants[at]
+		if s == nil || !w.on {
+			continue
+		}
+		if resting && (!w.must || !g.rival.mayInsist(now)) {
+			continue
+		}
+		if a := s.write(at, w, now, in.At, rhythm{g.cfg.Poll, g.cfg.Limits.Ramp}); a.Kind != Nothing {
+			return a
+		}
 	}
-	return Action{Kind: Set, Power: g.power, Reversion: reversion}
+	return Action{}
 }
 
-// mustRearm says that the device's timer fits the command no more: half of it
-// is over and it would end before the command does, or a shorter command came
-// and it would end long after.
-func (g *Guard) mustRearm(now Stamp) bool {
-	if g.revertsAt > max(g.expires, g.armedAt+Stamp(2*g.poll))+Stamp(energy.Second) {
-		return true
+// mustClear says that what an earlier process may have left is to go now.
+func (g *Guard) mustClear(wants []want) bool {
+	for at, w := range wants {
+		if w.on || g.commandable(place(at)) && !g.slots[at].reverts() {
+			return true
+		}
 	}
-	return g.revertsAt < g.expires && now-g.armedAt >= (g.revertsAt-g.armedAt)/2
+	return false
 }
 
-// clamp is the commanded power within the limits, and why it differs.
-func (g *Guard) clamp(soc int64) (energy.Power, string) {
-	p := min(max(g.setpoint.Power, -g.limits.MaxCharge), g.limits.MaxDischarge)
-	note := ""
-	if p != g.setpoint.Power {
-		note = "power limit"
+// writeOrder begins with what only takes away.
+func writeOrder() []place { return []place{feed, load, charge, discharge, battery} }
+
+func (g *Guard) expire(now Stamp) {
+	for at := range g.orders {
+		for from := range g.orders[at] {
+			o := &g.orders[at][from]
+			if o.held && now >= o.expires {
+				o.held, g.note = false, "expired"
+			}
+		}
 	}
-	switch {
-	case p == 0:
-	case soc < 0:
-		p, note = 0, "state of charge unknown"
-	case p > 0 && soc <= g.limits.MinSoC:
-		p, note = 0, "state of charge at its minimum"
-	case p < 0 && soc >= g.limits.MaxSoC:
-		p, note = 0, "state of charge at its maximum"
-	}
-	return p, note
 }
 
 // Done says what became of an action that was carried out at now. A write that
 // failed may have reached the device all the same: it is written again, and
 // released in the end.
-func (g *Guard) Done(a Action, now Stamp, err error) {
-	switch {
-	case a.Kind == Set && err == nil:
-		g.commanded, g.known, g.written = true, true, a.Power
-		g.armedAt, g.revertsAt = now, now+Stamp(a.Reversion)
-	case a.Kind == Set:
-		g.commanded, g.known = true, false
-		g.note = "could not be written: " + err.Error()
-	case a.Kind == Release && err == nil:
-		g.commanded, g.known = false, false
-	case a.Kind == Release:
-		g.known = false
-		g.note = "expired, and the release could not be written: " + err.Error()
+func (g *Guard) Done(a Action, now Stamp, in Input, err error) {
+	switch a.Kind {
+	case Set:
+		g.set(a, now, in, err)
+	case Release:
+		if err != nil {
+			for _, s := range g.slots {
+				if s != nil {
+					s.known = false
+				}
+			}
+			g.note = "the release could not be written: " + err.Error()
+			return
+		}
+		g.leftover = false
+		for at, s := range g.slots {
+			if s == nil {
+				continue
+			}
+			if s.commanded {
+				s.budget.Spend(in.At)
+			}
+			s.commanded, s.known, s.may = false, false, interval{}
+			if place(at) == load {
+				g.cycle.run(now)
+			}
+		}
+	case Nothing:
 	}
 }
 
-// Drop ends the command in force, if any; the next Decide releases the device.
-func (g *Guard) Drop(why string) {
-	if g.held {
-		g.held, g.note = false, why
+func (g *Guard) set(a Action, now Stamp, in Input, err error) {
+	s := g.slots[a.slot]
+	s.budget.Spend(in.At)
+	g.rival.wrote(now)
+	s.commanded = true
+	s.past = s.past.with(a.Command.Value)
+	if err != nil {
+		s.known, s.may = false, s.may.with(a.Command.Value)
+		g.note = "could not be written: " + err.Error()
+		if refused(err) {
+			// It answered, and will answer the same again: asking on would only wear it out.
+			g.failures++
+			g.failedUntil = now + Stamp(min(energy.Minute<<min(g.failures-1, 6), energy.Hour))
+		}
+		return
 	}
+	if !s.known || s.grows(a.slot, a.Command.Value) {
+		s.grownAt = now
+	}
+	g.failures = 0
+	s.known, s.written, s.may = true, a.Command, interval{}.with(a.Command.Value)
+	s.armedAt, s.revertsAt = now, now+Stamp(energy.SpanOf(a.Command.Reversion))
+	if a.slot == load {
+		if a.Command.Value == 0 {
+			g.cycle.pause(now)
+		} else {
+			g.cycle.run(now)
+		}
+	}
+}
+
+// refused says that a device took the question and not the command.
+func refused(err error) bool {
+	return errors.Is(err, device.ErrReadBack) || errors.Is(err, device.ErrRange) || errors.Is(err, device.ErrNoControl)
+}
+
+// Drop ends every command; the next Decide releases the device.
+func (g *Guard) Drop(why string) {
+	for at := range g.orders {
+		for from := range g.orders[at] {
+			if o := &g.orders[at][from]; o.held {
+				o.held, g.note = false, why
+			}
+		}
+	}
+	g.cfg.Fallback = ReleaseIt
+	g.cfg.Limits.MaxFeedIn, g.cfg.Limits.MaxLoad = NoLimit, NoLimit
+	g.cfg.Limits.OfflineFeedIn, g.cfg.Limits.OfflineLoad = NoLimit, NoLimit
 }
 
 // Forget says that the device may have been restarted: what it was told has to
 // be told again.
-func (g *Guard) Forget() { g.known = false }
-
-// State is what is to be reported.
-func (g *Guard) State() State {
-	return State{Setpoint: g.setpoint, Power: g.power, Expires: g.expires, InForce: g.held, Note: g.note}
+func (g *Guard) Forget() {
+	for _, s := range g.slots {
+		if s != nil {
+			s.known = false
+		}
+	}
 }
 
-func ceilSecond(s energy.Span) energy.Span {
-	return (s + energy.Second - 1) / energy.Second * energy.Second
+// Commands says whether the device may hold a command of ours.
+func (g *Guard) Commands() bool {
+	return slices.ContainsFunc(g.slots[:], func(s *slot) bool { return s != nil && s.commanded })
+}
+
+func magnitude(v int64) int64 {
+	if v < 0 {
+		return -v
+	}
+	return v
 }

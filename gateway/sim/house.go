@@ -27,8 +27,6 @@ type house struct {
 	source    source
 	load, pv  energy.Power // since the world's last decision
 	batteries []*battery
-	inverter  *inverter // nil: nothing holds the roof back
-	loads     []*flexLoad
 	count     counters
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/sun"
 )
 
 // synthetic is a made-up house. Weather and habits are functions of seed and
@@ -29,7 +30,7 @@ func (s *synthetic) powers(at energy.Instant) (load, pv energy.Power) {
 		load = household(s.seed, at, s.site.Longitude, s.house.Load.PerYear)
 	}
 	if s.house.PV != nil {
-		cosZenith, azimuth := sunPosition(at, s.site.Latitude, s.site.Longitude)
+		cosZenith, azimuth := sun.Position(at, s.site.Latitude, s.site.Longitude)
 		if cosZenith > 0 {
 			cover := clouds(s.site.Seed, at)
 			flat := clearSky(cosZenith) * throughClouds(cover)

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/gateway/uplink/uplinktest"
 	"github.com/allmende-energy/allmende/meters"
@@ -37,7 +38,7 @@ func FuzzDownlink(f *testing.F) {
 			if string(got[i].Asset) != s.GetAssetId() || int64(got[i].Power) != s.GetPowerMilliwatts() || got[i].Epoch != s.GetEpoch() {
 				t.Fatalf("%v became %+v", s, got[i])
 			}
-			g := guard.New(guard.DeviceLimits(), 1000)
+			g := guard.New(guard.Config{Limits: guard.DeviceLimits(), Poll: 1000, Controls: []device.Control{{Quantity: device.BatteryPower, Reversion: device.RevertsByTimer}}})
 			if g.Offer(got[i], 10) == nil && (got[i].TTL <= 0 || got[i].Stamp > 10) {
 				t.Fatalf("the guard took %+v", got[i])
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/guard"
 	"github.com/allmende-energy/allmende/meters"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
@@ -28,6 +29,22 @@ type Device struct {
 	Model        string
 	Error        string
 	Setpoint     *SetpointState
+	Controls     []ControlState
+	SecondMaster string // somebody else who commands it, in words
+	Profile      string
+	Sleeping     bool
+}
+
+// ControlState is one quantity that a device can be told, as it stands.
+type ControlState struct {
+	Quantity      device.Quantity
+	InForce       bool
+	Value         int64 // milliwatts, or permille
+	Stopped       bool
+	Expires       energy.Instant // 0: no setpoint is behind it
+	Why           string
+	WritesSpent   int64
+	WritesAllowed int64
 }
 
 // SetpointState is the command that a device follows.
@@ -76,6 +93,13 @@ func encodeStatus(now energy.Instant, s Status, clock Offset, pending uint64) *a
 		out := &allmendev1.DeviceStatus{
 			AssetId: string(d.Asset), Url: clip(d.URL), UnitId: uint32(d.Unit), Online: d.Online,
 			Manufacturer: clip(d.Manufacturer), Model: clip(d.Model), Error: clip(d.Error),
+			SecondMaster: clip(d.SecondMaster), Profile: clip(d.Profile), Sleeping: d.Sleeping,
+		}
+		for _, c := range d.Controls {
+			out.Controls = append(out.Controls, &allmendev1.ControlState{
+				Quantity: encodeQuantity(c.Quantity), InForce: c.InForce, Value: c.Value, Stopped: c.Stopped,
+				ExpiresUnixMs: int64(c.Expires), Why: clip(c.Why), WritesSpent: c.WritesSpent, WritesAllowed: c.WritesAllowed,
+			})
 		}
 		if sp := d.Setpoint; sp != nil {
 			out.Setpoint = &allmendev1.SetpointState{
@@ -94,12 +118,57 @@ func decodeSetpoints(m *allmendev1.SetpointBatch) ([]guard.Setpoint, error) {
 	}
 	out := make([]guard.Setpoint, 0, len(m.GetSetpoints()))
 	for _, s := range m.GetSetpoints() {
+		quantity, known := decodeQuantity(s.GetQuantity())
+		if !known {
+			continue // of a newer coordinator: what is not understood is not obeyed
+		}
+		from := guard.Charter
+		if s.GetGridOperator() {
+			from = guard.GridOperator
+		}
 		out = append(out, guard.Setpoint{
-			Asset: roll.AssetID(s.GetAssetId()), Power: energy.Power(s.GetPowerMilliwatts()), Stamp: guard.Stamp(s.GetStampMs()),
-			TTL: energy.Span(s.GetTimeToLiveMs()), Epoch: s.GetEpoch(), Sequence: s.GetSequence(),
+			Asset: roll.AssetID(s.GetAssetId()), Quantity: quantity, Power: energy.Power(s.GetPowerMilliwatts()), Permille: int64(s.GetPermille()),
+			From: from, Stamp: guard.Stamp(s.GetStampMs()), TTL: energy.Span(s.GetTimeToLiveMs()), Epoch: s.GetEpoch(), Sequence: s.GetSequence(),
 		})
 	}
 	return out, nil
+}
+
+// decodeQuantity is empty for the power of a battery, as in a [guard.Setpoint].
+func decodeQuantity(q allmendev1.Quantity) (device.Quantity, bool) {
+	switch q {
+	case allmendev1.Quantity_QUANTITY_UNSPECIFIED, allmendev1.Quantity_QUANTITY_BATTERY_POWER:
+		return "", true
+	case allmendev1.Quantity_QUANTITY_CHARGE_LIMIT:
+		return device.ChargeLimit, true
+	case allmendev1.Quantity_QUANTITY_DISCHARGE_LIMIT:
+		return device.DischargeLimit, true
+	case allmendev1.Quantity_QUANTITY_ACTIVE_POWER:
+		return device.ActivePower, true
+	case allmendev1.Quantity_QUANTITY_ACTIVE_POWER_PERMILLE:
+		return device.ActivePowerPct, true
+	case allmendev1.Quantity_QUANTITY_LOAD_POWER:
+		return device.LoadPower, true
+	}
+	return "", false
+}
+
+func encodeQuantity(q device.Quantity) allmendev1.Quantity {
+	switch q {
+	case device.BatteryPower:
+		return allmendev1.Quantity_QUANTITY_BATTERY_POWER
+	case device.ChargeLimit:
+		return allmendev1.Quantity_QUANTITY_CHARGE_LIMIT
+	case device.DischargeLimit:
+		return allmendev1.Quantity_QUANTITY_DISCHARGE_LIMIT
+	case device.ActivePower:
+		return allmendev1.Quantity_QUANTITY_ACTIVE_POWER
+	case device.ActivePowerPct:
+		return allmendev1.Quantity_QUANTITY_ACTIVE_POWER_PERMILLE
+	case device.LoadPower:
+		return allmendev1.Quantity_QUANTITY_LOAD_POWER
+	}
+	return allmendev1.Quantity_QUANTITY_UNSPECIFIED
 }
 
 // clip bounds a text and keeps it valid UTF-8, which the wire demands.

@@ -145,6 +145,72 @@ func (Quality) EnumDescriptor() ([]byte, []int) {
 	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{1}
 }
 
+// Quantity is what a command sets.
+type Quantity int32
+
+const (
+	// The power of a battery.
+	Quantity_QUANTITY_UNSPECIFIED   Quantity = 0
+	Quantity_QUANTITY_BATTERY_POWER Quantity = 1
+	// The most that a battery may charge or discharge with.
+	Quantity_QUANTITY_CHARGE_LIMIT    Quantity = 2
+	Quantity_QUANTITY_DISCHARGE_LIMIT Quantity = 3
+	// The most that an inverter may feed in, in milliwatts or in permille of its rating.
+	Quantity_QUANTITY_ACTIVE_POWER          Quantity = 4
+	Quantity_QUANTITY_ACTIVE_POWER_PERMILLE Quantity = 5
+	// The most that a charger or heat pump may take; 0 pauses it.
+	Quantity_QUANTITY_LOAD_POWER Quantity = 6
+)
+
+// Enum value maps for Quantity.
+var (
+	Quantity_name = map[int32]string{
+		0: "QUANTITY_UNSPECIFIED",
+		1: "QUANTITY_BATTERY_POWER",
+		2: "QUANTITY_CHARGE_LIMIT",
+		3: "QUANTITY_DISCHARGE_LIMIT",
+		4: "QUANTITY_ACTIVE_POWER",
+		5: "QUANTITY_ACTIVE_POWER_PERMILLE",
+		6: "QUANTITY_LOAD_POWER",
+	}
+	Quantity_value = map[string]int32{
+		"QUANTITY_UNSPECIFIED":           0,
+		"QUANTITY_BATTERY_POWER":         1,
+		"QUANTITY_CHARGE_LIMIT":          2,
+		"QUANTITY_DISCHARGE_LIMIT":       3,
+		"QUANTITY_ACTIVE_POWER":          4,
+		"QUANTITY_ACTIVE_POWER_PERMILLE": 5,
+		"QUANTITY_LOAD_POWER":            6,
+	}
+)
+
+func (x Quantity) Enum() *Quantity {
+	p := new(Quantity)
+	*p = x
+	return p
+}
+
+func (x Quantity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Quantity) Descriptor() protoreflect.EnumDescriptor {
+	return file_allmende_v1_gateway_proto_enumTypes[2].Descriptor()
+}
+
+func (Quantity) Type() protoreflect.EnumType {
+	return &file_allmende_v1_gateway_proto_enumTypes[2]
+}
+
+func (x Quantity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Quantity.Descriptor instead.
+func (Quantity) EnumDescriptor() ([]byte, []int) {
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{2}
+}
+
 type EnrolRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The secret part of the enrolment token.
@@ -1199,7 +1265,15 @@ type DeviceStatus struct {
 	Model        string                 `protobuf:"bytes,6,opt,name=model,proto3" json:"model,omitempty"`
 	Error        string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
 	// The setpoint in force, if any.
-	Setpoint      *SetpointState `protobuf:"bytes,8,opt,name=setpoint,proto3" json:"setpoint,omitempty"`
+	Setpoint *SetpointState `protobuf:"bytes,8,opt,name=setpoint,proto3" json:"setpoint,omitempty"`
+	// What the device can be told, and what of it is in force.
+	Controls []*ControlState `protobuf:"bytes,9,rep,name=controls,proto3" json:"controls,omitempty"`
+	// A second master that was noticed: somebody else commands the device.
+	SecondMaster string `protobuf:"bytes,10,opt,name=second_master,json=secondMaster,proto3" json:"second_master,omitempty"`
+	// The description it is read by, such as "sunspec".
+	Profile string `protobuf:"bytes,11,opt,name=profile,proto3" json:"profile,omitempty"`
+	// An inverter at night; that is no fault.
+	Sleeping      bool `protobuf:"varint,12,opt,name=sleeping,proto3" json:"sleeping,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1290,6 +1364,142 @@ func (x *DeviceStatus) GetSetpoint() *SetpointState {
 	return nil
 }
 
+func (x *DeviceStatus) GetControls() []*ControlState {
+	if x != nil {
+		return x.Controls
+	}
+	return nil
+}
+
+func (x *DeviceStatus) GetSecondMaster() string {
+	if x != nil {
+		return x.SecondMaster
+	}
+	return ""
+}
+
+func (x *DeviceStatus) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *DeviceStatus) GetSleeping() bool {
+	if x != nil {
+		return x.Sleeping
+	}
+	return false
+}
+
+// ControlState is one quantity that a device can be told, as it stands.
+type ControlState struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Quantity Quantity               `protobuf:"varint,1,opt,name=quantity,proto3,enum=allmende.v1.Quantity" json:"quantity,omitempty"`
+	// The gateway commands it now.
+	InForce bool `protobuf:"varint,2,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
+	// In milliwatts, or in permille.
+	Value int64 `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`
+	// The device is stopped in its own way, which only a grid operator may ask for.
+	Stopped bool `protobuf:"varint,4,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	// When the setpoint behind it ends; 0: there is none, it stands.
+	ExpiresUnixMs int64 `protobuf:"varint,5,opt,name=expires_unix_ms,json=expiresUnixMs,proto3" json:"expires_unix_ms,omitempty"`
+	// Why what was asked for is not what is in force.
+	Why string `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`
+	// Writes to flash memory that were made and have not drained, of those that
+	// are allowed a day; 0 allowed: they wear nothing out.
+	WritesSpent   int64 `protobuf:"varint,7,opt,name=writes_spent,json=writesSpent,proto3" json:"writes_spent,omitempty"`
+	WritesAllowed int64 `protobuf:"varint,8,opt,name=writes_allowed,json=writesAllowed,proto3" json:"writes_allowed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlState) Reset() {
+	*x = ControlState{}
+	mi := &file_allmende_v1_gateway_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlState) ProtoMessage() {}
+
+func (x *ControlState) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_gateway_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
+func (*ControlState) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ControlState) GetQuantity() Quantity {
+	if x != nil {
+		return x.Quantity
+	}
+	return Quantity_QUANTITY_UNSPECIFIED
+}
+
+func (x *ControlState) GetInForce() bool {
+	if x != nil {
+		return x.InForce
+	}
+	return false
+}
+
+func (x *ControlState) GetValue() int64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *ControlState) GetStopped() bool {
+	if x != nil {
+		return x.Stopped
+	}
+	return false
+}
+
+func (x *ControlState) GetExpiresUnixMs() int64 {
+	if x != nil {
+		return x.ExpiresUnixMs
+	}
+	return 0
+}
+
+func (x *ControlState) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *ControlState) GetWritesSpent() int64 {
+	if x != nil {
+		return x.WritesSpent
+	}
+	return 0
+}
+
+func (x *ControlState) GetWritesAllowed() int64 {
+	if x != nil {
+		return x.WritesAllowed
+	}
+	return 0
+}
+
 type SetpointState struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	PowerMilliwatts int64                  `protobuf:"varint,1,opt,name=power_milliwatts,json=powerMilliwatts,proto3" json:"power_milliwatts,omitempty"`
@@ -1304,7 +1514,7 @@ type SetpointState struct {
 
 func (x *SetpointState) Reset() {
 	*x = SetpointState{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[16]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1526,7 @@ func (x *SetpointState) String() string {
 func (*SetpointState) ProtoMessage() {}
 
 func (x *SetpointState) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[16]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1539,7 @@ func (x *SetpointState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetpointState.ProtoReflect.Descriptor instead.
 func (*SetpointState) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{16}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetpointState) GetPowerMilliwatts() int64 {
@@ -1382,7 +1592,7 @@ type Downlink struct {
 
 func (x *Downlink) Reset() {
 	*x = Downlink{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[17]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1604,7 @@ func (x *Downlink) String() string {
 func (*Downlink) ProtoMessage() {}
 
 func (x *Downlink) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[17]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1617,7 @@ func (x *Downlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Downlink.ProtoReflect.Descriptor instead.
 func (*Downlink) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{17}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Downlink) GetMessage() isDownlink_Message {
@@ -1496,7 +1706,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[18]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1718,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[18]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1731,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{18}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Welcome) GetCommunityId() string {
@@ -1563,7 +1773,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[19]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1785,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[19]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1798,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{19}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Ack) GetSpoolId() string {
@@ -1614,7 +1824,7 @@ type SetpointBatch struct {
 
 func (x *SetpointBatch) Reset() {
 	*x = SetpointBatch{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[20]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +1836,7 @@ func (x *SetpointBatch) String() string {
 func (*SetpointBatch) ProtoMessage() {}
 
 func (x *SetpointBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[20]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +1849,7 @@ func (x *SetpointBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetpointBatch.ProtoReflect.Descriptor instead.
 func (*SetpointBatch) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{20}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetpointBatch) GetSetpoints() []*Setpoint {
@@ -1657,16 +1867,22 @@ type Setpoint struct {
 	// The newest stamp_ms that the coordinator had from this gateway.
 	StampMs int64 `protobuf:"varint,3,opt,name=stamp_ms,json=stampMs,proto3" json:"stamp_ms,omitempty"`
 	// Expiry on the gateway's monotonic clock = stamp_ms + time_to_live_ms.
-	TimeToLiveMs  int64  `protobuf:"varint,4,opt,name=time_to_live_ms,json=timeToLiveMs,proto3" json:"time_to_live_ms,omitempty"`
-	Epoch         uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Sequence      uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	TimeToLiveMs int64  `protobuf:"varint,4,opt,name=time_to_live_ms,json=timeToLiveMs,proto3" json:"time_to_live_ms,omitempty"`
+	Epoch        uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Sequence     uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// What is set; unspecified: the power of a battery.
+	Quantity Quantity `protobuf:"varint,7,opt,name=quantity,proto3,enum=allmende.v1.Quantity" json:"quantity,omitempty"`
+	// The value of QUANTITY_ACTIVE_POWER_PERMILLE; power_milliwatts is that of all others.
+	Permille int32 `protobuf:"varint,8,opt,name=permille,proto3" json:"permille,omitempty"`
+	// A limit of the operator of the grid, which goes before the charter's.
+	GridOperator  bool `protobuf:"varint,9,opt,name=grid_operator,json=gridOperator,proto3" json:"grid_operator,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Setpoint) Reset() {
 	*x = Setpoint{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[21]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1894,7 @@ func (x *Setpoint) String() string {
 func (*Setpoint) ProtoMessage() {}
 
 func (x *Setpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[21]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1907,7 @@ func (x *Setpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setpoint.ProtoReflect.Descriptor instead.
 func (*Setpoint) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{21}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Setpoint) GetAssetId() string {
@@ -1736,6 +1952,27 @@ func (x *Setpoint) GetSequence() uint64 {
 	return 0
 }
 
+func (x *Setpoint) GetQuantity() Quantity {
+	if x != nil {
+		return x.Quantity
+	}
+	return Quantity_QUANTITY_UNSPECIFIED
+}
+
+func (x *Setpoint) GetPermille() int32 {
+	if x != nil {
+		return x.Permille
+	}
+	return 0
+}
+
+func (x *Setpoint) GetGridOperator() bool {
+	if x != nil {
+		return x.GridOperator
+	}
+	return false
+}
+
 type ClockReply struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	SentUnixMs     int64                  `protobuf:"varint,1,opt,name=sent_unix_ms,json=sentUnixMs,proto3" json:"sent_unix_ms,omitempty"`
@@ -1747,7 +1984,7 @@ type ClockReply struct {
 
 func (x *ClockReply) Reset() {
 	*x = ClockReply{}
-	mi := &file_allmende_v1_gateway_proto_msgTypes[22]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1996,7 @@ func (x *ClockReply) String() string {
 func (*ClockReply) ProtoMessage() {}
 
 func (x *ClockReply) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_gateway_proto_msgTypes[22]
+	mi := &file_allmende_v1_gateway_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +2009,7 @@ func (x *ClockReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockReply.ProtoReflect.Descriptor instead.
 func (*ClockReply) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{22}
+	return file_allmende_v1_gateway_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ClockReply) GetSentUnixMs() int64 {
@@ -1880,7 +2117,7 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\rspool_pending\x18\x05 \x01(\x04R\fspoolPending\x12\x1f\n" +
 	"\vspool_error\x18\x06 \x01(\tR\n" +
 	"spoolError\x123\n" +
-	"\adevices\x18\a \x03(\v2\x19.allmende.v1.DeviceStatusR\adevices\"\xf4\x01\n" +
+	"\adevices\x18\a \x03(\v2\x19.allmende.v1.DeviceStatusR\adevices\"\x86\x03\n" +
 	"\fDeviceStatus\x12\x19\n" +
 	"\basset_id\x18\x01 \x01(\tR\aassetId\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x17\n" +
@@ -1889,7 +2126,21 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\fmanufacturer\x18\x05 \x01(\tR\fmanufacturer\x12\x14\n" +
 	"\x05model\x18\x06 \x01(\tR\x05model\x12\x14\n" +
 	"\x05error\x18\a \x01(\tR\x05error\x126\n" +
-	"\bsetpoint\x18\b \x01(\v2\x1a.allmende.v1.SetpointStateR\bsetpoint\"\xa8\x01\n" +
+	"\bsetpoint\x18\b \x01(\v2\x1a.allmende.v1.SetpointStateR\bsetpoint\x125\n" +
+	"\bcontrols\x18\t \x03(\v2\x19.allmende.v1.ControlStateR\bcontrols\x12#\n" +
+	"\rsecond_master\x18\n" +
+	" \x01(\tR\fsecondMaster\x12\x18\n" +
+	"\aprofile\x18\v \x01(\tR\aprofile\x12\x1a\n" +
+	"\bsleeping\x18\f \x01(\bR\bsleeping\"\x90\x02\n" +
+	"\fControlState\x121\n" +
+	"\bquantity\x18\x01 \x01(\x0e2\x15.allmende.v1.QuantityR\bquantity\x12\x19\n" +
+	"\bin_force\x18\x02 \x01(\bR\ainForce\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\x03R\x05value\x12\x18\n" +
+	"\astopped\x18\x04 \x01(\bR\astopped\x12&\n" +
+	"\x0fexpires_unix_ms\x18\x05 \x01(\x03R\rexpiresUnixMs\x12\x10\n" +
+	"\x03why\x18\x06 \x01(\tR\x03why\x12!\n" +
+	"\fwrites_spent\x18\a \x01(\x03R\vwritesSpent\x12%\n" +
+	"\x0ewrites_allowed\x18\b \x01(\x03R\rwritesAllowed\"\xa8\x01\n" +
 	"\rSetpointState\x12)\n" +
 	"\x10power_milliwatts\x18\x01 \x01(\x03R\x0fpowerMilliwatts\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -1912,14 +2163,17 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\bspool_id\x18\x01 \x01(\tR\aspoolId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\"D\n" +
 	"\rSetpointBatch\x123\n" +
-	"\tsetpoints\x18\x01 \x03(\v2\x15.allmende.v1.SetpointR\tsetpoints\"\xc4\x01\n" +
+	"\tsetpoints\x18\x01 \x03(\v2\x15.allmende.v1.SetpointR\tsetpoints\"\xb8\x02\n" +
 	"\bSetpoint\x12\x19\n" +
 	"\basset_id\x18\x01 \x01(\tR\aassetId\x12)\n" +
 	"\x10power_milliwatts\x18\x02 \x01(\x03R\x0fpowerMilliwatts\x12\x19\n" +
 	"\bstamp_ms\x18\x03 \x01(\x03R\astampMs\x12%\n" +
 	"\x0ftime_to_live_ms\x18\x04 \x01(\x03R\ftimeToLiveMs\x12\x14\n" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x1a\n" +
-	"\bsequence\x18\x06 \x01(\x04R\bsequence\"\x80\x01\n" +
+	"\bsequence\x18\x06 \x01(\x04R\bsequence\x121\n" +
+	"\bquantity\x18\a \x01(\x0e2\x15.allmende.v1.QuantityR\bquantity\x12\x1a\n" +
+	"\bpermille\x18\b \x01(\x05R\bpermille\x12#\n" +
+	"\rgrid_operator\x18\t \x01(\bR\fgridOperator\"\x80\x01\n" +
 	"\n" +
 	"ClockReply\x12 \n" +
 	"\fsent_unix_ms\x18\x01 \x01(\x03R\n" +
@@ -1939,7 +2193,15 @@ const file_allmende_v1_gateway_proto_rawDesc = "" +
 	"\x11QUALITY_ESTIMATED\x10\x03\x12\x14\n" +
 	"\x10QUALITY_SLEEPING\x10\x04\x12\x11\n" +
 	"\rQUALITY_STALE\x10\x05\x12\x1b\n" +
-	"\x17QUALITY_NOT_IMPLEMENTED\x10\x062\x8b\x02\n" +
+	"\x17QUALITY_NOT_IMPLEMENTED\x10\x06*\xd1\x01\n" +
+	"\bQuantity\x12\x18\n" +
+	"\x14QUANTITY_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16QUANTITY_BATTERY_POWER\x10\x01\x12\x19\n" +
+	"\x15QUANTITY_CHARGE_LIMIT\x10\x02\x12\x1c\n" +
+	"\x18QUANTITY_DISCHARGE_LIMIT\x10\x03\x12\x19\n" +
+	"\x15QUANTITY_ACTIVE_POWER\x10\x04\x12\"\n" +
+	"\x1eQUANTITY_ACTIVE_POWER_PERMILLE\x10\x05\x12\x17\n" +
+	"\x13QUANTITY_LOAD_POWER\x10\x062\x8b\x02\n" +
 	"\x0eGatewayService\x12>\n" +
 	"\x05Enrol\x12\x19.allmende.v1.EnrolRequest\x1a\x1a.allmende.v1.EnrolResponse\x12>\n" +
 	"\x05Renew\x12\x19.allmende.v1.RenewRequest\x1a\x1a.allmende.v1.RenewResponse\x12>\n" +
@@ -1958,66 +2220,71 @@ func file_allmende_v1_gateway_proto_rawDescGZIP() []byte {
 	return file_allmende_v1_gateway_proto_rawDescData
 }
 
-var file_allmende_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_allmende_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_allmende_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_allmende_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_allmende_v1_gateway_proto_goTypes = []any{
 	(RefusalReason)(0),    // 0: allmende.v1.RefusalReason
 	(Quality)(0),          // 1: allmende.v1.Quality
-	(*EnrolRequest)(nil),  // 2: allmende.v1.EnrolRequest
-	(*EnrolResponse)(nil), // 3: allmende.v1.EnrolResponse
-	(*RenewRequest)(nil),  // 4: allmende.v1.RenewRequest
-	(*RenewResponse)(nil), // 5: allmende.v1.RenewResponse
-	(*CheckRequest)(nil),  // 6: allmende.v1.CheckRequest
-	(*CheckResponse)(nil), // 7: allmende.v1.CheckResponse
-	(*Refusal)(nil),       // 8: allmende.v1.Refusal
-	(*Uplink)(nil),        // 9: allmende.v1.Uplink
-	(*Hello)(nil),         // 10: allmende.v1.Hello
-	(*LiveBatch)(nil),     // 11: allmende.v1.LiveBatch
-	(*Reading)(nil),       // 12: allmende.v1.Reading
-	(*MeterBatch)(nil),    // 13: allmende.v1.MeterBatch
-	(*MeterSample)(nil),   // 14: allmende.v1.MeterSample
-	(*ClockProbe)(nil),    // 15: allmende.v1.ClockProbe
-	(*GatewayStatus)(nil), // 16: allmende.v1.GatewayStatus
-	(*DeviceStatus)(nil),  // 17: allmende.v1.DeviceStatus
-	(*SetpointState)(nil), // 18: allmende.v1.SetpointState
-	(*Downlink)(nil),      // 19: allmende.v1.Downlink
-	(*Welcome)(nil),       // 20: allmende.v1.Welcome
-	(*Ack)(nil),           // 21: allmende.v1.Ack
-	(*SetpointBatch)(nil), // 22: allmende.v1.SetpointBatch
-	(*Setpoint)(nil),      // 23: allmende.v1.Setpoint
-	(*ClockReply)(nil),    // 24: allmende.v1.ClockReply
+	(Quantity)(0),         // 2: allmende.v1.Quantity
+	(*EnrolRequest)(nil),  // 3: allmende.v1.EnrolRequest
+	(*EnrolResponse)(nil), // 4: allmende.v1.EnrolResponse
+	(*RenewRequest)(nil),  // 5: allmende.v1.RenewRequest
+	(*RenewResponse)(nil), // 6: allmende.v1.RenewResponse
+	(*CheckRequest)(nil),  // 7: allmende.v1.CheckRequest
+	(*CheckResponse)(nil), // 8: allmende.v1.CheckResponse
+	(*Refusal)(nil),       // 9: allmende.v1.Refusal
+	(*Uplink)(nil),        // 10: allmende.v1.Uplink
+	(*Hello)(nil),         // 11: allmende.v1.Hello
+	(*LiveBatch)(nil),     // 12: allmende.v1.LiveBatch
+	(*Reading)(nil),       // 13: allmende.v1.Reading
+	(*MeterBatch)(nil),    // 14: allmende.v1.MeterBatch
+	(*MeterSample)(nil),   // 15: allmende.v1.MeterSample
+	(*ClockProbe)(nil),    // 16: allmende.v1.ClockProbe
+	(*GatewayStatus)(nil), // 17: allmende.v1.GatewayStatus
+	(*DeviceStatus)(nil),  // 18: allmende.v1.DeviceStatus
+	(*ControlState)(nil),  // 19: allmende.v1.ControlState
+	(*SetpointState)(nil), // 20: allmende.v1.SetpointState
+	(*Downlink)(nil),      // 21: allmende.v1.Downlink
+	(*Welcome)(nil),       // 22: allmende.v1.Welcome
+	(*Ack)(nil),           // 23: allmende.v1.Ack
+	(*SetpointBatch)(nil), // 24: allmende.v1.SetpointBatch
+	(*Setpoint)(nil),      // 25: allmende.v1.Setpoint
+	(*ClockReply)(nil),    // 26: allmende.v1.ClockReply
 }
 var file_allmende_v1_gateway_proto_depIdxs = []int32{
 	0,  // 0: allmende.v1.Refusal.reason:type_name -> allmende.v1.RefusalReason
-	10, // 1: allmende.v1.Uplink.hello:type_name -> allmende.v1.Hello
-	11, // 2: allmende.v1.Uplink.live:type_name -> allmende.v1.LiveBatch
-	13, // 3: allmende.v1.Uplink.meter:type_name -> allmende.v1.MeterBatch
-	15, // 4: allmende.v1.Uplink.clock_probe:type_name -> allmende.v1.ClockProbe
-	16, // 5: allmende.v1.Uplink.status:type_name -> allmende.v1.GatewayStatus
-	12, // 6: allmende.v1.LiveBatch.readings:type_name -> allmende.v1.Reading
+	11, // 1: allmende.v1.Uplink.hello:type_name -> allmende.v1.Hello
+	12, // 2: allmende.v1.Uplink.live:type_name -> allmende.v1.LiveBatch
+	14, // 3: allmende.v1.Uplink.meter:type_name -> allmende.v1.MeterBatch
+	16, // 4: allmende.v1.Uplink.clock_probe:type_name -> allmende.v1.ClockProbe
+	17, // 5: allmende.v1.Uplink.status:type_name -> allmende.v1.GatewayStatus
+	13, // 6: allmende.v1.LiveBatch.readings:type_name -> allmende.v1.Reading
 	1,  // 7: allmende.v1.Reading.quality:type_name -> allmende.v1.Quality
-	14, // 8: allmende.v1.MeterBatch.samples:type_name -> allmende.v1.MeterSample
+	15, // 8: allmende.v1.MeterBatch.samples:type_name -> allmende.v1.MeterSample
 	1,  // 9: allmende.v1.MeterSample.quality:type_name -> allmende.v1.Quality
-	17, // 10: allmende.v1.GatewayStatus.devices:type_name -> allmende.v1.DeviceStatus
-	18, // 11: allmende.v1.DeviceStatus.setpoint:type_name -> allmende.v1.SetpointState
-	20, // 12: allmende.v1.Downlink.welcome:type_name -> allmende.v1.Welcome
-	21, // 13: allmende.v1.Downlink.ack:type_name -> allmende.v1.Ack
-	22, // 14: allmende.v1.Downlink.setpoints:type_name -> allmende.v1.SetpointBatch
-	24, // 15: allmende.v1.Downlink.clock_reply:type_name -> allmende.v1.ClockReply
-	23, // 16: allmende.v1.SetpointBatch.setpoints:type_name -> allmende.v1.Setpoint
-	2,  // 17: allmende.v1.GatewayService.Enrol:input_type -> allmende.v1.EnrolRequest
-	4,  // 18: allmende.v1.GatewayService.Renew:input_type -> allmende.v1.RenewRequest
-	6,  // 19: allmende.v1.GatewayService.Check:input_type -> allmende.v1.CheckRequest
-	9,  // 20: allmende.v1.GatewayService.Connect:input_type -> allmende.v1.Uplink
-	3,  // 21: allmende.v1.GatewayService.Enrol:output_type -> allmende.v1.EnrolResponse
-	5,  // 22: allmende.v1.GatewayService.Renew:output_type -> allmende.v1.RenewResponse
-	7,  // 23: allmende.v1.GatewayService.Check:output_type -> allmende.v1.CheckResponse
-	19, // 24: allmende.v1.GatewayService.Connect:output_type -> allmende.v1.Downlink
-	21, // [21:25] is the sub-list for method output_type
-	17, // [17:21] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	18, // 10: allmende.v1.GatewayStatus.devices:type_name -> allmende.v1.DeviceStatus
+	20, // 11: allmende.v1.DeviceStatus.setpoint:type_name -> allmende.v1.SetpointState
+	19, // 12: allmende.v1.DeviceStatus.controls:type_name -> allmende.v1.ControlState
+	2,  // 13: allmende.v1.ControlState.quantity:type_name -> allmende.v1.Quantity
+	22, // 14: allmende.v1.Downlink.welcome:type_name -> allmende.v1.Welcome
+	23, // 15: allmende.v1.Downlink.ack:type_name -> allmende.v1.Ack
+	24, // 16: allmende.v1.Downlink.setpoints:type_name -> allmende.v1.SetpointBatch
+	26, // 17: allmende.v1.Downlink.clock_reply:type_name -> allmende.v1.ClockReply
+	25, // 18: allmende.v1.SetpointBatch.setpoints:type_name -> allmende.v1.Setpoint
+	2,  // 19: allmende.v1.Setpoint.quantity:type_name -> allmende.v1.Quantity
+	3,  // 20: allmende.v1.GatewayService.Enrol:input_type -> allmende.v1.EnrolRequest
+	5,  // 21: allmende.v1.GatewayService.Renew:input_type -> allmende.v1.RenewRequest
+	7,  // 22: allmende.v1.GatewayService.Check:input_type -> allmende.v1.CheckRequest
+	10, // 23: allmende.v1.GatewayService.Connect:input_type -> allmende.v1.Uplink
+	4,  // 24: allmende.v1.GatewayService.Enrol:output_type -> allmende.v1.EnrolResponse
+	6,  // 25: allmende.v1.GatewayService.Renew:output_type -> allmende.v1.RenewResponse
+	8,  // 26: allmende.v1.GatewayService.Check:output_type -> allmende.v1.CheckResponse
+	21, // 27: allmende.v1.GatewayService.Connect:output_type -> allmende.v1.Downlink
+	24, // [24:28] is the sub-list for method output_type
+	20, // [20:24] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_allmende_v1_gateway_proto_init() }
@@ -2032,7 +2299,7 @@ func file_allmende_v1_gateway_proto_init() {
 		(*Uplink_ClockProbe)(nil),
 		(*Uplink_Status)(nil),
 	}
-	file_allmende_v1_gateway_proto_msgTypes[17].OneofWrappers = []any{
+	file_allmende_v1_gateway_proto_msgTypes[18].OneofWrappers = []any{
 		(*Downlink_Welcome)(nil),
 		(*Downlink_Ack)(nil),
 		(*Downlink_Setpoints)(nil),
@@ -2043,8 +2310,8 @@ func file_allmende_v1_gateway_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_allmende_v1_gateway_proto_rawDesc), len(file_allmende_v1_gateway_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   23,
+			NumEnums:      3,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

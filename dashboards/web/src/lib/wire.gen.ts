@@ -183,6 +183,24 @@ export interface ConnectionEntry {
   exportLimitMilliwatts?: Int64
 }
 
+/** ControlState is one quantity that a device can be told, as it stands. */
+export interface ControlState {
+  quantity?: Quantity
+  /** The gateway commands it now. */
+  inForce?: boolean
+  /** In milliwatts, or in permille. */
+  value?: Int64
+  /** The device is stopped in its own way, which only a grid operator may ask for. */
+  stopped?: boolean
+  /** When the setpoint behind it ends; 0: there is none, it stands. */
+  expiresUnixMs?: Int64
+  /** Why what was asked for is not what is in force. */
+  why?: string
+  /** Writes to flash memory that were made and have not drained, of those that are allowed a day; 0 allowed: they wear nothing out. */
+  writesSpent?: Int64
+  writesAllowed?: Int64
+}
+
 export interface CreateInvitationRequest {
   roles?: string[]
   memberId?: string
@@ -251,6 +269,14 @@ export interface DeviceStatus {
   error?: string
   /** The setpoint in force, if any. */
   setpoint?: SetpointState
+  /** What the device can be told, and what of it is in force. */
+  controls?: ControlState[]
+  /** A second master that was noticed: somebody else commands the device. */
+  secondMaster?: string
+  /** The description it is read by, such as "sunspec". */
+  profile?: string
+  /** An inverter at night; that is no fault. */
+  sleeping?: boolean
 }
 
 export interface EnrolmentToken {
@@ -599,6 +625,8 @@ export interface PoolTotals {
 }
 
 export type Quality = 'QUALITY_GOOD' | 'QUALITY_CORRECTED' | 'QUALITY_SUBSTITUTED' | 'QUALITY_ESTIMATED' | 'QUALITY_SLEEPING' | 'QUALITY_STALE' | 'QUALITY_NOT_IMPLEMENTED'
+
+export type Quantity = 'QUANTITY_UNSPECIFIED' | 'QUANTITY_BATTERY_POWER' | 'QUANTITY_CHARGE_LIMIT' | 'QUANTITY_DISCHARGE_LIMIT' | 'QUANTITY_ACTIVE_POWER' | 'QUANTITY_ACTIVE_POWER_PERMILLE' | 'QUANTITY_LOAD_POWER'
 
 export interface ReadLinkRequest {
   secret?: string
