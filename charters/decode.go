@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
-// MaxSize bounds a file in bytes; a charter is a page or two.
-const MaxSize = 64 << 10
+// MaxSize bounds a file in bytes; a charter is a page or two, and one with the
+// keys of a thousand members some sixty.
+const MaxSize = 256 << 10
 
 // Problem is one thing in a charter file that somebody has to change.
 type Problem struct {
@@ -50,13 +53,22 @@ func (p Problems) Error() string {
 // a charter doesn't have, a value of the wrong kind, a name that comes twice,
 // anchors, aliases and tags are errors. A failure is a [Problems], whose entries
 // name line, field and remedy.
-func Decode(src []byte) (charter.Charter, error) {
+func Decode(src []byte) (charter.Charter, error) { return decode(src, nil) }
+
+// DecodeFor is [Decode] for a community: what the charter names must be in its
+// register as well (see [Against]).
+func DecodeFor(src []byte, r *roll.Community) (charter.Charter, error) { return decode(src, r) }
+
+func decode(src []byte, r *roll.Community) (charter.Charter, error) {
 	var c charter.Charter
 	doc := strictyaml.Read("", src, &c, strictyaml.Options{MaxSize: MaxSize, Start: "begin from a template"})
-	if invalid, ok := errors.AsType[charter.Problems](c.Validate()); ok {
-		for _, p := range invalid {
-			doc.Problemf(p.Path, "%s", p.Message)
-		}
+	invalid, _ := errors.AsType[charter.Problems](c.Validate())
+	invalid = append(invalid, expr.Check(&c)...)
+	if r != nil {
+		invalid = append(invalid, Against(&c, r)...)
+	}
+	for _, p := range invalid {
+		doc.Problemf(p.Path, "%s", p.Message)
 	}
 	found, wrong := errors.AsType[strictyaml.Problems](doc.Err())
 	if !wrong {

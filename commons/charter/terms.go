@@ -45,3 +45,25 @@ func (t *Terms) Of(expression Name, member roll.MemberID) int64 {
 	}
 	return t.Terms[i].Value
 }
+
+// MemberTerm is what one expression gave for the member whose row it stands in.
+type MemberTerm struct {
+	Expression Name  `json:"expression"`
+	Value      int64 `json:"value"` // as in [Term]
+}
+
+// For is a member's own terms, as the ledger keeps them in her row of every
+// interval of the period: she can check her share with them, and when her rows
+// are erased they go too.
+func (t *Terms) For(member roll.MemberID) []MemberTerm {
+	if t == nil {
+		return nil
+	}
+	var own []MemberTerm
+	for _, term := range t.Terms {
+		if term.Member == member {
+			own = append(own, MemberTerm{term.Expression, term.Value})
+		}
+	}
+	return own
+}

@@ -54,10 +54,11 @@ func (c *Charter) Validate() error {
 	var p Problems
 	c.validateHead(&p)
 	c.validatePrice(&p)
-	c.Sharing.validate(&p)
+	c.Sharing.validate(&p, "sharing")
 	c.Residual.validate(&p)
 	oneOf(&p, "storage.use", c.Storage.Use, StorageNone, StorageShared)
 	c.validateEdition(&p)
+	c.validateNew(&p)
 	if len(p) > 0 {
 		return p
 	}
@@ -112,18 +113,18 @@ func (c *Charter) validatePrice(p *Problems) {
 	}
 }
 
-func (s *Sharing) validate(p *Problems) {
-	oneOf(p, "sharing.exporting_sites", s.ExportingSites, ExportersReceive, ExportersWait)
+func (s *Sharing) validate(p *Problems, base string) {
+	oneOf(p, base+".exporting_sites", s.ExportingSites, ExportersReceive, ExportersWait)
 	switch {
 	case len(s.Rounds) == 0:
-		p.add("sharing.rounds", "is empty; write at least one round with a name and a method")
+		p.add(base+".rounds", "is empty; write at least one round with a name and a method")
 	case len(s.Rounds) > MaxRounds:
-		p.add("sharing.rounds", "has %d rounds; at most %d are allowed, so merge some", len(s.Rounds), MaxRounds)
+		p.add(base+".rounds", "has %d rounds; at most %d are allowed, so merge some", len(s.Rounds), MaxRounds)
 		return
 	}
 	names := make(map[string]int, len(s.Rounds))
 	for i := range s.Rounds {
-		r, path := &s.Rounds[i], fmt.Sprintf("sharing.rounds[%d]", i)
+		r, path := &s.Rounds[i], fmt.Sprintf("%s.rounds[%d]", base, i)
 		r.validate(p, path)
 		if first, taken := names[r.Name]; taken && r.Name != "" {
 			p.add(path+".name", "%.40q is also the name of round %d; give each round its own", r.Name, first+1)

@@ -127,7 +127,11 @@ type MemberRow struct {
 	Member roll.MemberID `json:"member"`
 	Pool   roll.PoolID   `json:"pool"`
 	Groups []roll.Group  `json:"groups,omitempty"`
-	Sites  []SiteInput   `json:"sites"`
+	// Terms are what the charter's expressions gave for her at the start of the
+	// weighting period: an input, as groups are, so that settling again needs no
+	// expressions. Empty where the charter has none.
+	Terms []charter.MemberTerm `json:"terms,omitempty"`
+	Sites []SiteInput          `json:"sites"`
 
 	Residual    energy.Energy `json:"residual"` // her part of a one_meter residual; may be negative
 	Demand      energy.Energy `json:"demand"`   // Σ import without community batteries, with residual

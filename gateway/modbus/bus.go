@@ -4,51 +4,10 @@ package modbus
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"sync/atomic"
 	"time"
 )
-
-// Config says how to reach a bus. The zero value of each duration takes the default.
-type Config struct {
-	// URL is tcp://host:port.
-	URL string
-	// Timeout bounds one exchange, and the wait for a connection; default 1 s.
-	Timeout time.Duration
-	// ConnectDelay is the quiet that the device needs after connecting
-	// (Huawei: 1.5 s); default none.
-	ConnectDelay time.Duration
-	// RequestGap is the quiet that the device needs between requests; default none.
-	RequestGap time.Duration
-	// Observe is told of each exchange, in the bus's own goroutine; nil: nobody is.
-	Observe func(write bool, took time.Duration, err error)
-}
-
-const defaultTimeout = time.Second
-
-// Validate says what is wrong with c, nil if nothing is.
-func (c Config) Validate() error {
-	rest, ok := strings.CutPrefix(c.URL, "tcp://")
-	if !ok {
-		return fmt.Errorf("modbus url %q: write it as tcp://host:port", c.URL)
-	}
-	host, port, err := net.SplitHostPort(rest)
-	if err != nil || host == "" || port == "" {
-		return fmt.Errorf("modbus url %q: write it as tcp://host:port, such as tcp://192.168.1.20:502", c.URL)
-	}
-	const most = time.Minute
-	for name, d := range map[string]time.Duration{
-		"timeout": c.Timeout, "connect delay": c.ConnectDelay, "request gap": c.RequestGap,
-	} {
-		if d < 0 || d > most {
-			return fmt.Errorf("modbus %s of %s: must be between 0 and %s", name, d, most)
-		}
-	}
-	return nil
-}
 
 // Bus is one Modbus connection and the units behind it. Its methods may be
 // called from any goroutine; they wait for [Bus.Run] to do the work.
@@ -62,11 +21,8 @@ type Bus struct {
 
 // NewBus makes a bus; it connects when [Bus.Run] gets the first request.
 func NewBus(cfg Config) *Bus {
-	if cfg.Timeout == 0 {
-		cfg.Timeout = defaultTimeout
-	}
 	return &Bus{
-		cfg:    cfg,
+		cfg:    cfg.withDefaults(),
 		reads:  make(chan *request),
 		writes: make(chan *request),
 		done:   make(chan struct{}),
@@ -84,51 +40,68 @@ func (b *Bus) Run(ctx context.Context) error {
 		return fmt.Errorf("bus %s: it runs already; make a new one", b.cfg.URL)
 	}
 	defer close(b.done)
-	if err := b.cfg.Validate(); err != nil {
+	where, err := b.cfg.target()
+	if err != nil {
 		return err
 	}
-	l := newLink(b.cfg)
+	l := newLink(b.cfg, where)
 	defer l.end()
+	var idle *time.Timer // nil: the connection is kept
+	var expired <-chan time.Time
+	if b.cfg.IdleClose > 0 {
+		idle = time.NewTimer(b.cfg.IdleClose)
+		defer idle.Stop()
+		expired = idle.C
+	}
 	for {
-		req := b.next(ctx)
-		if req == nil {
+		req, ok := b.next(ctx, expired)
+		switch {
+		case !ok:
 			return nil
-		}
-		if err := req.ctx.Err(); err != nil {
-			req.reply <- reply{err: err}
+		case req == nil:
+			l.close()
 			continue
 		}
-		begun := time.Now()
-		got := l.do(ctx, req)
-		if b.cfg.Observe != nil {
-			b.cfg.Observe(req.writes(), time.Since(begun), got.err)
+		b.serve(ctx, l, req)
+		if idle != nil {
+			idle.Reset(b.cfg.IdleClose)
 		}
-		req.reply <- got
 	}
 }
 
-// next is the request to do now, writes first; nil when ctx has ended.
-func (b *Bus) next(ctx context.Context) *request {
+// serve does one request.
+func (b *Bus) serve(ctx context.Context, l *link, req *request) {
+	if err := req.ctx.Err(); err != nil {
+		req.reply <- reply{err: err}
+		return
+	}
+	begun := time.Now()
+	got := l.do(ctx, req)
+	if b.cfg.Observe != nil {
+		b.cfg.Observe(req.writes(), time.Since(begun), got.err)
+	}
+	req.reply <- got
+}
+
+// next is the request to do now, writes first. It is nil when the connection
+// has been idle for long enough, and not ok when ctx has ended.
+func (b *Bus) next(ctx context.Context, idle <-chan time.Time) (req *request, ok bool) {
 	if ctx.Err() != nil {
-		return nil
+		return nil, false
 	}
 	select {
-	case req := <-b.writes:
-		return req
+	case req = <-b.writes:
+		return req, true
 	default:
 	}
 	select {
-	case req := <-b.writes:
-		return req
-	case req := <-b.reads:
-		return req
+	case req = <-b.writes:
+		return req, true
+	case req = <-b.reads:
+		return req, true
+	case <-idle:
+		return nil, true
 	case <-ctx.Done():
-		return nil
+		return nil, false
 	}
-}
-
-// broken says whether err leaves a connection that must not be used again.
-func broken(err error) bool {
-	var refused ErrException
-	return err != nil && !errors.As(err, &refused)
 }

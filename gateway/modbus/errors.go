@@ -99,6 +99,6 @@ func classify(err error) error {
 // any of the answer came. A half-received answer is a protocol error instead.
 func connectionGone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNREFUSED) ||
 		strings.Contains(err.Error(), "use of closed network connection")
 }

@@ -187,7 +187,11 @@ func TestAnAnswerIsNeverAnothersRegister(t *testing.T) {
 		l := newLiar(t)
 		defer l.close()
 		b := NewBus(Config{URL: "tcp://" + l.listener.Addr().String(), Timeout: 15 * time.Millisecond})
-		link := newLink(b.cfg)
+		where, err := b.cfg.target()
+		if err != nil {
+			r.Fatal(err)
+		}
+		link := newLink(b.cfg, where)
 		defer link.end()
 		right := 0
 		for i := range rapid.IntRange(1, 12).Draw(r, "requests") {
@@ -196,7 +200,7 @@ func TestAnAnswerIsNeverAnothersRegister(t *testing.T) {
 				deed = deeds[rapid.SampledFrom(names).Draw(r, "misdeed")].deed
 			}
 			l.misdeeds <- deed
-			link.resume = time.Time{} // do not wait for pauses here
+			link.resume, link.units = time.Time{}, breaker{} // do not wait for pauses here
 			addr := uint16(i * 10)
 			got := link.do(t.Context(), &request{ctx: t.Context(), function: readHolding, unit: 1, addr: addr, count: 1})
 			if got.err == nil {
@@ -207,23 +211,4 @@ func TestAnAnswerIsNeverAnothersRegister(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestPauseGrowsWithinItsBounds(t *testing.T) {
-	for failures := range patience {
-		if d := longestPause(failures); d != 0 {
-			t.Errorf("a pause of %s after %d failures", d, failures)
-		}
-	}
-	last := time.Duration(0)
-	for failures := patience; failures < 100; failures++ {
-		d := longestPause(failures)
-		if d < last || d < firstPause || d > mostPause {
-			t.Errorf("a pause of %s after %d failures", d, failures)
-		}
-		last = d
-	}
-	if last != mostPause {
-		t.Errorf("the pause grew to %s only", last)
-	}
 }

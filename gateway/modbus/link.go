@@ -4,126 +4,134 @@ package modbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"log"
-	"math/rand/v2"
+	"syscall"
 	"time"
-
-	wire "github.com/simonvetter/modbus"
 )
 
-// Pauses between attempts that failed, in wall time.
-const (
-	firstPause = 100 * time.Millisecond
-	mostPause  = 10 * time.Second
-	// patience is how many exchanges in a row may fail on fresh connections
-	// before the bus pauses: the first failure must not delay the next request.
-	patience = 3
-)
+// line is one open connection. Its errors are of the kinds of this package.
+type line interface {
+	// exchange sends one request and waits for its answer.
+	exchange(req *request) reply
+	// usable says whether the connection may carry another exchange after err.
+	usable(err error) bool
+	close()
+}
 
-// link is the connection, used by the bus's owner goroutine alone.
+// link is the connection with all that outlives it, used by the bus's owner
+// goroutine alone.
 type link struct {
 	cfg      Config
-	client   *wire.ModbusClient // nil: not connected
-	used     bool               // the connection has carried an exchange
-	dialing  chan dialed        // a dial that outlasted its request; nil: none
-	last     time.Time          // end of the last exchange
-	failures int                // in a row
-	resume   time.Time          // no attempt before
-	cause    error              // why there is a pause
+	where    target
+	line     line // nil: not connected
+	used     bool // the connection has carried an exchange
+	dialing  chan dialed
+	debts    debts     // answers that may still come over a serial line
+	last     time.Time // end of the last exchange
+	lastUnit uint8
+	units    breaker
+	failures int       // to connect, in a row
+	resume   time.Time // no attempt to connect before
+	cause    error     // why there is a pause
 }
 
 type dialed struct {
-	client *wire.ModbusClient
-	err    error
+	line line
+	err  error
 }
 
-func newLink(cfg Config) *link { return &link{cfg: cfg} }
+func newLink(cfg Config, where target) *link {
+	return &link{cfg: cfg, where: where, units: breaker{}}
+}
 
 // do runs one exchange, connecting first where needed.
 func (l *link) do(ctx context.Context, req *request) reply {
+	if err := l.allowed(req); err != nil {
+		return reply{err: err}
+	}
 	for {
 		if err := l.connect(ctx); err != nil {
 			return reply{err: err}
 		}
-		if err := pause(ctx, time.Until(l.last.Add(l.cfg.RequestGap))); err != nil {
+		if err := pause(ctx, l.gap(req.unit)); err != nil {
 			return reply{err: ErrClosed}
 		}
-		reused := l.used
-		got := l.exchange(req)
-		raw, err := got.err, classify(got.err)
-		got.err = err
-		if !broken(err) {
+		reused, begun := l.used, time.Now()
+		got := l.line.exchange(req)
+		l.used, l.last, l.lastUnit = true, time.Now(), req.unit
+		if l.line.usable(got.err) {
 			l.failures = 0
+			l.units.note(req.unit, l.last, l.last.Sub(begun), got.err)
 			return got
 		}
 		l.close()
+		gone := errors.Is(got.err, ErrUnavailable)
 		// A device may drop an idle connection; that is found out only by
 		// using it. Both reading and writing absolute values may be done
 		// twice, so the request is tried once more on a fresh connection.
-		if reused && connectionGone(raw) {
+		if reused && gone {
 			continue
 		}
-		l.failed(err)
-		return reply{err: err}
+		if gone {
+			if l.where.scheme != schemeUDP {
+				got.err = hangsUp(got.err)
+			}
+			l.failed(got.err)
+		} else {
+			l.units.note(req.unit, l.last, l.last.Sub(begun), got.err)
+		}
+		return got
 	}
 }
 
-func (l *link) exchange(req *request) (got reply) {
-	defer func() { l.used, l.last = true, time.Now() }()
-	if got.err = l.client.SetUnitId(req.unit); got.err != nil {
-		return got
+// allowed refuses what must not be sent, or not now.
+func (l *link) allowed(req *request) error {
+	if most := l.cfg.Units[req.unit].MaxRegisters; most > 0 && req.count > most && (req.function == readHolding || req.function == readInput) {
+		return fmt.Errorf("%w: this unit gives at most %d registers a read", ErrRequest, most)
 	}
-	if got.err = l.client.SetEncoding(wire.BIG_ENDIAN, wire.HIGH_WORD_FIRST); got.err != nil {
-		return got
+	if l.where.rtu() && req.unit == 0 {
+		return fmt.Errorf("%w: unit 0 of a serial line means all units, and none of them answers; name one from 1 to 247", ErrRequest)
 	}
-	switch req.function {
-	case readHolding:
-		got.values, got.err = l.client.ReadRegisters(req.addr, req.count, wire.HOLDING_REGISTER)
-	case readInput:
-		got.values, got.err = l.client.ReadRegisters(req.addr, req.count, wire.INPUT_REGISTER)
-	case readCoils:
-		got.bits, got.err = l.client.ReadCoils(req.addr, req.count)
-	case readDiscrete:
-		got.bits, got.err = l.client.ReadDiscreteInputs(req.addr, req.count)
-	case writeCoil:
-		got.err = l.client.WriteCoil(req.addr, req.bits[0])
-	case writeCoils:
-		got.err = l.client.WriteCoils(req.addr, req.bits)
-	case writeRegister:
-		got.err = l.client.WriteRegister(req.addr, req.values[0])
-	case writeRegisters:
-		got.err = l.client.WriteRegisters(req.addr, req.values)
-	default:
-		got.err = ErrRequest
+	return l.units.refusal(req.unit, time.Now())
+}
+
+// gap is how long to wait before a request to unit.
+func (l *link) gap(unit uint8) time.Duration {
+	gap := max(l.cfg.RequestGap, l.cfg.Units[unit].RequestGap)
+	if unit != l.lastUnit {
+		gap = max(gap, l.cfg.UnitGap)
 	}
-	return got
+	if gap == 0 {
+		return 0
+	}
+	return time.Until(l.last.Add(gap))
 }
 
 // connect makes sure that there is a connection, or says why there is none.
 func (l *link) connect(ctx context.Context) error {
-	if l.client != nil {
+	if l.line != nil {
 		return nil
 	}
 	if wait := time.Until(l.resume); wait > 0 {
 		return fmt.Errorf("%w: next attempt in %s, after: %w", ErrUnavailable, wait.Round(time.Millisecond), l.cause)
 	}
 	if l.dialing == nil {
-		l.dialing = dial(l.cfg)
+		l.dialing = l.dial(ctx)
 	}
-	timeout := time.NewTimer(l.cfg.Timeout)
+	// Opening a serial line includes listening until it is silent.
+	timeout := time.NewTimer(l.cfg.Timeout + l.settle())
 	defer timeout.Stop()
 	select {
 	case d := <-l.dialing:
 		l.dialing = nil
 		if d.err != nil {
-			err := fmt.Errorf("%w: %w", ErrUnavailable, d.err)
+			err := explainDial(d.err)
 			l.failures = max(l.failures, patience-1) // a refused connection is no glitch
 			l.failed(err)
 			return err
 		}
-		l.client, l.used, l.last = d.client, false, time.Now()
+		l.line, l.used, l.last = d.line, false, time.Now()
 	case <-timeout.C:
 		return fmt.Errorf("%w: connecting", ErrTimeout)
 	case <-ctx.Done():
@@ -135,47 +143,44 @@ func (l *link) connect(ctx context.Context) error {
 	return nil
 }
 
+// settle is how long opening the line may take beyond the connection itself.
+func (l *link) settle() time.Duration {
+	if l.where.rtu() {
+		return drainRounds * l.cfg.Quiet
+	}
+	return 0
+}
+
 // dial opens a connection without holding up the owner: the library's own limit
 // of 5 s is longer than a request may take.
-func dial(cfg Config) chan dialed {
+func (l *link) dial(ctx context.Context) chan dialed {
 	result := make(chan dialed, 1)
+	cfg, where, owed := l.cfg, l.where, &l.debts
 	go func() {
-		client, err := wire.NewClient(&wire.ClientConfiguration{
-			URL: cfg.URL, Timeout: cfg.Timeout, Logger: log.New(io.Discard, "", 0),
-		})
-		if err == nil {
-			err = client.Open()
+		var d dialed
+		if where.rtu() {
+			d.line, d.err = openRTU(ctx, cfg, where, owed)
+		} else {
+			d.line, d.err = openMBAP(cfg, where)
 		}
-		result <- dialed{client, err}
+		result <- d
 	}()
 	return result
 }
 
-// failed notes a failure; after too many in a row it sets the pause.
+// failed notes that there is no connection; after too many in a row it sets the pause.
 func (l *link) failed(err error) {
 	l.failures++
 	if d := longestPause(l.failures); d > 0 {
 		l.cause = err
-		l.resume = time.Now().Add(d/2 + rand.N(d/2)) // jitter: gateways must not knock in step
+		l.resume = time.Now().Add(jittered(d))
 	}
-}
-
-// longestPause is the pause after so many failures in a row, before its jitter.
-func longestPause(failures int) time.Duration {
-	n := failures - patience
-	switch {
-	case n < 0:
-		return 0
-	case n > 6: // 100 ms · 2⁷ is past the most
-		return mostPause
-	}
-	return firstPause << n
 }
 
 func (l *link) close() {
-	if l.client != nil {
-		_ = l.client.Close() // what could go wrong no longer matters
-		l.client = nil
+	if l.line != nil {
+		l.line.close()
+		l.line = nil
 	}
 }
 
@@ -183,12 +188,34 @@ func (l *link) close() {
 func (l *link) end() {
 	l.close()
 	if pending := l.dialing; pending != nil {
-		go func() { // ends with the library's dial limit, 5 s at most
+		go func() { // ends with the dial's own limit
 			if d := <-pending; d.err == nil {
-				_ = d.client.Close()
+				d.line.close()
 			}
 		}()
 	}
+}
+
+// explainDial says what to do where a connection was refused.
+func explainDial(err error) error {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: %w: Modbus is switched off there, the port is another, or the one connection that the device takes is in use "+
+			"(then share it through `allmende gateway proxy`)", ErrUnavailable, err)
+	case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EWOULDBLOCK):
+		return fmt.Errorf("%w: another program has this port open; stop it: %w", ErrUnavailable, err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: no right to open it; add the user to the group dialout: %w", ErrUnavailable, err)
+	case errors.Is(err, syscall.ENOENT):
+		return fmt.Errorf("%w: no such port; is the adapter plugged in? Look into /dev/serial/by-id: %w", ErrUnavailable, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// hangsUp explains a connection that is taken and closed before it was of use.
+func hangsUp(err error) error {
+	return fmt.Errorf("%w: the device closed the connection at once; many take one client only (SolarEdge, Kostal, FEMS): "+
+		"stop the other software, or share the device through `allmende gateway proxy`", err)
 }
 
 // pause waits for d, or returns ctx's error when that ends first.

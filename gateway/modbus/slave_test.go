@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -123,7 +124,7 @@ func (s *slave) overTCP(t testing.TB) string {
 			}
 			if answer := s.answer(head[6], req); answer != nil {
 				binary.BigEndian.PutUint16(head[4:], uint16(len(answer)+1))
-				if _, err := conn.Write(append(head, answer...)); err != nil {
+				if _, err := conn.Write(slices.Concat(head, answer)); err != nil {
 					return
 				}
 			}

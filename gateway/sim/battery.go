@@ -8,46 +8,8 @@ import (
 	"github.com/allmende-energy/allmende/energy"
 )
 
-// Bits of StorCtl_Mod.
-const (
-	limitCharge    = 1 << 0
-	limitDischarge = 1 << 1
-)
-
-// fullRate is 100 % in OutWRte and InWRte, whose scale factor here is −2.
-const fullRate = 10_000
-
 // noDeadline is later than any time.
 const noDeadline = energy.Instant(math.MaxInt64)
-
-// control is what model 124 was told last.
-type control struct {
-	mode      uint16
-	out, in   int16  // hundredths of a percent of the battery's base
-	reversion uint16 // seconds of world time; 0: a setpoint stays
-	deadline  energy.Instant
-}
-
-func releasedControl() control {
-	return control{out: fullRate, in: fullRate, deadline: noDeadline}
-}
-
-// arm starts the reversion timer, at a write of a limit or of the mode.
-func (c *control) arm(now energy.Instant) {
-	c.deadline = noDeadline
-	if c.reversion > 0 && c.mode != 0 {
-		c.deadline = now.Add(energy.Span(c.reversion) * energy.Second)
-	}
-}
-
-// revert ends a setpoint whose time is over.
-func (c *control) revert(now energy.Instant) {
-	if now >= c.deadline {
-		keep := c.reversion
-		*c = releasedControl()
-		c.reversion = keep
-	}
-}
 
 // storage is a battery's content and counters. It is a value: a copy can be
 // brought forward to look at a moment without living through it.
@@ -59,15 +21,17 @@ type storage struct {
 
 // battery is a battery of a house.
 type battery struct {
-	spec  Battery
-	base  energy.Power // what 100 % means: WChaMax as the register shows it
-	ctl   control
-	store storage
-	power energy.Power // discharge +, since the world's last decision
+	spec   Battery
+	steer  steering
+	follow follower
+	store  storage
+	power  energy.Power // discharge +, since the world's last decision
+	// house is where it is; one that nobody commands may cover its need.
+	house *house
 }
 
-func newBattery(spec Battery) *battery {
-	b := &battery{spec: spec, base: baseOf(spec), ctl: releasedControl()}
+func newBattery(spec Battery, q Quirks) *battery {
+	b := &battery{spec: spec, steer: free{}, follow: follower{dead: q.DeadTime, constant: q.TimeConstant}}
 	b.store.Stock = b.level(spec.StartSoC)
 	return b
 }
@@ -83,28 +47,30 @@ func (b *battery) level(permille int64) microjoules {
 	return microjoules(energy.MulDiv(int64(microjoulesOf(b.spec.Capacity)), permille, 1000))
 }
 
-// wanted is the power that model 124 leaves: nearest to rest between the
-// limits in force, then within what the battery can do. Limits that contradict
-// each other mean rest.
+// wanted is the power that its steering leaves: nearest to what it does by
+// itself between the limits in force, then within what the battery can do. Limits
+// that contradict each other mean rest.
 func (b *battery) wanted() energy.Power {
-	low, high := energy.Power(math.MinInt64/2), energy.Power(math.MaxInt64/2)
-	if b.ctl.mode&limitCharge != 0 {
-		low = -b.base * energy.Power(b.ctl.in) / fullRate
-	}
-	if b.ctl.mode&limitDischarge != 0 {
-		high = b.base * energy.Power(b.ctl.out) / fullRate
-	}
+	low, high := b.steer.bounds()
 	if low > high {
 		return 0
 	}
-	p := min(max(0, low), high)
+	p := min(max(b.idle(), low), high)
 	return min(max(p, -b.spec.MaxCharge), b.spec.MaxDischarge)
+}
+
+// idle is what it does where nobody tells it: rest, or cover its house.
+func (b *battery) idle() energy.Power {
+	if !b.spec.SelfConsumption || b.house == nil {
+		return 0
+	}
+	return b.house.load - b.house.pv
 }
 
 // decide sets the power so that it can be kept for d without leaving the
 // limits of the state of charge.
-func (b *battery) decide(d energy.Span) {
-	p := b.wanted()
+func (b *battery) decide(now energy.Instant, d energy.Span) {
+	p := b.follow.follow(b.wanted(), now)
 	switch {
 	case p > 0:
 		stock := max(b.store.Stock-b.level(b.spec.MinSoC), 0)

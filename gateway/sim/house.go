@@ -27,6 +27,8 @@ type house struct {
 	source    source
 	load, pv  energy.Power // since the world's last decision
 	batteries []*battery
+	inverter  *inverter // nil: nothing holds the roof back
+	loads     []*flexLoad
 	count     counters
 }
 

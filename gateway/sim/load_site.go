@@ -116,7 +116,32 @@ type (
 		Base        *uint16      `yaml:"base"`
 		EnergyScale *int         `yaml:"energy_scale"`
 		Battery     *batteryFile `yaml:"battery"`
+		Load        *loadFile    `yaml:"load"`
+		Profile     string       `yaml:"profile"`
+		Control     uint16       `yaml:"control"`
+		Rated       energy.Power `yaml:"rated_w"`
+		Quirks      quirksFile   `yaml:"quirks"`
 		Faults      []wire.Rule  `yaml:"faults"`
+	}
+	loadFile struct {
+		Wants    energy.Power `yaml:"wants_w"`
+		Least    energy.Power `yaml:"least_w"`
+		MinRun   energy.Span  `yaml:"min_run"`
+		MinPause energy.Span  `yaml:"min_pause"`
+	}
+	quirksFile struct {
+		IgnoresReversion    bool          `yaml:"ignores_reversion"`
+		DeadTime            energy.Span   `yaml:"dead_time"`
+		TimeConstant        energy.Span   `yaml:"time_constant"`
+		AtNight             string        `yaml:"at_night"`
+		CounterStart        energy.Energy `yaml:"counter_start_kwh"`
+		CounterRestartAfter energy.Span   `yaml:"counter_restart_after"`
+		Firmware            string        `yaml:"firmware"`
+		FirmwareAfter       energy.Span   `yaml:"new_firmware_after"`
+		NewFirmware         string        `yaml:"new_firmware"`
+		FlipsSign           bool          `yaml:"flips_sign"`
+		RivalEvery          energy.Span   `yaml:"second_master_every"`
+		RivalPower          energy.Power  `yaml:"second_master_w"`
 	}
 	batteryFile struct {
 		Capacity     energy.Energy `yaml:"capacity_kwh"`
@@ -128,6 +153,7 @@ type (
 		ChargeEff    *percent      `yaml:"charge_efficiency_percent"`
 		DischargeEff *percent      `yaml:"discharge_efficiency_percent"`
 		Placement    string        `yaml:"placement"`
+		SelfConsume  bool          `yaml:"self_consumption"`
 	}
 )
 
@@ -216,6 +242,11 @@ func (f *deviceFile) device() Device {
 		Asset: roll.AssetID(f.Asset), Unit: f.Unit, Kind: roll.AssetKind(f.Kind), House: f.House,
 		Sums: slices.Clone(f.Sums), CommonLoad: f.CommonLoad,
 		Base: or(f.Base, defaultBase), EnergyScale: or(f.EnergyScale, -1), Faults: f.Faults,
+		Profile: f.Profile, Control: f.Control, Rated: f.Rated, Quirks: Quirks(f.Quirks),
+	}
+	if f.Load != nil {
+		load := FlexLoad(*f.Load)
+		d.Load = &load
 	}
 	const one = 10_000 // of percent's ten-thousandths
 	if b := f.Battery; b != nil {
@@ -225,7 +256,8 @@ func (f *deviceFile) device() Device {
 			MinSoC: int64(b.MinSoC) / 1000, MaxSoC: int64(most) / 1000,
 			StartSoC:  int64(or(b.StartSoC, (b.MinSoC+most)/2)) / 1000,
 			ChargeEff: int64(or(b.ChargeEff, 95*one)), DischargeEff: int64(or(b.DischargeEff, 95*one)),
-			Placement: cmp.Or(roll.Placement(b.Placement), roll.BehindMeter),
+			Placement:       cmp.Or(roll.Placement(b.Placement), roll.BehindMeter),
+			SelfConsumption: b.SelfConsume,
 		}
 	}
 	return d

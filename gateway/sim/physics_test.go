@@ -142,7 +142,7 @@ func TestPhysics(t *testing.T) {
 				if u.battery == nil {
 					continue
 				}
-				if end, ok := deadline[id]; ok && w.now() >= end && (u.battery.ctl.mode != 0 || u.battery.power != 0) {
+				if end, ok := deadline[id]; ok && w.now() >= end && (u.control.(*control124).mode != 0 || u.battery.power != 0) {
 					t.Fatalf("unit %d still gives %s past its reversion", id, u.battery.power)
 				}
 				if p := u.battery.power; p < -u.battery.spec.MaxCharge || p > u.battery.spec.MaxDischarge {
@@ -173,7 +173,7 @@ func command(t *rapid.T, w *World, deadline map[uint8]energy.Instant) {
 			}
 		}
 		deadline[id] = w.now().Add(energy.Span(reversion) * energy.Second)
-		want := min(max(u.battery.base*energy.Power(rate)/fullRate, -u.battery.spec.MaxCharge), u.battery.spec.MaxDischarge)
+		want := min(max(baseOf(u.battery.spec)*energy.Power(rate)/fullRate, -u.battery.spec.MaxCharge), u.battery.spec.MaxDischarge)
 		if p := u.battery.power; max(p, -p) > max(want, -want) || p != 0 && (p > 0) != (want > 0) {
 			t.Fatalf("told %s, the battery gives %s", want, p)
 		}
@@ -267,7 +267,9 @@ func TestLimitsOfModel124(t *testing.T) {
 	b := newBattery(Battery{
 		Capacity: 10 * energy.KilowattHour, MaxCharge: 4 * energy.Kilowatt, MaxDischarge: 5 * energy.Kilowatt,
 		MaxSoC: 1000, StartSoC: 500, ChargeEff: million, DischargeEff: million,
-	})
+	}, Quirks{})
+	ctl := newControl124(baseOf(b.spec), Quirks{})
+	b.steer = ctl
 	for _, c := range []struct {
 		mode    uint16
 		out, in int16
@@ -283,7 +285,7 @@ func TestLimitsOfModel124(t *testing.T) {
 		{1, 0, 2000, 0},
 		{2, -2000, 0, -1 * energy.Kilowatt},
 	} {
-		b.ctl.mode, b.ctl.out, b.ctl.in = c.mode, c.out, c.in
+		ctl.mode, ctl.out, ctl.in = c.mode, c.out, c.in
 		if got := b.wanted(); got != c.want {
 			t.Errorf("mode %d out %d in %d: %s, want %s", c.mode, c.out, c.in, got, c.want)
 		}

@@ -98,8 +98,41 @@ type Device struct {
 	// 203 in Wh, −3 to 0. Such a counter starts anew at 2³² counts: at 429
 	// MWh with −1.
 	EnergyScale int
-	Battery     *Battery // kind battery only
-	Faults      []wire.Rule
+	Battery     *Battery  // kind battery only
+	Load        *FlexLoad // kinds charger and heat_pump only
+	// Profile names the description of its registers; empty: SunSpec. Devices of
+	// one profile and different kinds may share a unit, as those of a hybrid
+	// inverter do.
+	Profile string
+	// Control is the SunSpec model that it is told with: 124 or 704 of a battery
+	// (0: 124), 123 or 704 of an inverter (0: it cannot be told).
+	Control uint16
+	Rated   energy.Power // of an inverter; 0: the peak of its house's roof
+	Quirks  Quirks
+	Faults  []wire.Rule
+}
+
+// Quirks are how a device differs from what its description promises. Times
+// count from the start of the simulation.
+type Quirks struct {
+	IgnoresReversion bool        // it takes the time and never reverts
+	DeadTime         energy.Span // before it follows what it is told
+	TimeConstant     energy.Span // with which it then follows
+	// AtNight is what an inverter does without sun: "" goes on, "silent" answers
+	// nobody, "frozen" shows the last values, "sentinels" shows none, "zeros"
+	// shows counters of 0 as well.
+	AtNight             string
+	CounterStart        energy.Energy // on its counters when the simulation began
+	CounterRestartAfter energy.Span   // its counters begin anew; 0: never
+	Firmware            string        // its version; empty: 1
+	// FirmwareAfter is when it gets another version (0: never), and with
+	// FlipsSign its power another sign.
+	FirmwareAfter energy.Span
+	NewFirmware   string
+	FlipsSign     bool
+	// A second master writes its own setpoint each so often; 0: there is none.
+	RivalEvery energy.Span
+	RivalPower energy.Power
 }
 
 // Battery is what a battery can do. The names and units are those of the
@@ -114,6 +147,9 @@ type Battery struct {
 	ChargeEff    int64 // millionths: stored / charged
 	DischargeEff int64 // millionths: discharged / taken from the stock
 	Placement    roll.Placement
+	// SelfConsumption makes it cover its house's need while nobody commands it.
+	// Otherwise it rests.
+	SelfConsumption bool
 }
 
 // Bounds of a site.
@@ -265,7 +301,7 @@ func (c *checker) listeners(houses map[string]string) {
 			if d.Unit < 1 || d.Unit > 247 {
 				c.addf(at+".unit", "%d is not between 1 and 247", d.Unit)
 			}
-			if first, twice := units[d.Unit]; twice {
+			if first, twice := units[d.Unit]; twice && !shares(l.Devices[:j], d) {
 				c.found = append(c.found, problem{at + ".unit", first, fmt.Sprintf(
 					"two devices on unit %d of %s: only one could answer; give each its own number", d.Unit, l.Address)})
 			} else {
@@ -274,6 +310,22 @@ func (c *checker) listeners(houses map[string]string) {
 			c.device(at, d, seen)
 		}
 	}
+}
+
+// Kinds beyond those that the community's register knows.
+const (
+	kindCharger  roll.AssetKind = "charger"
+	kindHeatPump roll.AssetKind = "heat_pump"
+)
+
+// shares says whether d may be on a unit with others before it.
+func shares(before []Device, d Device) bool {
+	for _, o := range before {
+		if o.Unit == d.Unit && (d.Profile == "" || o.Profile != d.Profile || o.Kind == d.Kind) {
+			return false
+		}
+	}
+	return true
 }
 
 // faults checks what a listener and its devices do wrong on purpose.
@@ -320,6 +372,9 @@ func (c *checker) device(at string, d Device, seen *places) {
 	if d.EnergyScale < -3 || d.EnergyScale > 0 {
 		c.addf(at+".energy_scale", "%d is not between -3 and 0", d.EnergyScale)
 	}
+	c.quirks(at+".quirks", d)
+	c.control(at, d)
+	c.load(at, d)
 	if (d.Kind == roll.Battery) != (d.Battery != nil) {
 		c.addf(at+".battery", "a device of kind battery, and only such a one, has a section battery")
 	}
@@ -334,8 +389,13 @@ func (c *checker) device(at string, d Device, seen *places) {
 		if d.Battery != nil {
 			c.battery(at+".battery", d.Battery)
 		}
+	case kindCharger, kindHeatPump:
+		c.knownHouse(at+".house", d.House, seen)
+		if d.Profile == "" {
+			c.addf(at+".profile", "a %s does not speak SunSpec: name a profile", d.Kind)
+		}
 	default:
-		c.addf(at+".kind", "%q is none of inverter, meter and battery", d.Kind)
+		c.addf(at+".kind", "%q is none of inverter, meter, battery, charger and heat_pump", d.Kind)
 	}
 }
 

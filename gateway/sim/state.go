@@ -19,13 +19,14 @@ import (
 // state is what outlives a restart: counters and stocks in microjoules. A
 // battery comes back at rest, as after a power failure.
 type state struct {
-	Version   int                       `json:"version"`
-	Site      string                    `json:"site"`
-	At        energy.Instant            `json:"at"`
-	Start     energy.Instant            `json:"start"`
-	Houses    map[string]counters       `json:"houses"`
-	Batteries map[roll.AssetID]storage  `json:"batteries"`
-	Bindings  map[roll.AssetID][2]int64 `json:"binding_meters"` // import, export
+	Version   int                          `json:"version"`
+	Site      string                       `json:"site"`
+	At        energy.Instant               `json:"at"`
+	Start     energy.Instant               `json:"start"`
+	Houses    map[string]counters          `json:"houses"`
+	Batteries map[roll.AssetID]storage     `json:"batteries"`
+	Bindings  map[roll.AssetID][2]int64    `json:"binding_meters"`  // import, export
+	Loads     map[roll.AssetID]microjoules `json:"loads,omitempty"` // consumed
 }
 
 const (
@@ -82,15 +83,16 @@ func (w *World) restore(s *state) error {
 			h.count = c
 		}
 	}
-	for _, p := range w.ports {
-		for _, u := range p.units {
-			if saved, ok := s.Batteries[u.spec.Asset]; ok && u.battery != nil {
-				saved.Stock = min(saved.Stock, u.battery.level(u.battery.spec.MaxSoC))
-				u.battery.store = saved
-			}
-			if saved, ok := s.Bindings[u.spec.Asset]; ok && u.binding != nil {
-				u.binding.count.Import, u.binding.count.Export = microjoules(saved[0]), microjoules(saved[1])
-			}
+	for _, u := range w.units {
+		if saved, ok := s.Batteries[u.spec.Asset]; ok && u.battery != nil {
+			saved.Stock = min(saved.Stock, u.battery.level(u.battery.spec.MaxSoC))
+			u.battery.store = saved
+		}
+		if saved, ok := s.Bindings[u.spec.Asset]; ok && u.binding != nil {
+			u.binding.count.Import, u.binding.count.Export = microjoules(saved[0]), microjoules(saved[1])
+		}
+		if saved, ok := s.Loads[u.spec.Asset]; ok && u.load != nil {
+			u.load.taken = saved
 		}
 	}
 	w.at = max(s.At, w.at.Add(-mostGap))
@@ -105,19 +107,19 @@ func (w *World) save() error {
 	w.mu.Lock()
 	s := state{
 		Version: stateVersion, Site: w.site.ID, At: w.at, Start: w.start,
-		Houses: map[string]counters{}, Batteries: map[roll.AssetID]storage{}, Bindings: map[roll.AssetID][2]int64{},
+		Loads: map[roll.AssetID]microjoules{}, Houses: map[string]counters{}, Batteries: map[roll.AssetID]storage{}, Bindings: map[roll.AssetID][2]int64{},
 	}
 	for _, h := range w.houses {
 		s.Houses[h.id] = h.count
 	}
-	for _, p := range w.ports {
-		for _, u := range p.units {
-			if u.battery != nil {
-				s.Batteries[u.spec.Asset] = u.battery.store
-			}
-			if u.binding != nil {
-				s.Bindings[u.spec.Asset] = [2]int64{int64(u.binding.count.Import), int64(u.binding.count.Export)}
-			}
+	for _, u := range w.units {
+		switch {
+		case u.battery != nil:
+			s.Batteries[u.spec.Asset] = u.battery.store
+		case u.binding != nil:
+			s.Bindings[u.spec.Asset] = [2]int64{int64(u.binding.count.Import), int64(u.binding.count.Export)}
+		case u.load != nil:
+			s.Loads[u.spec.Asset] = u.load.taken
 		}
 	}
 	w.mu.Unlock()

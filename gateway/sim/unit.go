@@ -15,23 +15,36 @@ import (
 
 // port answers for the units of one listener.
 type port struct {
-	world *World
-	units map[uint8]*unit
+	world    *World
+	units    map[uint8]*unit     // those that speak SunSpec
+	profiled map[uint8]*profiled // those with registers of their own
 }
 
 // unit is one device as its registers show it.
 type unit struct {
-	world   *World
-	spec    Device
-	img     *sunspec.Image
-	house   *house   // nil: a binding meter
-	battery *battery // nil: none
-	binding *binding // nil: none
-	err     error    // the first failed Set; the image is fixed, so a test would show it
+	world    *World
+	spec     Device
+	img      *sunspec.Image
+	house    *house     // nil: a binding meter
+	battery  *battery   // nil: none
+	inverter *inverter  // nil: none
+	load     *flexLoad  // nil: none
+	binding  *binding   // nil: none
+	control  sunControl // nil: it cannot be told anything
+	stored   storage    // of a battery, at the moment that is shown
+	counts   counts
+	rivals   int64 // commands of a second master until now
+	err      error // the first failed Set; the image is fixed, so a test would show it
 }
 
 // Serve answers one request.
 func (p *port) Serve(r wire.Request) (wire.Answer, error) {
+	if f, ok := p.profiled[r.Unit]; ok {
+		p.world.mu.Lock()
+		defer p.world.mu.Unlock()
+		p.world.advance(p.world.now())
+		return f.serve(r)
+	}
 	switch r.Function {
 	case wire.ReadHolding:
 		values, err := p.read(r.Unit, r.Addr, r.Count)
@@ -53,6 +66,9 @@ func (p *port) read(id uint8, addr, n uint16) ([]uint16, error) {
 	defer w.mu.Unlock()
 	now := w.now()
 	w.advance(now)
+	if err := u.silent(); err != nil {
+		return nil, err
+	}
 	u.refresh(max(now.Sub(w.at), 0))
 	regs, ok := u.img.Read(addr, n)
 	if !ok {
@@ -61,78 +77,139 @@ func (p *port) read(id uint8, addr, n uint16) ([]uint16, error) {
 	return regs, u.err
 }
 
-// write serves a write. Only the control points of a battery's model
-// 124 can be written; all of a request is checked before any of it acts.
+// write serves a write. Only the points that a device is told with can be
+// written; all of a request is checked before any of it acts.
 func (p *port) write(id uint8, addr uint16, values []uint16) error {
 	u, ok := p.units[id]
 	if !ok {
 		return wire.TargetSilent
-	}
-	if u.battery == nil {
-		return wire.IllegalDataAddress
 	}
 	w := p.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.now()
 	w.advance(now)
-	ctl, limits := u.battery.ctl, false
-	for i, v := range values {
-		model, point, ok := u.img.PointAt(addr + uint16(i))
-		if !ok || model != sunspec.StorageControl {
-			return wire.IllegalDataAddress
-		}
-		switch point.Name {
-		case "StorCtl_Mod":
-			if v > limitCharge|limitDischarge {
-				return wire.IllegalDataValue
-			}
-			ctl.mode, limits = v, true
-		case "OutWRte", "InWRte":
-			rate := int16(v)
-			if rate < -fullRate || rate > fullRate {
-				return wire.IllegalDataValue
-			}
-			if limits = true; point.Name == "OutWRte" {
-				ctl.out = rate
-			} else {
-				ctl.in = rate
-			}
-		case "InOutWRte_RvrtTms":
-			if v == math.MaxUint16 {
-				return wire.IllegalDataValue
-			}
-			ctl.reversion = v // counts from the next limit on
-		default:
-			return wire.IllegalDataAddress
-		}
+	if err := u.silent(); err != nil {
+		return err
+	}
+	next, err := u.told(addr, values)
+	if err != nil {
+		return err
 	}
 	w.live(now)
-	if limits {
-		ctl.arm(now)
-	}
-	u.battery.ctl = ctl
+	next.written(now)
+	u.steered(next)
 	w.decide() // a command acts at once, not with the next step
 	return nil
 }
 
-// newUnit lays out a device's registers and hangs it to its house.
+// told is the device's control with a write in it.
+func (u *unit) told(addr uint16, values []uint16) (sunControl, error) {
+	if u.control == nil {
+		return nil, wire.IllegalDataAddress
+	}
+	next := u.control.copy()
+	for len(values) > 0 {
+		point, ok := u.pointAt(next.model(), addr)
+		if !ok || int(point.Size) > len(values) {
+			return nil, wire.IllegalDataAddress
+		}
+		raw := int64(0)
+		for _, v := range values[:point.Size] {
+			raw = raw<<16 | int64(v)
+		}
+		if err := next.set(point.Name, raw); err != nil {
+			return nil, err
+		}
+		addr, values = addr+point.Size, values[point.Size:]
+	}
+	return next, nil
+}
+
+// pointAt is the point of a model that begins at addr.
+func (u *unit) pointAt(model, addr uint16) (sunspec.Point, bool) {
+	id, point, ok := u.img.PointAt(addr)
+	return point, ok && id == model
+}
+
+// steered makes the device follow a control.
+func (u *unit) steered(c sunControl) {
+	u.control = c
+	u.obey(c)
+}
+
+func (u *unit) obey(c steering) {
+	switch {
+	case u.battery != nil:
+		u.battery.steer = c
+	case u.inverter != nil:
+		u.inverter.steer = c
+	case u.load != nil:
+		u.load.steer = c
+	}
+}
+
+// newUnit hangs a device to its house and lays out its registers.
 func (w *World) newUnit(d Device) (*unit, error) {
 	u := &unit{world: w, spec: d, house: w.byID[d.House]}
-	var models []uint16
-	groups := 0
+	u.counts.start = microjoulesOf(d.Quirks.CounterStart)
+	w.units = append(w.units, u)
+	models, groups := u.build(), 0
+	if d.Kind == roll.Battery {
+		groups = 1
+	}
+	if u.control != nil {
+		u.steered(u.control)
+	}
+	var err error
+	if u.img, err = sunspec.NewImage(d.Base, groups, models...); err != nil {
+		return nil, fmt.Errorf("laying out its registers: %w", err)
+	}
+	u.text(sunspec.Common, "Mn", "Allmende")
+	u.text(sunspec.Common, "Md", "Simulated "+string(d.Kind))
+	u.text(sunspec.Common, "SN", "sim-"+string(d.Asset))
+	u.set(sunspec.Common, "DA", int64(d.Unit))
+	u.refresh(0)
+	if u.err != nil {
+		return nil, u.err
+	}
+	return u, nil
+}
+
+// build makes what the device does, and says which models show it.
+func (u *unit) build() (models []uint16) {
+	d, w := u.spec, u.world
 	switch d.Kind {
 	case roll.Inverter:
 		models = []uint16{sunspec.Common, sunspec.InverterThree}
-	case roll.Battery:
-		models = []uint16{
-			sunspec.Common, sunspec.MeasureAC, sunspec.StorageCapacity, sunspec.MeasureDC,
-			sunspec.StorageControl, sunspec.BatteryBase,
+		rated := d.rated(w.site)
+		switch d.Control {
+		case curtail:
+			u.control = newControl123(rated, d.Quirks)
+			models = append(models, settings, curtail)
+		case controlAC:
+			u.control = newControl704(rated, d.Quirks)
+			models = append(models, capacity, controlAC)
 		}
-		groups = 1
-		u.battery = newBattery(*d.Battery)
+		u.inverter = newInverter(rated, d.Quirks)
+		u.house.inverter = u.inverter
+	case roll.Battery:
+		models = []uint16{sunspec.Common, sunspec.MeasureAC, sunspec.StorageCapacity, sunspec.MeasureDC}
+		base := baseOf(*d.Battery)
+		if d.Control == controlAC {
+			u.control = newControl704(base, d.Quirks)
+			models = append(models, capacity, controlAC, sunspec.BatteryBase)
+		} else {
+			u.control = newControl124(base, d.Quirks)
+			models = append(models, sunspec.StorageControl, sunspec.BatteryBase)
+		}
+		u.battery = newBattery(*d.Battery, d.Quirks)
+		u.battery.house = u.house
 		u.house.batteries = append(u.house.batteries, u.battery)
-	case roll.Meter:
+	case kindCharger, kindHeatPump:
+		u.load = newFlexLoad(*d.Load, d.Quirks)
+		u.house.loads = append(u.house.loads, u.load)
+	default:
 		models = []uint16{sunspec.Common, sunspec.MeterThree}
 		if len(d.Sums) > 0 {
 			u.binding = &binding{common: d.CommonLoad}
@@ -142,20 +219,7 @@ func (w *World) newUnit(d Device) (*unit, error) {
 			w.bindings[d.Asset] = u.binding
 		}
 	}
-	var err error
-	if u.img, err = sunspec.NewImage(d.Base, groups, models...); err != nil {
-		return nil, fmt.Errorf("laying out its registers: %w", err)
-	}
-	u.text(sunspec.Common, "Mn", "Allmende")
-	u.text(sunspec.Common, "Md", "Simulated "+string(d.Kind))
-	u.text(sunspec.Common, "Vr", "1")
-	u.text(sunspec.Common, "SN", "sim-"+string(d.Asset))
-	u.set(sunspec.Common, "DA", int64(d.Unit))
-	u.refresh(0)
-	if u.err != nil {
-		return nil, u.err
-	}
-	return u, nil
+	return models
 }
 
 func (u *unit) text(model uint16, name, s string) {
@@ -170,17 +234,21 @@ func (u *unit) set(model uint16, name string, raw int64) {
 
 // refresh writes what the device shows d after the world's last decision.
 func (u *unit) refresh(d energy.Span) {
+	if u.night(nightFrozen) {
+		return
+	}
+	f := u.facts(d)
+	u.text(sunspec.Common, "Vr", f.version)
 	switch {
 	case u.battery != nil:
-		u.showBattery(d)
-	case u.binding != nil:
-		taken, given := u.binding.after(d)
-		u.showMeter(u.binding.net(), taken, given)
+		u.showBattery(f)
 	case u.spec.Kind == roll.Meter:
-		c := u.house.after(d)
-		u.showMeter(u.house.net(), c.Import, c.Export)
+		u.showMeter(f.power, f.in, f.out)
 	default:
-		u.showInverter(u.house.pv, u.house.after(d).Production)
+		u.showInverter(f.power, f.out)
+	}
+	if u.control != nil {
+		u.control.show(u)
 	}
 }
 
@@ -225,6 +293,10 @@ func (u *unit) showInverter(p energy.Power, produced microjoules) {
 	state := int64(4) // MPPT
 	if p == 0 {
 		state = 2 // sleeping
+	}
+	if u.night(nightSentinels) {
+		u.set(m, "W", math.MinInt16)
+		u.set(m, "W_SF", math.MinInt16)
 	}
 	u.set(m, "St", state)
 	u.set(m, "Evt1", 0)

@@ -26,18 +26,17 @@ const (
 // dcVoltage is what the simulated cells have, 400.0 V, whatever they do.
 const dcVoltage = 4000
 
-// showBattery writes all six models of a battery from one moment.
-func (u *unit) showBattery(d energy.Span) {
-	b := u.battery
-	s := b.after(d)
-	u.showAC(b.power, s)
-	u.showDC(b, d)
-	u.showCapacity(s)
-	u.showControl(s)
-	u.showBank(s)
+// showBattery writes the models of a battery from one moment; what it is told
+// with shows itself.
+func (u *unit) showBattery(f facts) {
+	u.showAC(f)
+	u.showDC(u.battery)
+	u.showCapacity(u.stored)
+	u.showBank(u.stored, f.power)
 }
 
-func (u *unit) showAC(p energy.Power, s storage) {
+func (u *unit) showAC(f facts) {
+	p := f.power
 	const m = sunspec.MeasureAC
 	u.set(m, "ACType", 2) // three phases
 	u.set(m, "St", 1)
@@ -52,14 +51,14 @@ func (u *unit) showAC(p energy.Power, s storage) {
 	u.current(m, p, "A", "AL1", "AL2", "AL3")
 	u.fixed(m, "LNV", "V_SF", voltage, -1)
 	u.fixed(m, "Hz", "Hz_SF", frequency, -2)
-	u.set(m, "TotWhInj", counter(s.Discharged, -3))
-	u.set(m, "TotWhAbs", counter(s.Charged, -3))
+	u.set(m, "TotWhInj", counter(f.out, -3))
+	u.set(m, "TotWhAbs", counter(f.in, -3))
 	u.set(m, "TotWh_SF", -3)
 }
 
 // showDC: one port; what goes into the cells is less than what is charged, what
 // comes out of them more than what is discharged.
-func (u *unit) showDC(b *battery, d energy.Span) {
+func (u *unit) showDC(b *battery) {
 	const m = sunspec.MeasureDC
 	u.set(m, "PrtAlrms", 0)
 	u.set(m, "NPrt", 1)
@@ -86,30 +85,13 @@ func (u *unit) showCapacity(s storage) {
 	u.set(m, "Sta", 0)
 }
 
-func (u *unit) showControl(s storage) {
-	const m = sunspec.StorageControl
-	b := u.battery
-	raw, scale := fit(int64(b.base), math.MaxUint16-1)
-	u.fixed(m, "WChaMax", "WChaMax_SF", raw, scale)
-	u.fixed(m, "WChaGra", "WChaDisChaGra_SF", 100, 0)
-	u.set(m, "WDisChaGra", 100)
-	u.set(m, "StorCtl_Mod", int64(b.ctl.mode))
-	u.fixed(m, "ChaState", "ChaState_SF", b.permille(s), -1)
-	u.set(m, "ChaSt", b.chargeStatus(s))
-	u.set(m, "OutWRte", int64(b.ctl.out))
-	u.set(m, "InWRte", int64(b.ctl.in))
-	u.set(m, "InOutWRte_SF", -2)
-	u.set(m, "InOutWRte_RvrtTms", int64(b.ctl.reversion))
-	u.set(m, "ChaGriSet", 1)
-}
-
-func (u *unit) showBank(s storage) {
+func (u *unit) showBank(s storage, p energy.Power) {
 	const m = sunspec.BatteryBase
 	b := u.battery
 	raw, scale := fit(int64(b.spec.Capacity), math.MaxUint16-1)
 	u.fixed(m, "WHRtg", "WHRtg_SF", raw, scale)
 	u.fixed(m, "AHRtg", "AHRtg_SF", int64(b.spec.Capacity)/1000*10/dcVoltage, 0)
-	_, rateScale := fit(int64(b.base), math.MaxUint16-1)
+	_, rateScale := fit(int64(baseOf(b.spec)), math.MaxUint16-1)
 	u.fixed(m, "WChaRteMax", "WChaDisChaMax_SF", int64(b.spec.MaxCharge)/pow10(rateScale+3), rateScale)
 	u.set(m, "WDisChaRteMax", int64(b.spec.MaxDischarge)/pow10(rateScale+3))
 	u.set(m, "SoCMax", b.spec.MaxSoC)
@@ -125,9 +107,9 @@ func (u *unit) showBank(s storage) {
 	}
 	u.fixed(m, "V", "V_SF", dcVoltage, -1)
 	u.set(m, "CellV_SF", -3)
-	u.fixed(m, "A", "A_SF", int64(b.power)/(dcVoltage*10), -1)
+	u.fixed(m, "A", "A_SF", int64(p)/(dcVoltage*10), -1)
 	u.set(m, "AMax_SF", 0)
-	u.scaled(m, "W", "W_SF", int64(b.power))
+	u.scaled(m, "W", "W_SF", int64(p))
 	u.set(m, "SetOp", 1)
 	u.set(m, "SetInvState", 3) // started
 }

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/profile"
 	"github.com/allmende-energy/allmende/gateway/sim/wire"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 )
@@ -22,6 +24,8 @@ type Options struct {
 	// go on after a restart; empty: they begin anew.
 	State string
 	Log   *slog.Logger // nil: discard
+	// Profiles of devices that have one; nil: the embedded ones.
+	Profiles *profile.Library
 }
 
 // World is a site that lives. It listens from [New] on and lives on in
@@ -38,7 +42,9 @@ type World struct {
 	mu       sync.Mutex
 	at       energy.Instant // everything below is true at this instant
 	start    energy.Instant // the full hour in which the site was first started
+	begun    energy.Instant // when this world was made; quirks count from it
 	houses   []*house
+	units    []*unit
 	byID     map[string]*house
 	bindings map[roll.AssetID]*binding
 }
@@ -72,6 +78,7 @@ func New(site *Site, clock worldtime.Clock, opts Options) (*World, error) {
 		w.log = slog.New(slog.DiscardHandler)
 	}
 	w.at = w.now()
+	w.begun = w.at
 	w.start = energy.IntervalAt(w.at, energy.Hour).Start
 	saved, err := loadState(opts.State, own.ID)
 	if err != nil {
@@ -114,8 +121,14 @@ func (w *World) build() error {
 		w.byID[spec.ID] = h
 	}
 	for _, l := range w.site.Listeners {
-		p := &port{world: w, units: map[uint8]*unit{}}
+		p := &port{world: w, units: map[uint8]*unit{}, profiled: map[uint8]*profiled{}}
+		if err := w.buildProfiled(p, l); err != nil {
+			return err
+		}
 		for _, d := range l.Devices {
+			if d.Profile != "" {
+				continue
+			}
 			u, err := w.newUnit(d)
 			if err != nil {
 				return fmt.Errorf("asset %s: %w", d.Asset, err)
@@ -123,6 +136,39 @@ func (w *World) build() error {
 			p.units[d.Unit] = u
 		}
 		w.ports = append(w.ports, p)
+	}
+	return nil
+}
+
+// buildProfiled makes the units that have their makers' registers.
+func (w *World) buildProfiled(p *port, l Listener) error {
+	for _, d := range l.Devices {
+		if d.Profile == "" || p.profiled[d.Unit] != nil {
+			continue
+		}
+		if w.opts.Profiles == nil {
+			lib, err := profile.LoadLibrary("")
+			if err != nil {
+				return err
+			}
+			w.opts.Profiles = lib
+		}
+		family, err := w.opts.Profiles.Get(d.Profile)
+		if err != nil {
+			return fmt.Errorf("asset %s: %w", d.Asset, err)
+		}
+		var together []Device
+		for _, other := range l.Devices {
+			if other.Unit == d.Unit {
+				together = append(together, other)
+			}
+			if other.Unit == d.Unit && !slices.Contains(family.Kinds, profile.Kind(other.Kind)) {
+				return fmt.Errorf("asset %s: profile %s describes %v, and no %s: correct the kind or the profile", other.Asset, d.Profile, family.Kinds, other.Kind)
+			}
+		}
+		if p.profiled[d.Unit], err = w.newProfiled(family, together); err != nil {
+			return fmt.Errorf("asset %s, profile %s: %w", d.Asset, d.Profile, err)
+		}
 	}
 	return nil
 }
@@ -260,7 +306,13 @@ func (w *World) advance(now energy.Instant) {
 		end := w.nextStep(w.at)
 		for _, h := range w.houses {
 			for _, b := range h.batteries {
-				end = min(end, b.ctl.deadline)
+				end = min(end, b.steer.until())
+			}
+			if h.inverter != nil {
+				end = min(end, h.inverter.steer.until())
+			}
+			for _, l := range h.loads {
+				end = min(end, l.steer.until())
 			}
 		}
 		if end > now {
@@ -285,19 +337,32 @@ func (w *World) live(t energy.Instant) {
 		for _, b := range h.batteries {
 			b.store = b.after(d)
 		}
+		for _, l := range h.loads {
+			l.taken += during(l.power, d)
+		}
 	}
 	w.at = t
 }
 
 // decide sets all powers for the time up to the next step. The caller holds mu.
 func (w *World) decide() {
+	for _, u := range w.units {
+		u.happen()
+	}
 	step := w.nextStep(w.at)
 	from := step.Add(-w.site.Step)
 	for _, h := range w.houses {
 		h.load, h.pv = h.source.powers(from)
+		if h.inverter != nil {
+			h.pv = h.inverter.decide(h.pv, w.at)
+		}
+		for _, l := range h.loads {
+			l.decide(w.at)
+			h.load += l.power
+		}
 		for _, b := range h.batteries {
-			b.ctl.revert(w.at)
-			b.decide(step.Sub(w.at))
+			b.steer.revert(w.at)
+			b.decide(w.at, step.Sub(w.at))
 		}
 	}
 }

@@ -77,7 +77,13 @@ func start(t *testing.T, site *Site, clock worldtime.Clock, opts Options) (*Worl
 
 func connect(t *testing.T, addr string) *modbus.Bus {
 	t.Helper()
-	bus := modbus.NewBus(modbus.Config{URL: "tcp://" + addr, Timeout: 5 * time.Second})
+	return within(t, addr, 5*time.Second)
+}
+
+// within is a bus that waits so long for an answer.
+func within(t *testing.T, addr string, timeout time.Duration) *modbus.Bus {
+	t.Helper()
+	bus := modbus.NewBus(modbus.Config{URL: "tcp://" + addr, Timeout: timeout})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- bus.Run(ctx) }()

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"slices"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/gateway/device"
@@ -19,69 +19,103 @@ var (
 	// ErrMoved says that a model is no longer where the chain said, even
 	// after walking it again.
 	ErrMoved = errors.New("the model is not where the device says")
-	// errHeader is a mismatch that walking the chain again may cure.
-	errHeader = errors.New("another model header than expected")
 )
 
 // Profile is the name of SunSpec among profiles.
 const Profile = "sunspec"
 
-// mostRegisters is what one Modbus read may bring.
-const mostRegisters = 125
+// Options are what cannot be learned from the device.
+type Options struct {
+	// Kind is what the device shall be read as, where its chain has models of
+	// several kinds, such as an inverter with its meter; empty: as what it says
+	// first that it is.
+	Kind roll.AssetKind
+	// MaxRegisters is the most that one read may ask for; 0: 125. A device that
+	// refuses long reads is asked for less without it.
+	MaxRegisters int
+}
 
-// Device is one SunSpec device. Its methods may be used from several goroutines
-// as far as the ReadWriter may.
+// Device is one SunSpec device. One goroutine uses it at a time.
 type Device struct {
 	rw       ReadWriter
 	unit     uint8
 	kind     roll.AssetKind
 	identity device.Identity
-	tables   map[uint16]*Model     // read only
-	controls []device.Control      // read only
-	chain    atomic.Pointer[Chain] // replaced when models have moved
+	chain    Chain          // replaced when models have moved
+	most     int            // registers in one read
+	limits   map[uint16]int // the same, for models of which the device gives less, by address
+	lengths  map[uint16]string
+	ways     []way // how it can be commanded
+	state    commanded
 }
 
-// Open finds out what the device behind unit is: it discovers the chain and
-// reads the identity. What the error says is in [Discover] and [ErrNoUse].
+// Open finds out what the device behind unit is: it discovers the chain, reads
+// the identity, and what can be controlled. What the error says is in
+// [Discover] and [ErrNoUse].
 func Open(ctx context.Context, rw ReadWriter, unit uint8) (*Device, error) {
-	chain, err := Discover(ctx, rw, unit)
-	if err != nil {
+	return OpenWith(ctx, rw, unit, Options{})
+}
+
+// OpenWith is [Open] with options.
+func OpenWith(ctx context.Context, rw ReadWriter, unit uint8, o Options) (*Device, error) {
+	d := &Device{rw: rw, unit: unit, most: mostRegisters, limits: map[uint16]int{}, lengths: map[uint16]string{}}
+	if l, ok := rw.(interface{ MaxRead(unit uint8) uint16 }); ok && o.MaxRegisters == 0 {
+		o.MaxRegisters = int(l.MaxRead(unit))
+	}
+	if o.MaxRegisters > 0 {
+		d.most = max(min(o.MaxRegisters, mostRegisters), leastRegisters)
+	}
+	var err error
+	if d.chain, err = Discover(ctx, rw, unit); err != nil {
 		return nil, err
 	}
-	d := &Device{rw: rw, unit: unit, tables: make(map[uint16]*Model)}
-	for _, id := range Known() {
-		d.tables[id], _ = Lookup(id)
+	if d.kind, err = kindOf(d.chain, o.Kind); err != nil {
+		return nil, fmt.Errorf("unit %d: %w", unit, err)
 	}
-	d.chain.Store(&chain)
-	switch {
-	case has(chain, StorageControl, BatteryBase, StorageCapacity):
-		d.kind = roll.Battery
-	case has(chain, MeterThree):
-		d.kind = roll.Meter
-	case has(chain, InverterOne, InverterSplit, InverterThree, MeasureAC):
-		d.kind = roll.Inverter
-	default:
-		return nil, fmt.Errorf("unit %d: %w (it has %s)", unit, ErrNoUse, ids(chain))
-	}
-	common, err := d.block(ctx, whole, Common)
-	if err != nil && !errors.Is(err, errAbsent) {
+	if err := d.identify(ctx); err != nil {
 		return nil, fmt.Errorf("unit %d: reading the identity: %w", unit, err)
 	}
-	if err == nil {
-		d.identity = device.Identity{
-			Manufacturer: common.Value("Mn").Text, Model: common.Value("Md").Text,
-			Version: common.Value("Vr").Text, Serial: common.Value("SN").Text,
-		}
-	}
-	if d.controls, err = d.findControls(ctx); err != nil {
+	if err := d.findWays(ctx); err != nil {
 		return nil, fmt.Errorf("unit %d: reading what can be controlled: %w", unit, err)
 	}
 	return d, nil
 }
 
-func has(c Chain, ids ...uint16) bool {
-	_, ok := c.Find(ids...)
-	return ok
+// modelsOf are the models that make a device of each kind.
+func modelsOf(kind roll.AssetKind) []uint16 {
+	switch kind {
+	case roll.Battery:
+		return []uint16{StorageControl, BatteryBase, StorageCapacity}
+	case roll.Meter:
+		return []uint16{MeterThree, MeterDelta, MeterSplit, MeterOne, MeterThreeF, MeterDeltaF, MeterSplitF, MeterOneF}
+	case roll.Inverter:
+		return []uint16{InverterThree, InverterSplit, InverterOne, InverterThreeF, InverterSplitF, InverterOneF, MeasureAC}
+	default:
+		return nil
+	}
+}
+
+// kindOf is what a device with this chain is: a battery with one of the models
+// 124, 802 and 713; else what the first of its models of inverters and meters
+// says, because an inverter may show its meter behind itself.
+func kindOf(c Chain, want roll.AssetKind) (roll.AssetKind, error) {
+	if want != "" {
+		if _, ok := c.Find(modelsOf(want)...); !ok {
+			return "", fmt.Errorf("%w as a %s: it has %s", ErrNoUse, want, ids(c))
+		}
+		return want, nil
+	}
+	if _, ok := c.Find(modelsOf(roll.Battery)...); ok {
+		return roll.Battery, nil
+	}
+	for _, e := range c.Models {
+		for _, kind := range []roll.AssetKind{roll.Meter, roll.Inverter} {
+			if slices.Contains(modelsOf(kind), e.ID) {
+				return kind, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%w (it has %s)", ErrNoUse, ids(c))
 }
 
 func ids(c Chain) string {
@@ -95,30 +129,89 @@ func ids(c Chain) string {
 	return s
 }
 
+// identify reads the common model that stands before the first model of the
+// device's kind: an inverter's meter has one of its own.
+func (d *Device) identify(ctx context.Context) error {
+	var common Entry
+	for _, e := range d.chain.Models {
+		if e.ID == Common {
+			common = e
+		}
+		if common.ID == Common && slices.Contains(modelsOf(d.kind), e.ID) {
+			break
+		}
+	}
+	m, _ := Lookup(Common)
+	if common.ID != Common {
+		return nil
+	}
+	b, err := d.named(ctx, common, m, []string{"Mn", "Md", "Vr", "SN"})
+	if errors.Is(err, errAbsent) || errors.Is(err, errRefused) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.identity = device.Identity{
+		Manufacturer: b.Value("Mn").Text, Model: b.Value("Md").Text, Version: b.Value("Vr").Text, Serial: b.Value("SN").Text,
+	}
+	return nil
+}
+
 // Identity is what the device says about itself.
 func (d *Device) Identity() device.Identity { return d.identity }
 
-// Kind is what the device does: with one of the models 124, 802 and 713 it is a
-// battery, with 203 a meter, with 101–103 or 701 an inverter.
+// Kind is what the device does.
 func (d *Device) Kind() roll.AssetKind { return d.kind }
+
+// Profile names what devices of this package are read by.
+func (d *Device) Profile() string { return Profile }
 
 // Unit is the Modbus unit.
 func (d *Device) Unit() uint8 { return d.unit }
 
 // Chain is the chain as last walked.
-func (d *Device) Chain() Chain { return *d.chain.Load() }
+func (d *Device) Chain() Chain { return d.chain }
+
+// Layout is where the device says its models are, and what is odd about it.
+func (d *Device) Layout() device.Layout {
+	l := device.Layout{Base: d.chain.Base, Models: make([]device.Model, 0, len(d.chain.Models)), Remarks: slices.Clone(d.chain.Remarks)}
+	for _, e := range d.chain.Models {
+		l.Models = append(l.Models, device.Model{ID: e.ID, Address: e.Address, Length: e.Length})
+		if s := d.lengths[e.Address]; s != "" {
+			l.Remarks = append(l.Remarks, s)
+		}
+		if n, ok := d.limits[e.Address]; ok {
+			l.Remarks = append(l.Remarks, fmt.Sprintf("model %d at %d is read by %d registers at most: the device refuses more", e.ID, e.Address, n))
+		}
+	}
+	if d.chain.Broken != "" {
+		l.Remarks = append(l.Remarks, "the chain of models is broken: "+d.chain.Broken)
+	}
+	return l
+}
+
+// remarkLength notes that the groups a model counts do not fill its length.
+func (d *Device) remarkLength(e Entry, m *Model, count func(string) int) {
+	want, ok := m.Length(count)
+	if !ok || want == int(e.Length) {
+		delete(d.lengths, e.Address)
+		return
+	}
+	d.lengths[e.Address] = fmt.Sprintf("model %d at %d says that it has %d registers, the groups it counts take %d", e.ID, e.Address, e.Length, want)
+}
 
 // Read takes one snapshot: one request for an inverter or a meter, two for a
-// battery. If a model has moved, the chain is walked again, once.
+// battery, more where the device gives less at once. If a model has moved, the
+// chain is walked again, once.
 func (d *Device) Read(ctx context.Context) (device.Snapshot, error) {
-	s, err := d.read(ctx)
-	if errors.Is(err, errHeader) {
-		if err = d.rediscover(ctx); err == nil {
-			s, err = d.read(ctx)
-		}
-		if errors.Is(err, errHeader) {
-			err = fmt.Errorf("%w: %w", ErrMoved, err)
-		}
+	var s snapshot
+	err := d.following(ctx, func() (err error) {
+		s, err = d.read(ctx)
+		return err
+	})
+	if err == nil {
+		err = d.keepHeartbeat(ctx)
 	}
 	if err != nil {
 		return device.Snapshot{}, fmt.Errorf("%s on unit %d: %w", d.kind, d.unit, err)
@@ -126,10 +219,23 @@ func (d *Device) Read(ctx context.Context) (device.Snapshot, error) {
 	return s.Snapshot, nil
 }
 
-func (d *Device) rediscover(ctx context.Context) error {
-	chain, err := Discover(ctx, d.rw, d.unit)
-	if err == nil {
-		d.chain.Store(&chain)
+// following does something and, where a model is no longer where it was, walks
+// the chain and does it once more: writing or reading at an address of
+// yesterday would hit something else.
+func (d *Device) following(ctx context.Context, do func() error) error {
+	err := do()
+	if !errors.Is(err, errHeader) {
+		return err
+	}
+	chain, walked := Discover(ctx, d.rw, d.unit)
+	if walked != nil {
+		return walked
+	}
+	d.chain = chain
+	clear(d.limits)
+	clear(d.lengths)
+	if err = do(); errors.Is(err, errHeader) {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
 	}
 	return err
 }
@@ -145,79 +251,36 @@ func (d *Device) read(ctx context.Context) (snapshot, error) {
 	}
 }
 
-// whole asks block for all of a model that one read can bring.
-const whole = ""
-
-var errAbsent = errors.New("the device does not have this model")
-
-// block reads, in one request, the first of the models that the device has,
-// from its header to the named point and its scale factor (or all of it), and
-// checks the header.
-func (d *Device) block(ctx context.Context, upTo string, models ...uint16) (Block, error) {
-	entry, ok := d.chain.Load().Find(models...)
-	if !ok {
-		return Block{}, errAbsent
-	}
-	model, ok := d.tables[entry.ID]
-	if !ok {
-		return Block{}, errAbsent
-	}
-	n := min(int(entry.Length)+headerLen, mostRegisters, 1<<16-int(entry.Address))
-	if p, found := model.Point(upTo); found {
-		n = min(n, int(p.Offset+p.Size))
-	}
-	if n <= headerLen {
-		return Block{}, errAbsent
-	}
-	regs, err := readExactly(ctx, d.rw, d.unit, entry.Address, uint16(n))
-	if err != nil {
-		return Block{}, err
-	}
-	if regs[0] != entry.ID || regs[1] != entry.Length {
-		return Block{}, fmt.Errorf("%w: model %d of length %d at %d, found %d of length %d",
-			errHeader, entry.ID, entry.Length, entry.Address, regs[0], regs[1])
-	}
-	return Block{Model: model, Regs: regs}, nil
-}
-
 // Points reads and decodes every point of every model that this package knows,
-// for a person who wants to see what a device says. Of each model the first 125
-// registers are read, so that a value and its scale factor come together; only
-// free text at the end of model 701 and DC ports beyond the second lie behind.
+// for a person who wants to see what a device says.
 func (d *Device) Points(ctx context.Context) ([]device.Value, error) {
 	var all []device.Value
-	for _, e := range d.Chain().Models {
-		if d.tables[e.ID] == nil {
-			continue
+	err := d.following(ctx, func() error {
+		all = nil
+		for _, e := range d.chain.Models {
+			m, ok := Lookup(e.ID)
+			if !ok {
+				continue
+			}
+			b, err := d.whole(ctx, e, m)
+			if err != nil && !errors.Is(err, errAbsent) && !errors.Is(err, errRefused) {
+				return fmt.Errorf("reading model %d: %w", e.ID, err)
+			}
+			if b.Model == nil {
+				continue
+			}
+			for p := range b.all() {
+				if p.Type != Pad {
+					all = append(all, b.decode(p).neutral(e.ID, e.Address+uint16(p.At)))
+				}
+			}
 		}
-		b, err := d.block(ctx, whole, e.ID)
-		if errors.Is(err, errAbsent) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("unit %d: reading model %d: %w", d.unit, e.ID, err)
-		}
-		for _, v := range b.Values() {
-			all = append(all, v.neutral(e))
-		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("unit %d: %w", d.unit, err)
 	}
 	return all, nil
-}
-
-// Profile names what devices of this package are read by.
-func (d *Device) Profile() string { return Profile }
-
-// Layout is where the device says its models are.
-func (d *Device) Layout() device.Layout {
-	c := d.Chain()
-	l := device.Layout{Base: c.Base, Models: make([]device.Model, 0, len(c.Models))}
-	for _, e := range c.Models {
-		l.Models = append(l.Models, device.Model{ID: e.ID, Address: e.Address, Length: e.Length})
-	}
-	if c.Broken != "" {
-		l.Remarks = append(l.Remarks, "the chain of models is broken: "+c.Broken)
-	}
-	return l
 }
 
 var (

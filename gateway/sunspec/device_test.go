@@ -26,6 +26,7 @@ type board struct {
 	between func(b *board)           // before each read
 	onWrite func(b *board, w *write) // may change what is kept
 	silent  map[uint16]bool          // addresses without an answer
+	singles int                      // writes with function 6
 }
 
 type write struct {
@@ -58,6 +59,11 @@ func (b *board) WriteRegisters(_ context.Context, _ uint8, addr uint16, values [
 	b.wrote = append(b.wrote, w)
 	copy(b.img.regs[addr-b.img.base:], w.values)
 	return nil
+}
+
+func (b *board) WriteRegister(ctx context.Context, unit uint8, addr, value uint16) error {
+	b.singles++
+	return b.WriteRegisters(ctx, unit, addr, []uint16{value})
 }
 
 func newBoard(t testing.TB, base uint16, models ...uint16) *board {
@@ -300,7 +306,7 @@ func TestBrokenChains(t *testing.T) {
 		{"empty", chainOf{40000: marker, 40002: {0xFFFF, 0}}, 0, ""},
 		{"no end marker", chainOf{40000: marker, 40002: {1, 66}}, 1, "no model header at 40070"},
 		{"zeros behind", chainOf{40000: marker, 40002: {1, 66}, 40070: {0, 0}}, 1, "id 0"},
-		{"wrong length", chainOf{40000: marker, 40002: {1, 66}, 40070: {103, 51}, 40122: {0xFFFF, 0}}, 2, "no model header at 40123"},
+		{"wrong length, and nothing else there", chainOf{40000: marker, 40002: {1, 66}, 40070: {103, 51}}, 2, "no model header at 40123"},
 		{"past the last address", chainOf{50000: marker, 50002: {1, 66}, 50070: {103, 60000}}, 2, "past the last address"},
 		{"past it by a whole turn", chainOf{50000: marker, 50002: {1, 0xFFFF}}, 1, "past the last address"},
 		{"endless", endless, mostModels, "no end marker after 64"},
@@ -335,7 +341,13 @@ func TestModelsThatMove(t *testing.T) {
 		t.Errorf("after a move: %+v, %v", s, err)
 	}
 	// A device that tells one chain and has another is not followed for ever.
-	b.between = func(b *board) { b.img.regs[len(b.img.regs)-109] ^= 1 }
+	b.between = func(b *board) {
+		id := MeterThree
+		if b.asked[len(b.asked)-1][1] > headerLen {
+			id = MeterSplit
+		}
+		b.img.regs[len(b.img.regs)-109] = id
+	}
 	b.asked = nil
 	if _, err := d.Read(t.Context()); err == nil {
 		t.Error("a device whose model changes with every look was believed")
@@ -357,14 +369,14 @@ func TestPoints(t *testing.T) {
 		found[fmt.Sprintf("%d.%s", p.Model, p.Name)] = p.String()
 	}
 	for name, want := range map[string]string{
-		"701.W": "-1500 W", "713.SoC": "45.67 Pct", "714.DCW": "7 W", "714.DCW.1": "not implemented",
+		"701.W": "-1500 W", "713.SoC": "45.67 Pct", "714.DCW": "7 W", "714.Prt.1.DCW": "not implemented", "714.L": "43",
 		"124.WChaMax": "5000 W", "124.StorCtl_Mod": "0", "1.Mn": "not implemented",
 	} {
 		if found[name] != want {
 			t.Errorf("%s is %q, want %q", name, found[name], want)
 		}
 	}
-	if _, ok := found["714.DCW.2"]; ok {
+	if _, ok := found["714.Prt.2.DCW"]; ok {
 		t.Error("a port that is not there")
 	}
 }

@@ -40,6 +40,10 @@ func (m *memory) WriteRegisters(_ context.Context, _ uint8, addr uint16, values 
 	return nil
 }
 
+func (m *memory) WriteRegister(ctx context.Context, unit uint8, addr, value uint16) error {
+	return m.WriteRegisters(ctx, unit, addr, []uint16{value})
+}
+
 // FuzzDevice opens, reads, prints and commands whatever the registers say. It
 // must come to an end, within a bounded number of requests, without a panic and
 // with nothing outside its range.
@@ -105,8 +109,8 @@ func FuzzDecode(f *testing.F) {
 		for i := 0; i+1 < len(b); i += 2 {
 			regs = append(regs, binary.BigEndian.Uint16(b[i:]))
 		}
-		for _, v := range (Block{m, regs}).Values() {
-			_ = v.String()
+		for _, v := range (Block{Model: m, Regs: regs}).Values() {
+			_ = v.neutral(id, 0).String()
 			if _, ok := v.In(milli); ok && !v.Implemented {
 				t.Errorf("%+v has no value but a number", v)
 			}

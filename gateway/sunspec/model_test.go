@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -18,19 +20,47 @@ type official struct {
 
 type officialGroup struct {
 	Name   string          `json:"name"`
-	Count  any             `json:"count"`
+	Count  any             `json:"count"` // nil: once; 0: as often as it fits; else a point
 	Points []officialPoint `json:"points"`
 	Groups []officialGroup `json:"groups"`
 }
 
 type officialPoint struct {
-	Name      string `json:"name"`
-	Type      string `json:"type"`
-	Size      uint16 `json:"size"`
-	SF        any    `json:"sf"`
-	Units     string `json:"units"`
-	Mandatory string `json:"mandatory"`
-	Access    string `json:"access"`
+	Name      string           `json:"name"`
+	Type      string           `json:"type"`
+	Size      uint16           `json:"size"`
+	SF        any              `json:"sf"`
+	Units     string           `json:"units"`
+	Mandatory string           `json:"mandatory"`
+	Access    string           `json:"access"`
+	Symbols   []officialSymbol `json:"symbols"`
+	Value     any              `json:"value"`
+}
+
+type officialSymbol struct {
+	Name  string `json:"name"`
+	Value uint64 `json:"value"`
+}
+
+// listed are the models that this package promises.
+func listed() []uint16 {
+	return []uint16{
+		1, 101, 102, 103, 111, 112, 113, 120, 121, 122, 123, 124, 160, 201, 202, 203, 204, 211, 212, 213, 214,
+		701, 702, 703, 704, 705, 706, 707, 708, 709, 710, 711, 712, 713, 714, 715, 802, 803, 804,
+	}
+}
+
+func definition(t testing.TB, id uint16) official {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(shared(t, "data", "sunspec-models"), fmt.Sprintf("model_%d.json", id)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var def official
+	if err := json.Unmarshal(b, &def); err != nil {
+		t.Fatal(err)
+	}
+	return def
 }
 
 // shared is a folder of the material beside the repository; the test is skipped
@@ -46,68 +76,117 @@ func shared(t testing.TB, elem ...string) string {
 
 func typeNames() map[string]Type {
 	return map[string]Type{
-		"uint16": Uint16, "int16": Int16, "acc32": Acc32, "uint32": Uint32, "uint64": Uint64, "enum16": Enum16,
-		"bitfield16": Bitfield16, "bitfield32": Bitfield32, "sunssf": ScaleFactor, "string": String, "pad": Pad,
+		"uint16": Uint16, "int16": Int16, "uint32": Uint32, "int32": Int32, "uint64": Uint64, "int64": Int64,
+		"acc16": Acc16, "acc32": Acc32, "acc64": Acc64, "count": Count, "enum16": Enum16, "enum32": Enum32,
+		"bitfield16": Bitfield16, "bitfield32": Bitfield32, "bitfield64": Bitfield64, "float32": Float32, "float64": Float64,
+		"sunssf": ScaleFactor, "string": String, "ipaddr": IPAddr, "ipv6addr": IPv6Addr, "eui48": EUI48, "pad": Pad,
+	}
+}
+
+func TestKnownModels(t *testing.T) {
+	if got := Known(); !slices.Equal(got, listed()) {
+		t.Errorf("known are %v, promised %v", got, listed())
+	}
+	for _, id := range []uint16{0, 2, 125, 716, 64000, endOfChain} {
+		if _, ok := Lookup(id); ok {
+			t.Errorf("model %d is not in the tables, but found", id)
+		}
 	}
 }
 
 func TestTablesAreTheOfficialDefinitions(t *testing.T) {
-	dir := shared(t, "data", "sunspec-models")
-	for _, id := range Known() {
-		b, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("model_%d.json", id)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var def official
-		if err := json.Unmarshal(b, &def); err != nil {
-			t.Fatal(err)
-		}
+	points := 0
+	for _, id := range listed() {
+		def := definition(t, id)
 		m, ok := Lookup(id)
 		if !ok || m.ID != id || m.Name != def.Group.Name || def.ID != id {
 			t.Fatalf("model %d: the table is of %d %q, the definition of %d %q", id, m.ID, m.Name, def.ID, def.Group.Name)
 		}
-		comparePoints(t, fmt.Sprintf("model %d", id), m.Points, def.Group.Points[headerLen:], headerLen)
-		switch len(def.Group.Groups) {
-		case 0:
-			if m.Group != nil {
-				t.Errorf("model %d has a group that is not in the definition", id)
+		where := fmt.Sprintf("model %d", id)
+		points += comparePoints(t, where, m, m.Points, def.Group.Points)
+		points += compareGroups(t, where, m, m.Groups, def.Group.Groups)
+		for _, name := range m.Must {
+			if _, ok := m.Point(name); !ok {
+				t.Errorf("%s demands %s, which it does not have", where, name)
 			}
-		case 1:
-			g := def.Group.Groups[0]
-			if g.Count != m.Count || len(g.Groups) != 0 {
-				t.Errorf("model %d: group counted by %q, the definition says %v", id, m.Count, g.Count)
-			}
-			comparePoints(t, fmt.Sprintf("model %d group", id), m.Group, g.Points, 0)
-		default:
-			t.Errorf("model %d has %d groups", id, len(def.Group.Groups))
 		}
+		if want, fixed := def.Group.Points[1].Value.(float64); fixed {
+			if got, ok := m.fixed(); !ok || got != int(want) {
+				t.Errorf("%s has %d registers, the definition says %g", where, got, want)
+			}
+		}
+	}
+	if points < 1400 {
+		t.Errorf("only %d points were compared", points)
 	}
 }
 
-func comparePoints(t *testing.T, where string, ours []Point, theirs []officialPoint, offset uint16) {
+func compareGroups(t *testing.T, where string, m *Model, ours []Group, theirs []officialGroup) int {
+	t.Helper()
+	if len(ours) != len(theirs) {
+		t.Fatalf("%s: %d groups, the definition has %d", where, len(ours), len(theirs))
+	}
+	points := 0
+	for i, d := range theirs {
+		g := ours[i]
+		want := ""
+		switch c := d.Count.(type) {
+		case string:
+			want = c
+		case float64:
+			want = untilEnd
+		}
+		if g.Name != d.Name || g.Count != want {
+			t.Errorf("%s: group %s counted by %q, the definition has %s by %v", where, g.Name, g.Count, d.Name, d.Count)
+		}
+		if _, ok := m.Point(g.Count); g.Count != "" && g.Count != untilEnd && !ok {
+			t.Errorf("%s: group %s is counted by %s, which is no point of the model", where, g.Name, g.Count)
+		}
+		points += comparePoints(t, where+" "+g.Name, m, g.Points, d.Points)
+		points += compareGroups(t, where+" "+g.Name, m, g.Groups, d.Groups)
+	}
+	return points
+}
+
+func comparePoints(t *testing.T, where string, m *Model, ours []Point, theirs []officialPoint) int {
 	t.Helper()
 	if len(ours) != len(theirs) {
 		t.Fatalf("%s: %d points, the definition has %d", where, len(ours), len(theirs))
 	}
+	offset := uint16(0)
 	for i, d := range theirs {
-		p := ours[i]
+		p := &ours[i]
 		sf, _ := d.SF.(string)
 		want, known := typeNames()[d.Type]
 		if !known {
 			t.Fatalf("%s.%s: type %q", where, d.Name, d.Type)
 		}
-		if p.Name != d.Name || p.Type != want || p.Size != d.Size || p.SF != sf || p.Offset != offset {
+		if p.Name != d.Name || p.Type != want || p.Size != d.Size || p.SF != sf || p.Offset != offset || p.Units != d.Units {
 			t.Errorf("%s: point %+v, the definition has %+v at %d", where, p, d, offset)
+		}
+		if f, ok := m.Point(p.SF); p.SF != "" && (!ok || f.Type != ScaleFactor) {
+			t.Errorf("%s.%s: its scale factor %s is none", where, p.Name, p.SF)
 		}
 		if p.Writable() != (d.Access == "RW") {
 			t.Errorf("%s.%s: writable %v, access %q", where, p.Name, p.Writable(), d.Access)
 		}
-		// 101 to 103 share a table with what is mandatory in all of them.
-		if p.Mandatory() && d.Mandatory != "M" || p.Type == Acc32 && p.Mandatory() != (d.Mandatory == "M") {
-			t.Errorf("%s.%s: mandatory %v, the definition says %q", where, p.Name, p.Mandatory(), d.Mandatory)
+		if m.Mandatory(p) != (d.Mandatory == "M") {
+			t.Errorf("%s.%s: mandatory %v, the definition says %q", where, p.Name, m.Mandatory(p), d.Mandatory)
+		}
+		var symbols []string
+		for _, s := range d.Symbols {
+			// The definition of 111 writes gg before each of them, that of 112 does not.
+			symbols = append(symbols, fmt.Sprintf("%d %s", s.Value, strings.TrimPrefix(s.Name, "gg")))
+			if got := lookup(p.Symbols, s.Value); got != strings.TrimPrefix(s.Name, "gg") {
+				t.Errorf("%s.%s: %d is called %q, the definition says %q", where, p.Name, s.Value, got, s.Name)
+			}
+		}
+		if p.Symbols != strings.Join(symbols, ", ") {
+			t.Errorf("%s.%s: symbols %q, the definition has %q", where, p.Name, p.Symbols, symbols)
 		}
 		offset += d.Size
 	}
+	return len(theirs)
 }
 
 // The published device images name raw values by point: laid out by our tables
@@ -147,7 +226,7 @@ func checkImage(t *testing.T, m *Model, values map[string]any) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range m.Points {
+	for _, p := range m.Points[headerLen:] {
 		switch v := values[p.Name].(type) {
 		case float64:
 			err = img.Set(m.ID, p.Name, int64(v))
@@ -163,7 +242,7 @@ func checkImage(t *testing.T, m *Model, values map[string]any) int {
 		got := img.Get(m.ID, p.Name)
 		switch v := values[p.Name].(type) {
 		case float64:
-			if p.Type == Pad {
+			if p.Type == Pad || p.Name == "ID" || p.Name == "L" {
 				continue
 			}
 			points++
@@ -180,7 +259,7 @@ func checkImage(t *testing.T, m *Model, values map[string]any) int {
 				t.Errorf("model %d %s: %q, want %q", m.ID, p.Name, got.Text, v)
 			}
 		default:
-			if got.Implemented && !p.Mandatory() {
+			if got.Implemented && !m.Mandatory(&p) && p.Name != "L" {
 				t.Errorf("model %d %s: %+v, but the image has none", m.ID, p.Name, got)
 			}
 		}

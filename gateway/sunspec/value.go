@@ -3,7 +3,9 @@
 package sunspec
 
 import (
+	"fmt"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"unicode"
@@ -15,115 +17,147 @@ import (
 // mostScale bounds scale factors, as the SunSpec specification does.
 const mostScale = 10
 
-// Value is one decoded point: Raw · 10^Scale, or Text for strings.
+// Why a point has no value.
+const (
+	reasonSentinel = "the device shows its mark for not implemented"
+	reasonUnread   = "the device refuses to have it read"
+	reasonMoving   = "its scale factor moved while it was read"
+)
+
+// Value is one decoded point: Raw · 10^Scale, or Text for what is no number.
 type Value struct {
-	Point
+	*Point
+	Path        string // the name with its groups
 	Raw         int64
 	Scale       int
-	Text        string
-	Implemented bool // false: the device does not have it, or it can't be scaled
+	Text        string // of what is no number, and the name of an enumerated value
+	Implemented bool   // false: the device does not have it, or it can't be scaled
+	Reason      string // where it is not implemented, or what is odd about it
+	wide        bool   // Raw holds the bits of an unsigned number beyond the largest int64
 }
 
-// Block is what one read brought of a model. Regs[0] is the model's id.
-type Block struct {
-	Model *Model
-	Regs  []uint16
-}
-
-// Value decodes a point by name. A point that the block does not hold in full,
-// or whose scale factor it does not hold, is not implemented.
-func (b Block) Value(name string) Value {
-	p, ok := b.Model.Point(name)
-	if !ok {
-		return Value{Point: Point{Name: name}}
-	}
-	return b.decode(p, 0)
-}
-
-// Values decodes all points that the block holds, groups included; those of
-// group i are named by the group's number, such as "DCW.2".
-func (b Block) Values() []Value {
-	values := make([]Value, 0, len(b.Model.Points))
-	for _, p := range b.Model.Points {
-		if p.Type != Pad && b.holds(p, 0) {
-			values = append(values, b.decode(p, 0))
-		}
-	}
-	size := int(b.Model.GroupSize())
-	if size == 0 {
-		return values
-	}
-	count := b.Value(b.Model.Count)
-	if !count.Implemented {
-		return values
-	}
-	for i := range int(count.Raw) { // ends with the block, whatever the device claims
-		base := int(b.Model.Size()) + i*size
-		if base+size > len(b.Regs) {
-			break
-		}
-		for _, p := range b.Model.Group {
-			v := b.decode(p, base)
-			v.Name += "." + strconv.Itoa(i+1)
-			values = append(values, v)
-		}
-	}
-	return values
-}
-
-func (b Block) holds(p Point, base int) bool {
-	return base+int(p.Offset)+int(p.Size) <= len(b.Regs)
-}
-
-func (b Block) decode(p Point, base int) Value {
-	v := Value{Point: p}
-	if !b.holds(p, base) || p.Type == Pad {
-		return v
-	}
-	from := base + int(p.Offset)
-	regs := b.Regs[from : from+int(p.Size)]
-	if p.Type == String {
-		v.Text = text(regs)
-		v.Implemented = v.Text != ""
-		return v
-	}
-	v.Raw, v.Implemented = number(p, regs)
-	if p.SF == "" || !v.Implemented {
-		return v
-	}
-	factor, ok := b.Model.Point(p.SF)
-	if !ok || !b.holds(factor, 0) {
-		v.Implemented = false
-		return v
-	}
-	scale := int16(b.Regs[factor.Offset])
-	if scale < -mostScale || scale > mostScale { // also its sentinel
-		v.Implemented = false
-		return v
-	}
-	v.Scale = int(scale)
-	return v
-}
-
-// number decodes an integer and says whether it is one; p.Size registers.
-func number(p Point, regs []uint16) (int64, bool) {
+// decode decodes regs, the registers of p; its scale factor comes later.
+func decode(p *Point, regs []uint16, mandatory bool) Value {
+	v := Value{Point: p, Reason: reasonSentinel}
 	var u uint64
 	for _, r := range regs {
 		u = u<<16 | uint64(r)
 	}
 	switch p.Type {
-	case Int16, ScaleFactor:
-		return int64(int16(u)), u != 0x8000
-	case Acc32:
-		return int64(u), u != 0 || p.Mandatory()
-	case Uint16, Enum16, Bitfield16:
-		return int64(u), u != math.MaxUint16
-	case Uint32, Bitfield32:
-		return int64(u), u != math.MaxUint32
-	case Uint64:
-		return int64(u), u <= math.MaxInt64 // the sentinel, and what we can't hold
-	default: // strings and padding are no numbers
-		return 0, false
+	case String:
+		v.Text = text(regs)
+		v.Implemented = v.Text != ""
+	case IPAddr:
+		v.Text = netip.AddrFrom4([4]byte{byte(u >> 24), byte(u >> 16), byte(u >> 8), byte(u)}).String()
+		v.Implemented = u != 0
+	case IPv6Addr:
+		v.Text, v.Implemented = ipv6(regs)
+	case EUI48:
+		v.Text = fmt.Sprintf("%02X:%02X:%02X:%02X:%02X:%02X", byte(u>>40), byte(u>>32), byte(u>>24), byte(u>>16), byte(u>>8), byte(u))
+		v.Implemented = u != math.MaxUint64
+	case Float32:
+		v.float(float64(math.Float32frombits(uint32(u))), 32)
+	case Float64:
+		v.float(math.Float64frombits(u), 64)
+	case Pad:
+	default:
+		v.Raw, v.Implemented = integer(p, u, mandatory)
+		v.wide = v.Raw < 0 && !signed(p.Type)
+	}
+	if v.Implemented {
+		v.Reason = ""
+	}
+	switch p.Type {
+	case Enum16, Enum32:
+		v.Text = lookup(p.Symbols, u)
+	case Bitfield16, Bitfield32, Bitfield64:
+		v.Text = bits(p.Symbols, u)
+	default:
+	}
+	if !v.Implemented {
+		v.Text = ""
+	}
+	return v
+}
+
+func signed(t Type) bool {
+	return t == Int16 || t == Int32 || t == Int64 || t == ScaleFactor
+}
+
+// integer is a whole number's value, and whether it is one.
+func integer(p *Point, u uint64, mandatory bool) (int64, bool) {
+	bits := 16 * uint(p.Size)
+	most := uint64(math.MaxUint64) >> (64 - bits)
+	switch {
+	case signed(p.Type):
+		shift := 64 - bits
+		return int64(u<<shift) >> shift, u != most/2+1
+	case p.Type == Acc16 || p.Type == Acc32 || p.Type == Acc64:
+		return int64(u), u != 0 || mandatory
+	}
+	return int64(u), u != most
+}
+
+// float takes a number of 32 or 64 bits as the shortest decimal that is read
+// back as the same number. A number so large that it has no fraction any more is
+// taken exactly, because the shortest decimal may end in zeros that the counter
+// does not have.
+func (v *Value) float(f float64, bits int) {
+	if math.IsNaN(f) {
+		return
+	}
+	if math.IsInf(f, 0) {
+		v.Reason = "it is infinite"
+		return
+	}
+	v.Implemented = true
+	size := math.Abs(f)
+	if size >= 1<<24 && size < 1<<63 && size == math.Trunc(size) {
+		v.Raw = int64(f)
+		return
+	}
+	mantissa, exp, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, bits), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	// At most 17 digits and three: neither can fail.
+	v.Raw, _ = strconv.ParseInt(whole+fraction, 10, 64)
+	v.Scale, _ = strconv.Atoi(exp)
+	v.Scale -= len(fraction)
+	if v.Raw == 0 {
+		v.Scale = 0
+	}
+}
+
+// step is the size of a counter's smallest step, in units of 10^exp, if that is
+// more than one; 0 where the point is finer or has no value.
+func (v Value) step(exp int) int64 {
+	if !v.Implemented {
+		return 0
+	}
+	one := Value{Implemented: true, Point: &Point{}, Raw: 1, Scale: v.Scale}
+	if v.Type == Float32 {
+		_, e := math.Frexp(math.Abs(float64(v.Raw))) // raw in [2^(e-1), 2^e): 24 digits of it are there
+		if v.Scale != 0 || e <= 24 {
+			return 0
+		}
+		one.Raw = 1 << (e - 24)
+	}
+	n, ok := one.In(exp)
+	if !ok || n <= 1 {
+		return 0
+	}
+	return n
+}
+
+// scale gives v the factor that was read with it.
+func (v *Value) scale(factor Value) {
+	switch {
+	case !v.Implemented:
+	case !factor.Implemented:
+		v.Implemented, v.Text, v.Reason = false, "", fmt.Sprintf("its scale factor %s has no value: %s", v.SF, factor.Reason)
+	case factor.Raw < -mostScale || factor.Raw > mostScale:
+		v.Implemented, v.Text, v.Reason = false, "", fmt.Sprintf("its scale factor %s is %d, beyond %d", v.SF, factor.Raw, mostScale)
+	default:
+		v.Scale = int(factor.Raw)
 	}
 }
 
@@ -144,14 +178,22 @@ func text(regs []uint16) string {
 	return strings.TrimSpace(s)
 }
 
+func ipv6(regs []uint16) (string, bool) {
+	var b [16]byte
+	for i, r := range regs[:min(len(regs), 8)] {
+		b[2*i], b[2*i+1] = byte(r>>8), byte(r)
+	}
+	return netip.AddrFrom16(b).String(), b != [16]byte{}
+}
+
 // In is the value in units of 10^exp of the point's unit (-3: thousandths),
 // rounded toward zero. It is false where there is no value or it doesn't fit.
 func (v Value) In(exp int) (int64, bool) {
-	if !v.Implemented || v.Type == String {
+	if !v.Implemented || v.wide || v.textual() {
 		return 0, false
 	}
 	n := v.Raw
-	for shift := v.Scale - exp; shift > 0; shift-- {
+	for shift := v.Scale - exp; shift > 0 && n != 0; shift-- {
 		if n > math.MaxInt64/10 || n < math.MinInt64/10 {
 			return 0, false
 		}
@@ -163,45 +205,48 @@ func (v Value) In(exp int) (int64, bool) {
 	return n, true
 }
 
-// String prints the value as a decimal with its unit, for people.
-func (v Value) String() string {
-	switch {
-	case !v.Implemented:
-		return "not implemented"
-	case v.Type == String:
-		return strconv.Quote(v.Text)
-	case v.Type == Bitfield16 || v.Type == Bitfield32:
-		return "0x" + strconv.FormatInt(v.Raw, 16)
+// textual says that the point is no number.
+func (v Value) textual() bool {
+	switch v.Type {
+	case String, IPAddr, IPv6Addr, EUI48, Pad:
+		return true
+	default:
+		return false
 	}
-	s := decimal(v.Raw, v.Scale)
-	if v.Units != "" {
-		s += " " + v.Units
-	}
-	return s
 }
 
-// neutral is the value as other packages know it; e is the model it is of.
-func (v Value) neutral(e Entry) device.Value {
-	n := device.Value{Name: v.Name, Model: e.ID, Address: e.Address + v.Offset, Unit: v.Units, Quality: energy.Good}
+// neutral is the value as other packages know it; at is where it lies.
+func (v Value) neutral(model, at uint16) device.Value {
+	n := device.Value{
+		Name: v.Path, Model: model, Address: at, Unit: v.Units, Quality: energy.Good, Reason: v.Reason, Text: v.Text,
+	}
 	switch {
 	case !v.Implemented:
-		n.Quality, n.Reason = energy.NotImplemented, "the device shows its mark for not implemented"
-	case v.Type == String:
-		n.Text = v.Text
-	default:
+		n.Quality = energy.NotImplemented
+	case v.wide:
+		n.Scale, n.Decimal = v.Scale, scaled(strconv.FormatUint(uint64(v.Raw), 10), v.Scale)
+	case !v.textual():
 		n.Raw, n.Scale, n.Decimal = v.Raw, v.Scale, decimal(v.Raw, v.Scale)
+	}
+	if step := v.step(0); step > 1 && v.Type == Float32 {
+		n.Reason = fmt.Sprintf("in single precision it counts in steps of %d", step)
 	}
 	return n
 }
 
 // decimal prints raw · 10^scale with all its digits.
 func decimal(raw int64, scale int) string {
-	sign, digits := "", strconv.FormatInt(raw, 10)
+	digits := strconv.FormatInt(raw, 10)
 	if raw < 0 {
-		sign, digits = "-", digits[1:]
+		return "-" + scaled(digits[1:], scale)
 	}
+	return scaled(digits, scale)
+}
+
+// scaled moves the point in digits.
+func scaled(digits string, scale int) string {
 	switch {
-	case scale > 0 && raw != 0:
+	case scale > 0 && digits != "0":
 		digits += strings.Repeat("0", scale)
 	case scale < 0:
 		if missing := 1 - scale - len(digits); missing > 0 {
@@ -210,5 +255,5 @@ func decimal(raw int64, scale int) string {
 		cut := len(digits) + scale
 		digits = digits[:cut] + "." + digits[cut:]
 	}
-	return sign + digits
+	return digits
 }

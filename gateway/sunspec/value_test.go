@@ -26,7 +26,7 @@ func TestSentinels(t *testing.T) {
 		{MeasureAC, "Hz", math.MaxUint32, false},
 		{MeasureAC, "Hz", math.MaxUint32 - 1, true},
 		{MeasureAC, "TotWhInj", -1, false},
-		{MeasureAC, "TotWhInj", math.MinInt64, false}, // more than we can hold
+		{MeasureAC, "TotWhInj", math.MinInt64, true}, // more than an int64 holds
 		{MeasureAC, "TotWhInj", math.MaxInt64, true},
 		{MeasureAC, "TotWhInj", 0, true},
 		{MeasureAC, "InvSt", 0xFFFF, false},
@@ -64,14 +64,14 @@ func TestAValueWithoutItsFactorIsNone(t *testing.T) {
 	regs[w.Offset] = 1234
 	for scale, there := range map[int16]bool{0: true, -3: true, 10: true, -10: true, 11: false, -11: false, math.MinInt16: false} {
 		regs[sf.Offset] = uint16(scale)
-		if v := (Block{m, regs}).Value("W"); v.Implemented != there {
+		if v := (Block{Model: m, Regs: regs}).Value("W"); v.Implemented != there {
 			t.Errorf("with a factor of %d: %+v", scale, v)
 		}
 	}
-	if v := (Block{m, regs[:sf.Offset]}).Value("W"); v.Implemented {
+	if v := (Block{Model: m, Regs: regs[:sf.Offset]}).Value("W"); v.Implemented {
 		t.Errorf("the factor was not read, but: %+v", v)
 	}
-	if v := (Block{m, regs}).Value("nonsense"); v.Implemented {
+	if v := (Block{Model: m, Regs: regs}).Value("nonsense"); v.Implemented {
 		t.Errorf("a point that is not there: %+v", v)
 	}
 }
@@ -79,7 +79,7 @@ func TestAValueWithoutItsFactorIsNone(t *testing.T) {
 // In agrees with arithmetic that has no bounds.
 func TestInAgreesWithBigNumbers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		v := Value{Implemented: true, Raw: rapid.Int64().Draw(t, "raw"), Scale: rapid.IntRange(-mostScale, mostScale).Draw(t, "scale")}
+		v := Value{Point: &Point{}, Implemented: true, Raw: rapid.Int64().Draw(t, "raw"), Scale: rapid.IntRange(-mostScale, mostScale).Draw(t, "scale")}
 		exp := rapid.IntRange(-6, 6).Draw(t, "exp")
 		want := big.NewInt(v.Raw)
 		ten := func(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }

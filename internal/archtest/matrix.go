@@ -54,7 +54,8 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "meters/series/influx", Ours: []string{"energy", "meters/series"}, Third: []string{"github.com/influxdata/influxdb-client-go/v2/..."}},
 		{Path: "meters/series/embedded/block", Ours: []string{"energy", "meters/series"}},
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
-		{Path: "charters", Ours: []string{"commons/charter", "internal/strictyaml"}},
+		{Path: "charters", Ours: []string{"commons/charter", "commons/roll", "charters/expr", "internal/strictyaml"}},
+		{Path: "charters/expr", Ours: []string{"energy", "commons/charter", "commons/roll", "internal/strictyaml"}, Third: []string{"cel.dev/cel-go/..."}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
 		{Path: "internal/settings", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"github.com/knadh/koanf/..."}},
 		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/settings", "internal/strictyaml", "internal/logs", "internal/telemetry", "internal/tracing"}},
@@ -74,13 +75,13 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "deploy"},                        // tests only
 		{Path: "tools/inventory"},
 
-		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus"}},
+		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus", "golang.org/x/sys/unix"}},
 		{Path: "gateway/device", Ours: []string{"energy", "commons/roll", "meters"}},
 		{Path: "gateway/profile", Ours: []string{"energy", "commons/roll", "meters", "internal/strictyaml", "gateway/device", "gateway/sunspec"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters", "gateway/device"}},
 		{
 			Path: "gateway/sim",
-			Ours: []string{"energy", "commons/roll", "meters/citylearn", "internal/strictyaml", "internal/worldtime", "gateway/dump", "gateway/sim/wire", "gateway/sun", "gateway/sunspec"},
+			Ours: []string{"energy", "commons/roll", "meters/citylearn", "internal/strictyaml", "internal/worldtime", "gateway/device", "gateway/dump", "gateway/profile", "gateway/sim/wire", "gateway/sun", "gateway/sunspec"},
 		},
 		{Path: "gateway/sim/wire", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "gateway/dump"},

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package charter
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/allmende-energy/allmende/energy"
+)
+
+func (s *Sharing) explain(c *Charter, slot string) []string {
+	text := s.explainBefore()
+	if len(s.Rounds) == 1 {
+		text = append(text, s.Rounds[0].explain(c, "", slot, true))
+	} else {
+		text = append(text, fmt.Sprintf("Sharing goes in %s rounds, one after the other; each shares only what the rounds before it left over.", count(len(s.Rounds))))
+	}
+	shown := map[Method]bool{}
+	for i := range s.Rounds {
+		r := &s.Rounds[i]
+		if len(s.Rounds) > 1 {
+			text = append(text, r.explain(c, fmt.Sprintf("Round %d, “%s”: ", i+1, r.Name), slot, !shown[r.Method]))
+		}
+		shown[r.Method] = true
+	}
+	text = append(text, s.explainAfter()...)
+	return append(text, s.explainRest(), s.explainTies(shown, slot))
+}
+
+// explainBefore says what happens before the rounds: sources, factors, reserves.
+func (s *Sharing) explainBefore() []string {
+	var text []string
+	switch {
+	case len(s.Sources) > listed:
+		text = append(text, fmt.Sprintf("Sharing tells %d sources apart; the charter itself lists them.", len(s.Sources)))
+	case len(s.Sources) > 0:
+		names := make([]string, len(s.Sources))
+		for i, x := range s.Sources {
+			if x.Site != "" {
+				names[i] = fmt.Sprintf("“%s” (what the site “%s” feeds in)", x.Name, x.Site)
+			} else {
+				names[i] = fmt.Sprintf("“%s” (what “%s” feeds in)", x.Name, x.Member)
+			}
+		}
+		kind := "these sources"
+		if len(names) == 1 {
+			kind = "this source"
+		}
+		text = append(text, "Sharing tells "+kind+" apart: "+list(names, "and")+".")
+	}
+	if n := len(s.Participation); n > listed {
+		text = append(text, fmt.Sprintf("Of the meters of %d members only a part counts here, as the charter itself lists.", n))
+	} else if n > 0 {
+		parts := make([]string, n)
+		for i, f := range s.Participation {
+			parts[i] = fmt.Sprintf("%s %% of what “%s” draws and feeds in", f.Percent, f.Member)
+		}
+		text = append(text, "Who takes part in other communities as well counts here with a part only: "+list(parts, "and")+". All others count with everything.")
+	}
+	for _, r := range s.Reserve {
+		switch r.For {
+		case ReserveSolidarity:
+			text = append(text, fmt.Sprintf("Before anything is shared, %s %% of it is set aside for members of %s: after all rounds it goes in equal amounts to those of them who still need energy, but nobody gets more than they need.", r.Percent, groupWords(r.Groups)))
+		case ReserveStorage:
+			text = append(text, fmt.Sprintf("Before anything is shared, %s %% of it is set aside for the community's batteries.", r.Percent))
+		case ReserveSale:
+			text = append(text, fmt.Sprintf("Before anything is shared, %s %% of it is set aside for the community to sell; what it earns is spent as the members decide.", r.Percent))
+		}
+	}
+	return text
+}
+
+// explainAfter says what happens after the rounds.
+func (s *Sharing) explainAfter() []string {
+	var text []string
+	if m := s.Market; m != nil {
+		text = append(text, fmt.Sprintf("What is left after all rounds is traded among those who want to: members who still need energy say what they would pay, those whose energy is left say what they ask, between %s and %s, and one price for all settles it. No bid can make anybody's share of the rounds smaller, and who does not bid loses nothing.", m.Lowest, m.Highest))
+	}
+	if s.Attribution == AttributeListed {
+		names := make([]Name, len(s.Sources))
+		for i, x := range s.Sources {
+			names[i] = x.Name
+		}
+		order := "in the order of the charter's list"
+		if len(names) <= listed {
+			order = "in this order: " + list(quoted(names), "then")
+		}
+		text = append(text, "Whose energy it was that was shared is counted "+order+"; the next counts only when the one before has given all that it had.")
+	}
+	return text
+}
+
+// explainRest says what becomes of energy that the rounds leave.
+func (s *Sharing) explainRest() string {
+	last := s.Rounds[len(s.Rounds)-1].Rest
+	all := s.Rounding == nil || s.Rounding.Mode != Floor
+	reserved := len(s.Reserve) > 0
+	for i := range s.Rounds {
+		if !s.Rounds[i].emptiesPool() || !all {
+			continue
+		}
+		first := "Nothing is left unshared while a member who may receive still needs energy."
+		if reserved {
+			first = "Of what is not set aside, nothing is left unshared while a member who may receive still needs energy."
+		}
+		if last == RestGrid {
+			return first + " What nobody needs the community sells to the grid."
+		}
+		return first + " What nobody needs is not taken from those who fed it in."
+	}
+	why := "because no round is open to every member without a limit"
+	if slices.ContainsFunc(s.Rounds, func(r Round) bool { return r.Method == Static || r.Method == Pairs || r.Method == Passes }) {
+		why = "because each holds a fixed part"
+	}
+	if last == RestGrid {
+		return "What the rounds leave over is not shared, even if somebody still needs energy, " + why + ". The community sells it to the grid."
+	}
+	return "What the rounds leave over is not shared, even if somebody still needs energy, " + why + ". It stays with those who fed it in."
+}
+
+func (s *Sharing) explainTies(shown map[Method]bool, slot string) string {
+	unit, one := "thousandth of a watt-hour", "Single thousandths"
+	if s.Rounding != nil && s.Rounding.Unit > energy.MilliwattHour {
+		unit, one = "step", "Single steps"
+	}
+	begin := fmt.Sprintf("Everything is shared out exactly, to the %s. ", unit)
+	if unit == "step" {
+		begin = fmt.Sprintf("Energy is shared in whole steps of %s; what does not fill a step is not shared. ", s.Rounding.Unit)
+	}
+	if s.Rounding != nil && s.Rounding.Mode == Floor {
+		return begin + fmt.Sprintf("Shares are cut down to the %s; what that leaves is given to nobody.", unit)
+	}
+	cut := ""
+	if shown[Proportional] || shown[Static] || shown[Weighted] || shown[Pairs] {
+		cut = "go first to those whose share was rounded down the most, and among equals "
+		if shown[Proportional] && len(shown) == 1 {
+			cut = "go first to those whose percentage was rounded down the most, and among equals "
+		}
+		if shown[Equal] {
+			cut = "go, where sharing is by percentage, first to those whose share was rounded down the most, and otherwise "
+		}
+	}
+	return begin + fmt.Sprintf("%s that cannot be divided evenly %sgo by a draw that is new every %s and that anybody can repeat, so that nobody is always last.", one, cut, slot)
+}
+
+// explainIsland tells the rule for the time without a grid.
+func (c *Charter) explainIsland(slot string) []string {
+	if c.Island == nil {
+		return nil
+	}
+	text := []string{"While the community runs cut off from the grid, another sharing rule holds instead."}
+	for _, p := range c.Island.explain(c, slot) {
+		text = append(text, "Cut off: "+p)
+	}
+	return append(text, "Cut off: "+c.Island.explainExporters(slot))
+}
+
+// explain says which law the charter is written for.
+func (j *Jurisdiction) explain() []string {
+	if j == nil {
+		return nil
+	}
+	text := []string{
+		fmt.Sprintf("This charter is written for the rule “%s” of %s: %s (as of %s). The program refuses it where it would exceed that rule as far as the program knows it.", j.Scheme, j.Country, sentence(j.Source), j.Date),
+		"Who computes what binds: " + stop(j.OperatorComputes) + " What the community does: " + stop(j.CommunityDoes),
+	}
+	for _, l := range j.Limits {
+		text = append(text, "A limit of that rule: "+stop(l))
+	}
+	return text
+}
