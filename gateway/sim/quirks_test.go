@@ -83,20 +83,9 @@ func get(t *testing.T, w *World, bus *modbus.Bus, model uint16, name string) []u
 	return regs
 }
 
-// tables skips a test while package sunspec does not know the models of settings.
-func tables(t *testing.T) {
-	t.Helper()
-	for _, id := range []uint16{settings, curtail, capacity, controlAC} {
-		if _, ok := sunspec.Lookup(id); !ok {
-			t.Skipf("model %d is not in the tables yet", id)
-		}
-	}
-}
-
 // Curtailment by each model: it acts, counts only what is let through, and
 // reverts, or does not where the device ignores that.
 func TestCurtailment(t *testing.T) {
-	tables(t)
 	for _, c := range []struct {
 		model             uint16
 		percent, on, time string
@@ -147,7 +136,6 @@ func TestCurtailment(t *testing.T) {
 
 // A battery with model 704 follows its setpoint in watts and what it reverts to.
 func TestBatteryOfModel704(t *testing.T) {
-	tables(t)
 	clock := noonIn(t)
 	w, bus := quirky(t, clock, sunny, plainBattery+", control: 704")
 	d := open(t, bus, 1)
