@@ -93,7 +93,7 @@ func (c *checker) reversion(k *Control, at string) {
 		switch {
 		case armed < 0:
 			c.bad(at+".set", "reversion is by a timer, but no step takes seconds")
-		case first >= 0 && first < armed:
+		case first >= 0 && telegram(k.Set, first) < telegram(k.Set, armed):
 			c.bad(at+".set", "the timer is armed after the setpoint; write it first, so that the setpoint cannot stay if we die between the two")
 		case r.LeastSeconds < 1 || r.MostSeconds <= r.LeastSeconds:
 			c.bad(at+".reversion", "a timer needs least_seconds and most_seconds that the device takes")
@@ -114,6 +114,37 @@ func (c *checker) reversion(k *Control, at string) {
 	}
 }
 
+// switched says whether a load knows only on and off: below the least power it
+// stops, above it runs as it likes.
+func (k *Control) switched() bool {
+	return k.Quantity == device.LoadPower && len(k.Stop) > 0
+}
+
+// telegram is the step that begins the telegram a step is sent in.
+func telegram(steps []Write, i int) int {
+	for i > 0 && steps[i].Joins {
+		i--
+	}
+	return i
+}
+
+// joins checks that a step can go into the telegram of the one before it.
+func (c *checker) joins(steps []Write, i int, at string) {
+	if !steps[i].Joins {
+		return
+	}
+	if i == 0 {
+		c.bad(at+".joins", "there is no step before this one")
+		return
+	}
+	w, before := &steps[i], &steps[i-1]
+	next := int(before.Address) + before.Type.size()
+	if w.Function != 16 || before.Function != 16 || w.Table != before.Table || int(w.Address) != next ||
+		w.Read != before.Read || !slices.Equal(w.When, before.When) {
+		c.bad(at+".joins", "a step joins the one before it by function 16, at the next register (%d), with the same when and read", next)
+	}
+}
+
 // steps checks a sequence of writes; of is nil where there is no value to write.
 func (c *checker) steps(steps []Write, at string, of *Control) {
 	if len(steps) > mostSteps {
@@ -125,6 +156,7 @@ func (c *checker) steps(steps []Write, at string, of *Control) {
 		w := &steps[i]
 		at := fmt.Sprintf("%s[%d]", at, i)
 		c.step(w, at)
+		c.joins(steps, i, at)
 		switch w.Takes {
 		case "value", "magnitude":
 			values++
@@ -137,8 +169,8 @@ func (c *checker) steps(steps []Write, at string, of *Control) {
 			}
 		}
 	}
-	if of != nil && len(steps) > 0 && values == 0 {
-		c.bad(at, "no step takes the value or its magnitude, so nothing would be commanded")
+	if of != nil && len(steps) > 0 && values == 0 && !of.switched() {
+		c.bad(at, "no step takes the value or its magnitude, so nothing would be commanded (a load that can only be switched has a stop)")
 	}
 }
 

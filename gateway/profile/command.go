@@ -75,7 +75,7 @@ func (p *Profile) sourceURLs(ids []string) string {
 	return urls
 }
 
-// order is one write with all numbers put in.
+// orderedWrite is one telegram with all numbers put in: a step and those that join it.
 type orderedWrite struct {
 	*Write
 	regs []uint16
@@ -154,6 +154,10 @@ func (d *Device) prepare(ctx context.Context, steps []Write, asked Decimal, seco
 		regs, err := w.registers(m, asked, seconds)
 		if err != nil {
 			return nil, fmt.Errorf("%w: register %d: %w", device.ErrRange, w.Address, err)
+		}
+		if n := len(ordered); w.Joins && n > 0 {
+			ordered[n-1].regs = append(ordered[n-1].regs, regs...)
+			continue
 		}
 		ordered = append(ordered, orderedWrite{w, regs})
 	}

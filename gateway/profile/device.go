@@ -123,6 +123,9 @@ func open(ctx context.Context, rw ReadWriter, unit uint8, p *Profile, kind Kind)
 		if err != nil {
 			return nil, err
 		}
+		if said := dev.Identity().Manufacturer; !strings.EqualFold(strings.TrimSpace(said), p.Manufacturer) {
+			return nil, fmt.Errorf("profile %s: %w: its maker is %q, expected %s", p.Name, ErrMismatch, said, p.Manufacturer)
+		}
 		return &chained{Device: dev, name: p.Name}, nil
 	}
 	return d, d.introduce(ctx)

@@ -222,6 +222,9 @@ func (d *Device) state(s *device.Snapshot) {
 		return
 	}
 	r := d.reading(p)
+	if d.kind == Contact { // its state is all it has
+		s.Quality, s.Reason = r.Quality, r.Reason
+	}
 	if r.Quality != energy.Good {
 		return
 	}

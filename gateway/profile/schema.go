@@ -178,6 +178,9 @@ type Write struct {
 	Factor *uint16  `yaml:"factor"` // register with an exponent of ten, read just before
 	Sign   string   `yaml:"sign"`   // "opposite"
 	When   []string `yaml:"when"`   // only if what is asked for is: positive, zero, negative
+	// Joins the step before in one telegram of function 16, for registers that
+	// the device only takes together.
+	Joins bool `yaml:"joins"`
 	// Read is "no" where the register cannot be read back, "lags" where it shows
 	// what it does and not what it was told.
 	Read string `yaml:"read"`
