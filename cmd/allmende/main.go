@@ -29,19 +29,20 @@ type commands struct {
 	Config  configCmd  `cmd:"" help:"Explain, show and check the configuration of a coordinator."`
 	Gateway gatewayCmd `cmd:"" help:"Run a gateway, or enrol it with its coordinator."`
 	registerCommands
-	Live    liveCmd    `cmd:"" help:"Show the present: production, shares, gateways."`
-	Charter charterCmd `cmd:"" help:"Check, hash or explain a charter."`
-	People  peopleCmd  `cmd:"" help:"Look after accounts: the setup link, invitations, roles."`
-	Token   tokenCmd   `cmd:"" help:"Look after the tokens of programs."`
-	Audit   auditCmd   `cmd:"" help:"Show what was refused, and what was changed."`
-	Ledger  ledgerCmd  `cmd:"" help:"Verify a community's ledger."`
-	Backup  backupCmd  `cmd:"" help:"Put everything that brings the community back into one file."`
-	Restore restoreCmd `cmd:"" help:"Make a community of a backup again."`
-	Doctor  doctorCmd  `cmd:"" help:"Look at everything and say what is wrong and how to mend it."`
-	Replay  replayCmd  `cmd:"" help:"Run recorded intervals through the scheduler: what would this charter have done?"`
-	Sim     simCmd     `cmd:"" help:"Serve a simulated site over Modbus TCP."`
-	Version versionCmd `cmd:"" help:"Print the version and how the binary was built."`
-	Manual  manualCmd  `cmd:"" hidden:"" help:"Print the manual page, or the completion for bash."`
+	Live     liveCmd     `cmd:"" help:"Show the present: production, shares, gateways."`
+	Charter  charterCmd  `cmd:"" help:"Check, hash or explain a charter."`
+	People   peopleCmd   `cmd:"" help:"Look after accounts: the setup link, invitations, roles."`
+	Token    tokenCmd    `cmd:"" help:"Look after the tokens of programs."`
+	Audit    auditCmd    `cmd:"" help:"Show what was refused, and what was changed."`
+	Ledger   ledgerCmd   `cmd:"" help:"Verify a community's ledger."`
+	Backup   backupCmd   `cmd:"" help:"Put everything that brings the community back into one file."`
+	Restore  restoreCmd  `cmd:"" help:"Make a community of a backup again."`
+	Doctor   doctorCmd   `cmd:"" help:"Look at everything and say what is wrong and how to mend it."`
+	Replay   replayCmd   `cmd:"" help:"Run recorded intervals through the scheduler: what would this charter have done?"`
+	Allocate allocateCmd `cmd:"" help:"Share one interval by a scheme: JSON in, JSON out."`
+	Sim      simCmd      `cmd:"" help:"Serve a simulated site over Modbus TCP."`
+	Version  versionCmd  `cmd:"" help:"Print the version and how the binary was built."`
+	Manual   manualCmd   `cmd:"" hidden:"" help:"Print the manual page, or the completion for bash."`
 }
 
 // errReported is returned by a command that has said itself what is wrong.

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/allocation"
+)
+
+// allocated is the JSON of "allocate".
+type allocated struct {
+	Flows  []flowOut             `json:"flows"`
+	Shares map[string]decimalKWh `json:"shares"`
+	Left   map[string]decimalKWh `json:"left"`
+	Unmet  map[string]decimalKWh `json:"unmet"`
+}
+
+type flowOut struct {
+	Source string     `json:"source"`
+	Sink   string     `json:"sink"`
+	Energy decimalKWh `json:"energy"`
+}
+
+// decimalKWh is written with two decimals, and more where there are any.
+type decimalKWh energy.Energy
+
+// MarshalText writes it.
+func (e decimalKWh) MarshalText() ([]byte, error) {
+	s := energy.Energy(e).KWh()
+	fraction := strings.TrimRight(s[len(s)-4:], "0")
+	return []byte(s[:len(s)-4] + fraction), nil
+}
+
+// into puts the input's keys, weights and number of rounds into a sharing rule.
+func (q *question) into(s charter.Sharing) *charter.Sharing {
+	var keys []charter.MemberKeys
+	var weights charter.Weights
+	for _, sink := range q.sinks {
+		if len(sink.keys) > 0 {
+			keys = append(keys, charter.MemberKeys{Member: sink.name, Keys: sink.keys})
+		}
+		if sink.weighs {
+			weights.Members = append(weights.Members, charter.MemberWeight{Member: sink.name, Weight: sink.weight})
+		}
+	}
+	if weights.Members == nil && len(q.sources) == 1 { // keys to the only source are weights as well
+		for _, k := range keys {
+			weights.Members = append(weights.Members, charter.MemberWeight{Member: k.Member, Weight: charter.Weight(k.Keys[0].Percent)})
+		}
+	}
+	s.Rounds = slices.Clone(s.Rounds)
+	for i := range s.Rounds {
+		r := &s.Rounds[i]
+		keyed := r.Method == charter.Static || r.Method == charter.Passes || r.Method == charter.Pairs
+		switch {
+		case keyed && keys != nil:
+			r.Keys, r.Weights = keys, nil
+		case weights.Members != nil && (r.Method == charter.Weighted || r.Method == charter.Static || r.Within == charter.Weighted):
+			r.Keys, r.Weights = nil, &weights
+		}
+		if r.Method == charter.Passes && q.rounds > 0 {
+			r.Passes = q.rounds
+		} else if r.Method == charter.Passes && r.Passes == 0 {
+			r.Passes = min(5, max(1, len(q.sinks)))
+		}
+	}
+	return &s
+}
+
+// allocate shares the question's sources by rules.
+func (q *question) allocate(rules *charter.Sharing) (*allocated, error) {
+	sinks := slices.Clone(q.sinks)
+	slices.SortFunc(sinks, func(a, b sinkIn) int { return cmp.Compare(a.name, b.name) })
+	sources := slices.Clone(q.sources)
+	slices.SortFunc(sources, func(a, b sourceIn) int { return cmp.Compare(a.name, b.name) })
+	takers, parts := make([]allocation.Taker, len(sinks)), make([]allocation.Part, len(sources))
+	in := allocation.Figures{Supply: make([]int64, len(sources)), Demand: make([]int64, len(sinks)), Exports: make([]bool, len(sinks))}
+	for i, s := range sources {
+		parts[i] = allocation.Part{Source: s.name, ID: string(s.name)}
+		in.Supply[i] = int64(s.energy)
+	}
+	for i, s := range sinks {
+		takers[i] = allocation.Taker{ID: s.name, Groups: s.groups}
+		in.Demand[i] = int64(participating(rules, s.name, s.demand))
+		in.Exports[i] = slices.ContainsFunc(sources, func(src sourceIn) bool {
+			return string(src.name) == string(s.name) && src.energy > 0
+		})
+	}
+	if err := evaluable(rules); err != nil {
+		return nil, err
+	}
+	plan, err := allocation.NewPlan(rules, takers, parts, nil)
+	if err != nil {
+		return nil, err
+	}
+	out, err := plan.Run(&in)
+	if err != nil {
+		return nil, err
+	}
+	return allocatedOf(sinks, sources, out), nil
+}
+
+// participating is the part of a member's meters that counts here.
+func participating(rules *charter.Sharing, id roll.MemberID, e energy.Energy) energy.Energy {
+	for _, p := range rules.Participation {
+		if p.Member == id {
+			return energy.Energy(p.Percent.Of(int64(e)))
+		}
+	}
+	return e
+}
+
+// evaluable refuses rules whose expressions would need a register of members.
+func evaluable(rules *charter.Sharing) error {
+	for _, r := range rules.Rounds {
+		if r.Eligible != "" {
+			return fmt.Errorf("round %q asks the expression %q about members, whom standard input does not describe; use groups, or \"allmende whatif\"", r.Name, r.Eligible)
+		}
+		if r.Weights != nil && r.Weights.Expression != "" {
+			return fmt.Errorf("round %q takes its weights from the expression %q; give each sink a weight", r.Name, r.Weights.Expression)
+		}
+	}
+	return nil
+}
+
+func allocatedOf(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome) *allocated {
+	a := &allocated{
+		Flows: []flowOut{}, Shares: make(map[string]decimalKWh, len(sinks)),
+		Left: make(map[string]decimalKWh, len(sources)), Unmet: make(map[string]decimalKWh, len(sinks)),
+	}
+	for i, s := range sinks {
+		a.Shares[string(s.name)] = decimalKWh(out.Shares[i])
+		a.Unmet[string(s.name)] = decimalKWh(int64(s.demand) - out.Shares[i])
+	}
+	for i, s := range sources {
+		a.Left[string(s.name)] = decimalKWh(int64(s.energy) - out.Used[i])
+	}
+	for _, f := range allocation.FlowsOf(out) {
+		a.Flows = append(a.Flows, flowOut{string(sources[f.Part].name), string(sinks[f.Taker].name), decimalKWh(f.Amount)})
+	}
+	return a
+}
