@@ -30,13 +30,12 @@ type sourceIn struct {
 }
 
 type sinkIn struct {
-	name    roll.MemberID
-	demand  energy.Energy
-	keys    []charter.Key
-	weight  charter.Weight
-	weighs  bool // a weight was given
-	groups  []roll.Group
-	percent charter.Percent // Σ keys
+	name   roll.MemberID
+	demand energy.Energy
+	keys   []charter.Key
+	weight charter.Weight
+	weighs bool // a weight was given
+	groups []roll.Group
 }
 
 // Bounds of a question.
@@ -73,7 +72,7 @@ func objectFields(path string, raw []byte) ([]jsonField, error) {
 		if err != nil {
 			return nil, problemAt(path, "is not JSON: %w", err)
 		}
-		f := jsonField{name: token.(string)} //nolint:errcheck // the decoder gives a string here, or an error
+		f := jsonField{name: token.(string)}
 		if err := dec.Decode(&f.raw); err != nil {
 			return nil, problemAt(under(path, f.name), "is not JSON: %w", err)
 		}

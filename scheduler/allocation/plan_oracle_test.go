@@ -31,7 +31,7 @@ func runSlowly(rules *charter.Sharing, takers []Taker, parts []Part, fig *Figure
 		s.unit = int64(rules.Rounding.Unit)
 	}
 	for i, t := range takers {
-		if !(rules.ExportingSites == charter.ExportersWait && fig.Exports != nil && fig.Exports[i]) {
+		if rules.ExportingSites != charter.ExportersWait || fig.Exports == nil || !fig.Exports[i] {
 			s.demand[t.ID] = fig.Demand[i]
 		}
 	}
