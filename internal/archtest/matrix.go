@@ -44,7 +44,8 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Third: []string{"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
 		},
 		{Path: "meters", Pure: true, Ours: []string{"energy", "commons/roll"}},
-		{Path: "scheduler/allocation", Pure: true, Ours: []string{"energy", "commons/charter", "commons/roll"}},
+		{Path: "scheduler/allocation", Pure: true, Ours: []string{"energy", "commons/charter", "commons/roll", "scheduler/allocation/kernel"}},
+		{Path: "scheduler/allocation/kernel", Pure: true},
 		{Path: "scheduler/...", Pure: true, Ours: core},
 
 		{Path: "meters/citylearn", Ours: []string{"energy"}},

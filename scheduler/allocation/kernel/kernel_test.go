@@ -145,7 +145,7 @@ func size(r *rand.Rand) int {
 func TestAgreesWithOracle(t *testing.T) {
 	r := rand.New(rand.NewSource(1))
 	var s Scratch
-	for i := range cases(t, 20_000) {
+	for i := range cases(t, 5_000) {
 		q := ask(r, i, size(r))
 		s.compare(t, &q, i)
 		if t.Failed() {

@@ -27,10 +27,12 @@ func fillSlowly(demand, weight []int64, pool int64, ties Ties) []int64 {
 		if open.Sign() == 0 {
 			return got
 		}
-		lambda := new(big.Rat).SetFrac(left, open)
 		for k, d := range demand {
-			part := new(big.Rat).Mul(lambda, new(big.Rat).SetInt64(weight[k]))
-			if !covered[k] && weight[k] > 0 && part.Cmp(new(big.Rat).SetInt64(d)) >= 0 {
+			if covered[k] || weight[k] == 0 {
+				continue
+			}
+			part := new(big.Int).Mul(left, big.NewInt(weight[k])) // λ · weight ≥ d, times open
+			if part.Cmp(new(big.Int).Mul(open, big.NewInt(d))) >= 0 {
 				covered[k], again = true, true
 				got[k] = d
 				left.Sub(left, big.NewInt(d))
