@@ -6,8 +6,10 @@
 package charters
 
 import (
-	_ "embed"
+	"embed"
+	"fmt"
 	"slices"
+	"strings"
 )
 
 // Template is a charter that a community can take as it is, or change.
@@ -16,16 +18,34 @@ type Template struct {
 	YAML []byte
 }
 
-//go:embed equal-shares.yaml
-var equalShares []byte
+//go:embed *.yaml
+var files embed.FS
 
-//go:embed proportional.yaml
-var proportional []byte
+// Ours are the templates that follow no law, in the order in which to recommend them.
+func Ours() []string {
+	return []string{"equal-shares", "proportional", "needs-first", "contribution-weighted"}
+}
 
-// Templates are all templates, the one to recommend first. The bytes are the caller's own.
+// Templates are all templates, the one to recommend first: our own, then those
+// of jurisdictions by name. The bytes are the caller's own.
 func Templates() []Template {
-	return []Template{
-		{Name: "equal-shares", YAML: slices.Clone(equalShares)},
-		{Name: "proportional", YAML: slices.Clone(proportional)},
+	names := Ours()
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		panic(fmt.Sprintf("the embedded templates cannot be listed: %v", err)) // they are part of the program
 	}
+	for _, e := range entries { // sorted by name
+		if name := strings.TrimSuffix(e.Name(), ".yaml"); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	all := make([]Template, len(names))
+	for i, name := range names {
+		text, err := files.ReadFile(name + ".yaml")
+		if err != nil {
+			panic(fmt.Sprintf("the embedded template %s cannot be read: %v", name, err))
+		}
+		all[i] = Template{Name: name, YAML: text}
+	}
+	return all
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -38,18 +40,18 @@ storage:
 `
 
 func TestTemplates(t *testing.T) {
-	files, err := filepath.Glob("*.yaml")
-	if err != nil || len(files) == 0 {
+	found, err := filepath.Glob("*.yaml")
+	if err != nil || len(found) == 0 {
 		t.Fatalf("no templates found: %v", err)
 	}
-	byName := map[string]Template{}
+	byName, schemes := map[string]Template{}, map[string]bool{}
 	for _, tpl := range Templates() {
 		byName[tpl.Name+".yaml"] = tpl
 	}
-	if len(byName) != len(files) {
-		t.Errorf("%d files, %d templates", len(files), len(byName))
+	if len(byName) != len(found) {
+		t.Errorf("%d files, %d templates", len(found), len(byName))
 	}
-	for _, file := range files {
+	for _, file := range found {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -60,15 +62,95 @@ func TestTemplates(t *testing.T) {
 		c, err := Decode(text)
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
+			continue
 		}
 		if len(c.Explain()) < 8 || c.Summary == "" {
 			t.Errorf("%s does not explain itself", file)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if utf8.RuneCountInString(line) > 95 {
+				t.Errorf("%s:%d is too long to read on a screen", file, i+1)
+			}
+		}
+		switch name := strings.TrimSuffix(file, ".yaml"); {
+		case slices.Contains(Ours(), name):
+			if c.Jurisdiction != nil {
+				t.Errorf("%s is ours, and names a law", file)
+			}
+		case c.Jurisdiction == nil || c.Jurisdiction.Scheme != name:
+			t.Errorf("%s does not name its own rule", file)
+		default:
+			schemes[name] = true
+		}
+	}
+	for _, s := range charter.Schemes() {
+		if !schemes[s] {
+			t.Errorf("the rule %s has no template", s)
 		}
 	}
 	for name, want := range map[string]charter.Method{"equal-shares.yaml": charter.Equal, "proportional.yaml": charter.Proportional} {
 		if c, _ := Decode(byName[name].YAML); len(c.Sharing.Rounds) != 1 || c.Sharing.Rounds[0].Method != want {
 			t.Errorf("%s: %+v", name, c.Sharing)
 		}
+	}
+}
+
+// TestOldTemplatesAreFrozen: communities and their ledgers know these by hash.
+func TestOldTemplatesAreFrozen(t *testing.T) {
+	for name, want := range map[string]string{
+		"equal-shares": "bd7d48077579e60b81b7a584fbdf196999b5a9c766f027e062bfe829576a29f4",
+		"proportional": "693b6b623d3e9cdac4611f4ed2a12a51083f50cbb9efa5c253d6e3fd82e53811",
+	} {
+		for _, tpl := range Templates() {
+			if tpl.Name == name && hash(t, string(tpl.YAML)) != want {
+				t.Errorf("%s has another hash than at its release", name)
+			}
+		}
+	}
+}
+
+// TestJurisdictionsAreKept: a charter that exceeds the rule of law that it names
+// is refused, with line, field and remedy.
+func TestJurisdictionsAreKept(t *testing.T) {
+	byName := map[string]string{}
+	for _, tpl := range Templates() {
+		byName[tpl.Name] = string(tpl.YAML)
+	}
+	for _, x := range []struct{ template, old, new, field, says string }{
+		{"at-dynamic", "method: proportional", "method: equal", "sharing.rounds[0].method", "it shares by proportional"},
+		{"at-dynamic", "  rounds:\n", "  participation: [{member: anna, percent: 33.5}]\n  rounds:\n", "sharing.participation[0].percent", "whole percentages; write 33"},
+		{"at-dynamic", "interval: 15m", "interval: 1h", "interval", "counts in intervals of 15m"},
+		{"at-static", "percent: 50", "percent: 51", "sharing.rounds[0].keys", "add up to 101 %"},
+		{"at-static", "      method: static", "      method: static\n      cap: 1", "sharing.rounds[0].cap", "does not know it; remove it"},
+		{"be-brussels", "  rounds:\n", "  reserve: [{for: sale, percent: 10}]\n  rounds:\n", "sharing.reserve", "holds nothing back"},
+		{"be-flanders", "exporting_sites: others", "exporting_sites: receive", "sharing.exporting_sites", "nobody shares within one connection point; write others"},
+		{"be-flanders", "price: 0 ct", "price: 5 ct", "price", "write 0 ct/kWh EUR"},
+		{"cz-edc", "source: roof, percent: 60", "source: roof, percent: 60.01", "sharing.rounds[0].keys", `100.01 % of source "roof"`},
+		{"cz-edc", "percent: 50", "percent: 50.001", "sharing.rounds[0].keys[0].keys[1].percent", "two decimals; write 50"},
+		{"cz-edc", "mode: floor", "mode: largest_remainder", "sharing.rounding", "write unit: 0.01 and mode: floor"},
+		{"cz-edc", "      method: rounds", "      method: rounds\n      passes: 6", "sharing.rounds[0].passes", "at most 5"},
+		{"cz-edc", "country: CZ", "country: SK", "jurisdiction.country", "is a rule of CZ"},
+		{"de-42c", "  grid_charging: forfeits\n", "", "storage.grid_charging", "write forfeits"},
+		{"es-beta", "percent: 50", "percent: 49.9999", "sharing.rounds[0].keys", "exactly 100 %, and add up to 99.9999"},
+		{"es-beta", "interval: 1h", "interval: 15m", "interval", "counts in intervals of 1h"},
+		{"fr-static", "percent: 20", "percent: 20.5", "sharing.rounds[0].keys", "100.5 %"},
+		{"it-cer", "  attribution: listed\n", "", "sharing.attribution", "the older plant's first"},
+		{"lu-priority", "  rounds:\n", "  market: {lowest: 1 ct/kWh EUR, highest: 2 ct/kWh EUR}\n  rounds:\n", "sharing.market", "knows no bids"},
+		{"pt-dynamic", "exporting_sites: wait", "exporting_sites: receive", "sharing.exporting_sites", "write wait"},
+		{"sk-okte", "method: proportional", "method: equal", "sharing.rounds[2].method", "static or proportional or priority"},
+		{"us-md", "scheme: us-md", "scheme: us-va", "jurisdiction.scheme", "write one of at-dynamic,"},
+	} {
+		text := strings.Replace(byName[x.template], x.old, x.new, 1)
+		_, err := Decode([]byte(text))
+		var p Problems
+		if !errors.As(err, &p) || len(p) != 1 || p[0].Field != x.field || p[0].Line == 0 || !strings.Contains(p[0].Message, x.says) {
+			t.Errorf("%s with %q: %v", x.template, x.new, err)
+		}
+	}
+	six := strings.Replace(byName["cz-edc"], "    - {name: mill, member: miller}\n", "    - {name: mill, member: miller}\n    - {name: a, member: a}\n    - {name: b, member: b}\n    - {name: c, member: c}\n    - {name: d, member: d}\n", 1)
+	six = strings.Replace(six, "{source: mill, percent: 50}]", "{source: mill, percent: 50}, {source: a, percent: 1}, {source: b, percent: 1}, {source: c, percent: 1}, {source: d, percent: 1}]", 1)
+	if _, err := Decode([]byte(six)); err == nil || !strings.Contains(err.Error(), "at most 5 sources, not 6") {
+		t.Errorf("six plants of one member: %v", err)
 	}
 }
 

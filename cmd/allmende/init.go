@@ -100,10 +100,7 @@ func (c *initCmd) free() error {
 
 // complete takes what flags say, asks for the rest on a terminal, and checks it.
 func (c *initCmd) complete(out *output) error {
-	var templates []string
-	for _, t := range charters.Templates() {
-		templates = append(templates, t.Name)
-	}
+	templates := charters.Ours() // those of a law are many: the question names where to find them
 	in := bufio.NewReader(io.LimitReader(out.In, 64<<10))
 	questions := []struct {
 		value    *string
@@ -115,7 +112,7 @@ func (c *initCmd) complete(out *output) error {
 		{&c.Name, "--name", "What is the community called?", func() string { return defaultName }, checkName},
 		{&c.ID, "--id", "Its short name for machines, which stays for good?", func() string { return slug(c.Name) }, roll.CheckID},
 		{&c.Timezone, "--timezone", "In which time zone is it?", func() string { return defaultTimezone }, checkTimezone},
-		{&c.Charter, "--charter", "Which charter do you begin from (" + strings.Join(templates, ", ") + ")?", func() string { return templates[0] }, c.checkCharter},
+		{&c.Charter, "--charter", "Which charter do you begin from (" + strings.Join(templates, ", ") + ", or one of: allmende charter templates)?", func() string { return templates[0] }, c.checkCharter},
 	}
 	for _, q := range questions {
 		switch {

@@ -40,6 +40,7 @@ func (c *Charter) validateEdition(p *Problems) {
 		later(at+"rest", r.Rest != "")
 	}
 	s := &c.Sharing
+	later("sharing.exporting_sites", s.ExportingSites == ExportersOthers)
 	later("sharing.rounding", s.Rounding != nil)
 	later("sharing.sources", len(s.Sources) > 0)
 	later("sharing.attribution", s.Attribution != "")

@@ -43,8 +43,12 @@ func slotName(s energy.Span) string {
 }
 
 func (s *Sharing) explainExporters(slot string) string {
-	if s.ExportingSites == ExportersWait {
+	switch s.ExportingSites {
+	case ExportersWait:
 		return fmt.Sprintf("Who feeds in during a %s gives, and does not receive shared energy in the same %s.", slot, slot)
+	case ExportersOthers:
+		return fmt.Sprintf("Who feeds in at one moment of a %s and needs energy at another receives like everybody else, but only what others fed in, never her own.", slot)
+	case ExportersReceive:
 	}
 	return fmt.Sprintf("Who feeds in at one moment of a %s and needs energy at another receives like everybody else.", slot)
 }

@@ -40,6 +40,10 @@ type ExportRule string
 const (
 	ExportersReceive ExportRule = "receive"
 	ExportersWait    ExportRule = "wait" // as in Portugal
+	// ExportersOthers (version 2): who feeds in may receive, but only what others
+	// fed in (as in Flanders, where nobody shares within one connection point): in
+	// each round her demand is cut to what the pool held at first, less her own supply.
+	ExportersOthers ExportRule = "others"
 )
 
 // Method is how a round divides its pool.

@@ -21,7 +21,7 @@ type scheme struct {
 	// plain: the operator computes and knows nothing of our groups, caps, offers,
 	// reserves or markets; a charter that has them would promise what does not happen.
 	plain      bool
-	exporters  ExportRule
+	exporters  []ExportRule
 	decimals   int  // of a key's percent; 0: the four that a charter has
 	whole      bool // the keys of a source add up to 100 % exactly
 	sources    int  // that one member may have keys to
@@ -30,6 +30,7 @@ type scheme struct {
 	factors    bool // participation in whole percent
 	attributed bool // sources in an order
 	renewable  bool // storage forfeits by charging from the grid
+	free       bool // the energy itself may not be sold to members
 }
 
 // schemes are all that a charter may name, in the order of their countries.
@@ -39,7 +40,7 @@ func schemes() []scheme {
 		{name: "at-dynamic", country: "AT", methods: []Method{Proportional}, rounds: 1, interval: quarter, plain: true, factors: true},
 		{name: "at-static", country: "AT", methods: []Method{Static}, rounds: 1, interval: quarter, plain: true, factors: true},
 		{name: "be-brussels", country: "BE-BRU", methods: []Method{Static, Passes, Proportional}, rounds: 2, interval: quarter, plain: true},
-		{name: "be-flanders", country: "BE-VLG", methods: []Method{Static, Proportional, Pairs}, rounds: 2, interval: quarter, plain: true},
+		{name: "be-flanders", country: "BE-VLG", methods: []Method{Static, Proportional, Pairs}, rounds: 2, interval: quarter, plain: true, exporters: []ExportRule{ExportersOthers, ExportersWait}, free: true},
 		{name: "ch-leg", country: "CH", interval: quarter},
 		{name: "cz-edc", country: "CZ", methods: []Method{Passes}, rounds: 1, interval: quarter, plain: true, decimals: 2, sources: 5, passes: 5, cut: true},
 		{name: "de-42c", country: "DE", interval: quarter, renewable: true},
@@ -54,9 +55,9 @@ func schemes() []scheme {
 		{name: "lu-percentage", country: "LU", methods: []Method{Static, Passes}, rounds: 1, interval: quarter, plain: true},
 		{name: "lu-priority", country: "LU", methods: []Method{Priority}, rounds: 1, interval: quarter, plain: true},
 		{name: "lu-proportional", country: "LU", methods: []Method{Proportional}, rounds: 1, interval: quarter, plain: true},
-		{name: "pt-dynamic", country: "PT", interval: quarter, exporters: ExportersWait},
-		{name: "pt-fixed", country: "PT", methods: []Method{Static}, rounds: 1, interval: quarter, plain: true, exporters: ExportersWait},
-		{name: "pt-proportional", country: "PT", methods: []Method{Proportional}, rounds: 1, interval: quarter, plain: true, exporters: ExportersWait},
+		{name: "pt-dynamic", country: "PT", interval: quarter, exporters: []ExportRule{ExportersWait}},
+		{name: "pt-fixed", country: "PT", methods: []Method{Static}, rounds: 1, interval: quarter, plain: true, exporters: []ExportRule{ExportersWait}},
+		{name: "pt-proportional", country: "PT", methods: []Method{Proportional}, rounds: 1, interval: quarter, plain: true, exporters: []ExportRule{ExportersWait}},
 		{name: "sk-okte", country: "SK", methods: []Method{Static, Proportional, Priority}, interval: quarter},
 		{name: "us-md", country: "US-MD", methods: []Method{Static}, rounds: 1, interval: hour, plain: true},
 	}
@@ -116,8 +117,15 @@ func (l limits) sharing() {
 	if l.rounds > 0 && len(s.Rounds) > l.rounds {
 		l.exceeds("sharing.rounds", "it has at most %d, this charter has %d; merge some", l.rounds, len(s.Rounds))
 	}
-	if l.exporters != "" && s.ExportingSites != l.exporters {
-		l.exceeds("sharing.exporting_sites", "a site that feeds in cannot receive at that moment; write %s", l.exporters)
+	if len(l.exporters) > 0 && !slices.Contains(l.exporters, s.ExportingSites) {
+		why := "a site that feeds in cannot receive at that moment"
+		if slices.Contains(l.exporters, ExportersOthers) {
+			why = "nobody shares within one connection point"
+		}
+		l.exceeds("sharing.exporting_sites", "%s; write %s", why, l.exporters[0])
+	}
+	if l.free && l.charter.Price.Micro > 0 {
+		l.exceeds("price", "members may not be charged for the energy itself; write 0 ct/kWh %s", l.charter.Currency)
 	}
 	if l.plain && len(s.Reserve) > 0 {
 		l.exceeds("sharing.reserve", "whoever computes the shares holds nothing back; remove it")

@@ -114,7 +114,7 @@ func (c *Charter) validatePrice(p *Problems) {
 }
 
 func (s *Sharing) validate(p *Problems, base string) {
-	oneOf(p, base+".exporting_sites", s.ExportingSites, ExportersReceive, ExportersWait)
+	oneOf(p, base+".exporting_sites", s.ExportingSites, ExportersReceive, ExportersWait, ExportersOthers)
 	switch {
 	case len(s.Rounds) == 0:
 		p.add(base+".rounds", "is empty; write at least one round with a name and a method")
