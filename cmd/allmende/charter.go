@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/allmende-energy/allmende/charters"
 	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/internal/config"
 )
 
 // charterCmd holds what one does with a charter before deciding on it. None of
@@ -21,7 +24,10 @@ type charterCmd struct {
 	Check    charterCheckCmd    `cmd:"" help:"Find mistakes in a charter and say how to mend them."`
 	Hash     charterHashCmd     `cmd:"" help:"Print the fingerprint that members decide on."`
 	Explain  charterExplainCmd  `cmd:"" help:"Tell a charter's rules in plain words."`
+	Diff     charterDiffCmd     `cmd:"" help:"Say in words what another charter would change."`
 	Template charterTemplateCmd `cmd:"" help:"Print a template to begin from."`
+
+	Templates charterTemplatesCmd `cmd:"" help:"List the templates, our own and those of jurisdictions."`
 }
 
 // charterFile is a charter to read, as all subcommands take it.
@@ -36,6 +42,11 @@ var errCharter = errors.New("the charter is not valid")
 // read gives the charter, or the problems that keep it from being one. Its error
 // is about the file itself.
 func (f *charterFile) read(out *output) (charter.Charter, charters.Problems, error) {
+	return f.readFor(out, nil)
+}
+
+// readFor is read for a community, whose register must have what the charter names.
+func (f *charterFile) readFor(out *output, register *roll.Community) (charter.Charter, charters.Problems, error) {
 	src := out.In
 	if f.File != "-" {
 		file, err := os.Open(f.File)
@@ -49,7 +60,11 @@ func (f *charterFile) read(out *output) (charter.Charter, charters.Problems, err
 	if err != nil {
 		return charter.Charter{}, nil, fmt.Errorf("reading the charter: %w", err)
 	}
-	c, err := charters.Decode(text)
+	decode := charters.Decode
+	if register != nil {
+		decode = func(text []byte) (charter.Charter, error) { return charters.DecodeFor(text, register) }
+	}
+	c, err := decode(text)
 	if problems, ok := errors.AsType[charters.Problems](err); ok {
 		return c, problems, nil
 	}
@@ -58,7 +73,12 @@ func (f *charterFile) read(out *output) (charter.Charter, charters.Problems, err
 
 // valid reads the charter and its hash; problems become the error.
 func (f *charterFile) valid(out *output) (c charter.Charter, hash string, err error) {
-	c, problems, err := f.read(out)
+	return f.validFor(out, nil)
+}
+
+// validFor is valid for a community.
+func (f *charterFile) validFor(out *output, register *roll.Community) (c charter.Charter, hash string, err error) {
+	c, problems, err := f.readFor(out, register)
 	if err != nil {
 		return c, "", err
 	}
@@ -91,6 +111,9 @@ func (f *charterFile) list(out *output, problems charters.Problems) {
 
 type charterCheckCmd struct {
 	charterFile `embed:""`
+
+	Community string `help:"A register (community.yaml): the groups, members and sites that the charter names must be in it." placeholder:"FILE"`
+	Dir       string `help:"A community's folder, whose community.yaml is taken." placeholder:"FOLDER"`
 }
 
 // Help is what "allmende charter check --help" adds.
@@ -102,9 +125,32 @@ or a name that comes twice is a mistake and not a guess. Each mistake is shown a
 
 all of them at once. The exit code is 0 for a valid charter and 1 otherwise.
 
+An expression is checked for what it could ever do: a number that can overflow, a
+division by zero, a weight of nothing, a loop or a fraction is a mistake, with what
+to write instead. A charter that names a law is refused where it exceeds it.
+
 Example:
   allmende charter template > charter.yaml
-  allmende charter check charter.yaml`
+  allmende charter check charter.yaml
+  allmende charter check --dir elm-road charter.yaml     are its groups and members there?`
+}
+
+// register is the community to check against; nil where none is named.
+func (c *charterCheckCmd) register() (*roll.Community, error) {
+	path := c.Community
+	switch {
+	case path != "" && c.Dir != "":
+		return nil, errors.New("--community and --dir both name a register; give one of them")
+	case path == "" && c.Dir == "":
+		return nil, nil
+	case path == "":
+		path = filepath.Join(c.Dir, "community.yaml")
+	}
+	r, err := config.LoadCommunity(path)
+	if err != nil {
+		return nil, err
+	}
+	return &r, nil
 }
 
 // checkResult is the JSON of "charter check".
@@ -118,10 +164,14 @@ type checkResult struct {
 
 // Run checks the file.
 func (c *charterCheckCmd) Run(_ context.Context, out *output) error {
-	if c.JSON {
-		return c.runJSON(out)
+	register, err := c.register()
+	if err != nil {
+		return err
 	}
-	ch, hash, err := c.valid(out)
+	if c.JSON {
+		return c.runJSON(out, register)
+	}
+	ch, hash, err := c.validFor(out, register)
 	if err != nil {
 		return err
 	}
@@ -129,8 +179,8 @@ func (c *charterCheckCmd) Run(_ context.Context, out *output) error {
 	return nil
 }
 
-func (c *charterCheckCmd) runJSON(out *output) error {
-	ch, problems, err := c.read(out)
+func (c *charterCheckCmd) runJSON(out *output, register *roll.Community) error {
+	ch, problems, err := c.readFor(out, register)
 	if err != nil {
 		return err
 	}
@@ -224,60 +274,6 @@ func (c *charterExplainCmd) Run(_ context.Context, out *output) error {
 	}
 	out.Printf("\nhash %s\n", hash)
 	return nil
-}
-
-type charterTemplateCmd struct {
-	Name string `arg:"" optional:"" help:"Which template; the first one if none is named."`
-	JSON bool   `help:"List the templates with their hashes as JSON."`
-}
-
-// templateResult is one line of the JSON of "charter template".
-type templateResult struct {
-	Name  string `json:"name"`
-	Title string `json:"title"`
-	Hash  string `json:"hash"`
-}
-
-// Help is what "allmende charter template --help" adds.
-func (*charterTemplateCmd) Help() string {
-	var names strings.Builder
-	for _, t := range charters.Templates() {
-		fmt.Fprintf(&names, "  allmende charter template %s > charter.yaml\n", t.Name)
-	}
-	return "Templates are charters with notes for the people who change them:\n\n" + names.String()
-}
-
-// Run prints the template.
-func (c *charterTemplateCmd) Run(_ context.Context, out *output) error {
-	all := charters.Templates()
-	if c.JSON {
-		return listTemplates(all, out)
-	}
-	names := make([]string, len(all))
-	for i, t := range all {
-		if c.Name == t.Name || c.Name == "" {
-			out.Printf("%s", t.YAML)
-			return nil
-		}
-		names[i] = t.Name
-	}
-	return fmt.Errorf("there is no template %q; there are %s", c.Name, strings.Join(names, " and "))
-}
-
-func listTemplates(all []charters.Template, out *output) error {
-	list := make([]templateResult, len(all))
-	for i, t := range all {
-		ch, err := charters.Decode(t.YAML)
-		if err != nil {
-			return fmt.Errorf("template %s: %w", t.Name, err)
-		}
-		hash, err := ch.Hash()
-		if err != nil {
-			return fmt.Errorf("template %s: %w", t.Name, err)
-		}
-		list[i] = templateResult{Name: t.Name, Title: ch.Name, Hash: hash}
-	}
-	return out.JSON(list)
 }
 
 // wrap breaks text into lines of at most width characters, at spaces.

@@ -81,3 +81,66 @@ func TestCharterMistakes(t *testing.T) {
 		}
 	}
 }
+
+func TestCharterTemplates(t *testing.T) {
+	code, said, errs := charterRun(t, "", "templates")
+	if code != 0 || !strings.Contains(said, "cz-edc") || !strings.Contains(said, "anywhere") || strings.Count(said, "\n") < 25 {
+		t.Errorf("templates: %d\n%s%s", code, said, errs)
+	}
+	code, said, _ = charterRun(t, "", "templates", "--json")
+	var list []templateResult
+	if err := json.Unmarshal([]byte(said), &list); err != nil || code != 0 || len(list) < 25 {
+		t.Fatalf("templates --json: %d %v", code, err)
+	}
+	for _, l := range list {
+		code, text, errs := charterRun(t, "", "templates", l.Name)
+		if code != 0 || len(l.Hash) != 64 {
+			t.Errorf("templates %s: %d %s", l.Name, code, errs)
+		}
+		if code, said, errs := charterRun(t, text, "explain", "-"); code != 0 || !strings.Contains(said, l.Title) {
+			t.Errorf("explain of %s: %d\n%s%s", l.Name, code, said, errs)
+		}
+	}
+}
+
+func TestCharterCheckAgainstARegister(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "lane")
+	if code, _, errs := command(t, false, "", "init", dir, "--yes"); code != 0 {
+		t.Fatal(errs)
+	}
+	_, text, _ := charterRun(t, "", "template", "needs-first")
+	code, _, errs := charterRun(t, text, "check", "--dir", dir, "-")
+	if code != 1 || !strings.Contains(errs, `sharing.rounds[0].groups[0]: no member is in the group "vulnerable"; give it to members`) {
+		t.Errorf("check --dir: %d\n%s", code, errs)
+	}
+	if code, said, errs := charterRun(t, strings.Replace(text, "groups: [vulnerable]", "groups: []", 1), "check", "--community", filepath.Join(dir, "community.yaml"), "--json", "-"); code != 0 || !strings.Contains(said, `"valid": true`) {
+		t.Errorf("check --community: %d\n%s%s", code, said, errs)
+	}
+	if code, _, errs := charterRun(t, text, "check", "--dir", dir, "--community", "x", "-"); code != 1 || !strings.Contains(errs, "give one of them") {
+		t.Errorf("both: %d\n%s", code, errs)
+	}
+}
+
+func TestCharterDiff(t *testing.T) {
+	_, text, _ := charterRun(t, "", "template")
+	dir := t.TempDir()
+	old := filepath.Join(dir, "old.yaml")
+	if err := os.WriteFile(old, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.NewReplacer("price: 12 ct", "price: 15.5 ct", "use: shared", "use: none").Replace(text)
+	code, said, errs := charterRun(t, changed, "diff", old, "-")
+	for _, want := range []string{"Changed: the price. Before: Shared energy costs 12 ct/kWh", "Now: Shared energy costs", "15.5 ct/kWh", "Changed: batteries.", "hash before"} {
+		if code != 0 || !strings.Contains(strings.Join(strings.Fields(said), " "), want) {
+			t.Errorf("diff: %d, %q is not in\n%s%s", code, want, said, errs)
+		}
+	}
+	_, said, _ = charterRun(t, changed, "diff", "--json", old, "-")
+	var v diffResult
+	if err := json.Unmarshal([]byte(said), &v); err != nil || v.Same || len(v.Differences) != 2 || v.Before.Hash == v.After.Hash {
+		t.Errorf("diff --json: %v\n%s", err, said)
+	}
+	if code, said, _ := charterRun(t, text, "diff", old, "-"); code != 0 || !strings.Contains(said, "Both say the same.") {
+		t.Errorf("diff of one charter: %d\n%s", code, said)
+	}
+}
