@@ -79,12 +79,19 @@ type liveState struct {
 	indices   []int // of batteries under command, into book.batteries
 	batteries []dispatch.Battery
 	powers    []energy.Power
+	loops     map[roll.PoolID]*poolLoop
+}
+
+// poolLoop is what steering a pool's batteries keeps from tick to tick.
+type poolLoop struct {
+	damper dispatch.Damper
+	told   energy.Power // all batteries together, discharge positive
 }
 
 func newLiveState(cfg Config) liveState {
 	return liveState{
 		latest: map[roll.AssetID]meters.Reading{}, stamp: map[roll.GatewayID]stamp{}, toDate: map[roll.MemberID]sums{},
-		rules: cfg.Charter.InPower(),
+		rules: cfg.Charter.InPower(), loops: map[roll.PoolID]*poolLoop{},
 	}
 }
 

@@ -144,6 +144,9 @@ func (p *poolPower) command(byGateway map[roll.GatewayID][]Setpoint) {
 	if p.blind {
 		return
 	}
+	if l.loops[p.pool] == nil {
+		l.loops[p.pool] = &poolLoop{}
+	}
 	l.indices, l.batteries = l.indices[:0], l.batteries[:0]
 	for i, b := range s.book.batteries {
 		now := p.live.Batteries[i]
@@ -154,9 +157,13 @@ func (p *poolPower) command(byGateway map[roll.GatewayID][]Setpoint) {
 		l.batteries = append(l.batteries, dispatchable(b, now.SoC))
 	}
 	l.powers = slices.Grow(l.powers[:0], len(l.indices))[:len(l.indices)]
-	dispatch.Decide(l.powers, l.batteries, max(p.supply-p.demand, 0), max(p.demand-p.supply, 0), s.cfg.SetpointTTL)
+	loop := l.loops[p.pool]
+	need := loop.damper.Step(loop.told, p.demand-p.supply, dispatch.Charge(l.batteries, s.cfg.SetpointTTL), dispatch.Discharge(l.batteries, s.cfg.SetpointTTL))
+	dispatch.Decide(l.powers, l.batteries, max(-need, 0), max(need, 0), s.cfg.SetpointTTL)
+	loop.told = 0
 	for k, i := range l.indices {
 		b := s.book.batteries[i]
+		loop.told += l.powers[k]
 		l.setpoint++
 		p.live.Batteries[i].Setpoint, p.live.Batteries[i].Commanded = l.powers[k], true
 		byGateway[b.gateway] = append(byGateway[b.gateway], Setpoint{

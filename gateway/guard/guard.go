@@ -65,12 +65,16 @@ var (
 	ErrTTL       = errors.New("time-to-live out of bounds")
 	ErrNoControl = errors.New("the device does not take this command")
 	ErrWatched   = errors.New("the device is only watched: it never comes back to itself, so an operator has to sign a waiver")
+	ErrPower     = errors.New("more than any device has")
 	ErrNegative  = errors.New("a limit is not negative")
 	ErrRank      = errors.New("a grid operator sets limits only")
 )
 
 // MaxTTL bounds how long a command may be in force without being renewed.
 const MaxTTL = energy.Hour
+
+// mostPower bounds what is computed with.
+const mostPower = 1_000_000 * energy.Kilowatt
 
 // Config is what a guard knows about its device.
 type Config struct {
@@ -253,6 +257,8 @@ func (g *Guard) check(sp Setpoint, now Stamp) (at place, value int64, err error)
 		return 0, 0, ErrStamp
 	case sp.Stamp+Stamp(sp.TTL) <= now:
 		return 0, 0, ErrExpired
+	case sp.Power > mostPower || sp.Power < -mostPower:
+		return 0, 0, ErrPower
 	case !g.commandable(at):
 		return 0, 0, ErrWatched
 	}
@@ -270,7 +276,7 @@ func (g *Guard) commandable(at place) bool {
 func (g *Guard) inUnit(at place, sp Setpoint) (int64, error) {
 	value := int64(sp.Power)
 	if sp.Quantity == device.ActivePowerPct {
-		value = sp.Permille
+		value = min(sp.Permille, full)
 	}
 	if value < 0 && at != battery {
 		return 0, ErrNegative

@@ -4,6 +4,7 @@ package guard
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,7 @@ func TestRefusals(t *testing.T) {
 		"before this process":    {with(func(sp *Setpoint) { sp.Stamp, sp.TTL = 89_999, energy.Hour }), ErrStamp},
 		"negative stamp":         {with(func(sp *Setpoint) { sp.Stamp = -1 }), ErrStamp},
 		"no ttl":                 {with(func(sp *Setpoint) { sp.TTL = 0 }), ErrTTL},
+		"huge power":             {with(func(sp *Setpoint) { sp.Power = math.MinInt64 }), ErrPower},
 		"huge ttl":               {with(func(sp *Setpoint) { sp.TTL = MaxTTL + 1 }), ErrTTL},
 		"no such control":        {with(func(sp *Setpoint) { sp.Quantity = device.LoadPower }), ErrNoControl},
 		"no such quantity":       {with(func(sp *Setpoint) { sp.Quantity = "torque" }), ErrNoControl},

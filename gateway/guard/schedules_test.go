@@ -25,10 +25,7 @@ import (
 // that are carried out and not acknowledged, or that are carried out by half.
 // All the time it watches the battery itself. ALLMENDE_SCHEDULES sets how many.
 func TestCommunicationLoss(t *testing.T) {
-	schedules := 20_000
-	if testing.Short() {
-		schedules = 2_000
-	}
+	schedules := 4_000
 	if s := os.Getenv("ALLMENDE_SCHEDULES"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 {

@@ -51,6 +51,24 @@ func scaled(e energy.Energy, num, den int64) energy.Energy {
 	return energy.Energy(energy.MulDiv(int64(e), num, den))
 }
 
+// Charge is the most that all of them may take.
+func Charge(batteries []Battery, horizon energy.Span) energy.Power {
+	var sum energy.Power
+	for _, b := range batteries {
+		sum += b.ChargeLimit(horizon)
+	}
+	return sum
+}
+
+// Discharge is the most that all of them may give.
+func Discharge(batteries []Battery, horizon energy.Span) energy.Power {
+	var sum energy.Power
+	for _, b := range batteries {
+		sum += b.DischargeLimit(horizon)
+	}
+	return sum
+}
+
 // Decide fills out with the power of each battery, discharge positive: charging
 // adds up to min(surplus, what they may take), discharging to min(deficit, what
 // they may give). Each takes part in proportion to its limit, so that none is
