@@ -101,10 +101,10 @@ func TestFollowsAtOnce(t *testing.T) {
 	p := plant{}
 	load, missed, all := 500_000.0, 0.0, 0.0
 	for tick := range 24 * 3600 {
-		switch {
-		case tick%600 == 100:
+		switch tick % 600 {
+		case 100:
 			load += 2e6 // a kettle
-		case tick%600 == 280:
+		case 280:
 			load -= 2e6
 		}
 		noise := rng.NormFloat64() * 30_000
