@@ -114,12 +114,6 @@ func (c *checker) reversion(k *Control, at string) {
 	}
 }
 
-// switched says whether a load knows only on and off: below the least power it
-// stops, above it runs as it likes.
-func (k *Control) switched() bool {
-	return k.Quantity == device.LoadPower && len(k.Stop) > 0
-}
-
 // telegram is the step that begins the telegram a step is sent in.
 func telegram(steps []Write, i int) int {
 	for i > 0 && steps[i].Joins {
@@ -169,8 +163,8 @@ func (c *checker) steps(steps []Write, at string, of *Control) {
 			}
 		}
 	}
-	if of != nil && len(steps) > 0 && values == 0 && !of.switched() {
-		c.bad(at, "no step takes the value or its magnitude, so nothing would be commanded (a load that can only be switched has a stop)")
+	if of != nil && len(steps) > 0 && values == 0 {
+		c.bad(at, "no step takes the value or its magnitude, so nothing would be commanded")
 	}
 }
 

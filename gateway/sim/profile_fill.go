@@ -11,7 +11,6 @@ import (
 // fill gives every register of the profile something to show: what it is known
 // by, who it is, and values that could be.
 func (f *profiled) fill() {
-	d := f.parts[0].spec
 	for i := range f.family.Points {
 		p := &f.family.Points[i]
 		if p.Sum != nil || f.point(p.Name) == nil {
@@ -23,7 +22,7 @@ func (f *profiled) fill() {
 	if len(f.family.Models) > 0 {
 		f.show("model", f.family.Models[0])
 	}
-	f.show("serial", "sim-"+string(d.Asset))
+	f.show("serial", f.serial())
 	for _, s := range f.family.Identify {
 		f.sign(s)
 	}
@@ -38,6 +37,14 @@ func (f *profiled) fill() {
 			}
 		}
 	}
+}
+
+// serial is a text that names the asset, or a number where the family has numbers.
+func (f *profiled) serial() string {
+	if p := f.point("serial"); p != nil && p.Type != profile.String {
+		return "20240001"
+	}
+	return "sim-" + string(f.parts[0].spec.Asset)
 }
 
 // touch makes sure that a register that is written can be read.

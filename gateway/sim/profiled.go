@@ -233,7 +233,7 @@ func (f *profiled) showCounters(u *unit, now facts) {
 	} {
 		name := f.named(u, word)
 		pt := f.point(name)
-		if pt == nil || pt.Sum != nil {
+		if pt == nil {
 			continue
 		}
 		exp := map[string]int{"Wh": -3, "kWh": -6, "MWh": -9}[pt.Unit]
