@@ -75,6 +75,7 @@ type liveState struct {
 
 	rules     charter.Sharing // the charter's rounds with their caps as powers
 	work      allocation.Workspace
+	plans     map[roll.PoolID]*livePlan // rules version 2 only
 	sharers   []allocation.Member
 	indices   []int // of batteries under command, into book.batteries
 	batteries []dispatch.Battery
@@ -89,16 +90,21 @@ type poolLoop struct {
 }
 
 func newLiveState(cfg Config) liveState {
-	return liveState{
+	l := liveState{
 		latest: map[roll.AssetID]meters.Reading{}, stamp: map[roll.GatewayID]stamp{}, toDate: map[roll.MemberID]sums{},
 		rules: cfg.Charter.InPower(), loops: map[roll.PoolID]*poolLoop{},
 	}
+	if cfg.Charter.RulesVersion > 1 {
+		l.plans = map[roll.PoolID]*livePlan{}
+	}
+	return l
 }
 
 // resize makes the buffers fit a book, and forgets the readings of assets that
 // it does not have.
 func (l *liveState) resize(b *book) {
 	l.sharers = make([]allocation.Member, len(b.members))
+	clear(l.plans)
 	maps.DeleteFunc(l.latest, func(a roll.AssetID, _ meters.Reading) bool { return b.gateway[a] == "" })
 }
 

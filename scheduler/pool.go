@@ -19,6 +19,7 @@ type poolPower struct {
 	live              *Live
 	supply, demand    energy.Power // without the community's batteries
 	charge, discharge energy.Power
+	parts             []int64 // of the supply, under rules version 2: each source of the charter, and the rest
 	// blind: a site's meter gave no value. Dispatch then steers nothing: half a
 	// picture is worse than batteries at rest.
 	blind bool
@@ -26,6 +27,9 @@ type poolPower struct {
 
 func (s *State) poolNow(pool roll.PoolID, live *Live) poolPower {
 	p := poolPower{state: s, pool: pool, live: live}
+	if s.live.plans != nil {
+		p.parts = make([]int64, len(s.live.rules.Sources)+1)
+	}
 	for i, m := range s.book.members {
 		s.live.sharers[i] = allocation.Member{ID: m, Groups: s.book.groups[m]}
 	}
@@ -76,6 +80,9 @@ func (p *poolPower) site(site siteEntry) {
 	flow.OwnUse += ownUse
 	flow.Consumption += ownUse + imported
 	p.supply += exported
+	if p.parts != nil {
+		p.parts[partOf(&s.live.rules, site)] += int64(exported)
+	}
 	p.demand += imported
 	sharer := &s.live.sharers[i]
 	sharer.Demand += int64(imported)
@@ -106,8 +113,12 @@ func (p *poolPower) missing(m *MemberLive) {
 // closes the balance to the grid.
 func (p *poolPower) share() {
 	flow, seed := &p.live.Flow, allocation.SeedOf(p.live.Interval)
-	shared := p.divide(p.supply, seed)
-	fromStorage := p.divide(p.discharge, seed)
+	var shared, fromStorage energy.Power
+	if p.parts == nil {
+		shared, fromStorage = p.divide(p.supply, seed), p.divide(p.discharge, seed)
+	} else {
+		shared, fromStorage = p.divideByPlan(p.supply, p.parts, seed), p.divideByPlan(p.discharge, nil, seed)
+	}
 	flow.Shared += shared
 	flow.FromStorage += fromStorage
 	flow.Charge += p.charge

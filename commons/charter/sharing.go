@@ -26,3 +26,24 @@ func (c *Charter) InPower() Sharing {
 	}
 	return s
 }
+
+// ForStorage is the sharing rule for what storage gives: that is a part of every
+// round's pool, but nobody has a key to it as to a source, and nothing of it is
+// held back or sold. The rule itself is copied, not changed.
+func (s *Sharing) ForStorage() Sharing {
+	t := *s
+	t.Sources, t.Reserve, t.Market = nil, nil, nil
+	t.Rounds = slices.Clone(s.Rounds)
+	for i := range t.Rounds {
+		r := &t.Rounds[i]
+		r.Sources, r.Rest = nil, ""
+		if slices.ContainsFunc(r.Keys, MemberKeys.namesSource) {
+			r.Method, r.Keys = Pairs, nil // without keys, nobody holds anything of it
+		}
+	}
+	return t
+}
+
+func (m MemberKeys) namesSource() bool {
+	return slices.ContainsFunc(m.Keys, func(k Key) bool { return k.Source != "" })
+}

@@ -92,6 +92,31 @@ type Round struct {
 	LevelNum  int64          `json:"level_num"` // clearing level as a fraction: equal: share = min(demand, level) in mWh;
 	LevelDen  int64          `json:"level_den"` // proportional: share = demand · level. 0/0: nobody was eligible
 	Remainder int64          `json:"remainder"` // single milliwatt-hours handed out by largest remainder
+
+	Exact *Exact `json:"exact,omitempty"` // rules version 2: instead of LevelNum and LevelDen, which are 0 then
+}
+
+// Exact is a round's certificate in rules version 2, from which a member
+// computes her share to the unit: whole units of
+//
+//	min(need, λ · weight), λ = num/den
+//
+// cut to the unit below, and one more where the remainder of num · weight / den is
+// above cut, or equal to it and her rank not above tie_rank. 1/0 stands for a pool
+// that covered everybody. Weight is 1 in equal, her need in proportional,
+// else her weight or her key in millionths. A round of tiers, passes or several
+// sources has a certificate for each. The numbers are strings, because they may pass 2^53.
+type Exact struct {
+	Tier    int           `json:"tier,omitempty"`
+	Pass    int           `json:"pass,omitempty"`
+	Part    charter.Name  `json:"part,omitempty"` // the source that was divided, where keys name one
+	Keyed   bool          `json:"keyed,omitempty"`
+	Unit    energy.Energy `json:"unit"`
+	Floor   bool          `json:"floor,omitempty"` // nobody got one more
+	Num     int64         `json:"num,string"`
+	Den     int64         `json:"den,string"`
+	Cut     int64         `json:"cut,string"`
+	TieRank uint64        `json:"tie_rank,string"`
 }
 
 // Source is where a round's energy comes from.

@@ -51,7 +51,8 @@ type Step struct {
 	Part   int // of rounds and pairs: the part that is divided, else -1
 	Method charter.Method
 	Pool   int64 // what the step had to give
-	Demand int64 // Σ demand of those in it, after caps
+	Demand int64 // Σ demand of those in it, after caps; 0 where keys divide
+	Gave   int64 // Σ shares
 	Unit   int64 // in which the step counted
 	Floor  bool  // units that the division left stayed in the pool
 	kernel.Outcome
@@ -200,7 +201,7 @@ func (p *Plan) pooled(i int, pl *planned, pool int64, in *Figures, seed uint64) 
 		step := p.divide(t, p.capsOf(i, pl, in), pool-used, in, seed)
 		step.Round, step.Tier = i, k
 		p.last.Steps = append(p.last.Steps, step)
-		used += step.Shared * p.unit
+		used += step.Gave
 	}
 	p.draw(used, seed)
 }
@@ -290,6 +291,7 @@ func (p *Plan) divide(t *tier, c caps, pool int64, in *Figures, seed uint64) Ste
 		p.takeBack(&step, t, seed)
 	}
 	p.book(t.who)
+	step.Gave = step.Shared * p.unit
 	return step
 }
 

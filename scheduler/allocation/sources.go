@@ -66,6 +66,7 @@ func (p *Plan) keyed(i int, pl *planned, seed uint64) {
 	p.got = resize(p.got, len(p.takers)) // what each got in this round, for its cap
 	clear(p.got)
 	for pass := range pl.passes {
+		steps := len(k.Steps)
 		p.cut(i, pass, pl, seed)
 		var moved int64
 		clear(p.taken)
@@ -88,6 +89,9 @@ func (p *Plan) keyed(i int, pl *planned, seed uint64) {
 			k.Left[part] -= p.taken[part]
 			k.Used[part] += p.taken[part]
 			p.offer[part] -= p.taken[part]
+		}
+		for n := range k.Steps[steps:] {
+			k.Steps[steps+n].Gave = p.taken[k.Steps[steps+n].Part]
 		}
 		if moved == 0 {
 			return
@@ -182,7 +186,7 @@ func (p *Plan) solidarity(in *Figures, seed uint64) {
 		step := p.divide(&t, caps{each: -1}, pool, in, seed)
 		step.Round = -1
 		k.Steps = append(k.Steps, step)
-		k.Reserve += step.Shared * p.unit
-		p.draw(step.Shared*p.unit, seed)
+		k.Reserve += step.Gave
+		p.draw(step.Gave, seed)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 // pool is one pool at work: the rows that belong to it, and its totals.
 type pool struct {
+	settler *Settler
 	work    *allocation.Workspace
 	charter *charter.Charter
 	seed    allocation.Seed
@@ -23,7 +24,7 @@ type pool struct {
 }
 
 func newPool(s *Settler, ch *charter.Charter, seed allocation.Seed, id roll.PoolID, res *Result) *pool {
-	p := &pool{work: &s.work, charter: ch, seed: seed, totals: ledger.PoolTotals{Pool: id}}
+	p := &pool{settler: s, work: &s.work, charter: ch, seed: seed, totals: ledger.PoolTotals{Pool: id}}
 	for i := range res.Members {
 		if m := &res.Members[i]; m.Pool == id {
 			p.members, p.ids = append(p.members, m), append(p.ids, m.Member)
@@ -78,6 +79,12 @@ func (p *pool) measure(m *ledger.MemberRow) {
 		m.Supply += exp
 		if s.Metered {
 			m.OwnUse += s.Production - exp
+		}
+	}
+	for _, part := range p.charter.Sharing.Participation {
+		if part.Member == m.Member && p.binding == nil { // behind one meter, all of it is here
+			m.Demand = energy.Energy(part.Percent.Of(int64(m.Demand)))
+			m.Supply = energy.Energy(part.Percent.Of(int64(m.Supply)))
 		}
 	}
 }
@@ -154,6 +161,9 @@ func (p *pool) residualWeights() []int64 {
 // share divides the sun among the members, then what storage gave among those
 // who still need.
 func (p *pool) share() error {
+	if p.charter.RulesVersion > 1 {
+		return p.shareByPlan()
+	}
 	// Behind one meter, what left through it during the interval could not be
 	// shared: it was not there when it was needed.
 	exported := energy.Energy(0)

@@ -46,7 +46,8 @@ type Result struct {
 
 // Settler settles intervals and reuses its buffers between them. The zero value is ready.
 type Settler struct {
-	work allocation.Workspace
+	work  allocation.Workspace
+	plans map[roll.PoolID]*plans // rules version 2
 }
 
 // Settle books the interval under the charter. It refuses inputs that

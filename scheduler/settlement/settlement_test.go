@@ -20,7 +20,8 @@ import (
 )
 
 func anyCharter(t *rapid.T) *charter.Charter {
-	return &charter.Charter{
+	ch := &charter.Charter{
+		RulesVersion: rapid.IntRange(1, 2).Draw(t, "version"),
 		Sharing: charter.Sharing{
 			ExportingSites: rapid.SampledFrom([]charter.ExportRule{charter.ExportersReceive, charter.ExportersWait}).Draw(t, "exporters"),
 			Rounds: []charter.Round{{
@@ -32,6 +33,63 @@ func anyCharter(t *rapid.T) *charter.Charter {
 			By:     rapid.SampledFrom([]charter.ResidualRule{charter.ResidualEqual, charter.ResidualProportional, charter.ResidualMember}).Draw(t, "residual"),
 			Member: "m0",
 		},
+	}
+	if ch.RulesVersion == 2 {
+		anyNewRules(t, ch)
+	}
+	return ch
+}
+
+// anyNewRules draws what version 2 can do: sources with keys, passes, weights,
+// tiers, caps, offers, rests, reserves and participation.
+func anyNewRules(t *rapid.T, ch *charter.Charter) {
+	percent := func(most int64) charter.Percent { return charter.Percent(rapid.Int64Range(0, most).Draw(t, "percent")) }
+	s := &ch.Sharing
+	if rapid.Bool().Draw(t, "sources") {
+		s.Sources = []charter.Source{{Name: "first", Member: "m0"}, {Name: "second", Site: "s1-0"}}
+	}
+	if rapid.Bool().Draw(t, "listed") {
+		s.Attribution = charter.AttributeListed
+	}
+	if rapid.Bool().Draw(t, "rounding") {
+		s.Rounding = &charter.Rounding{Unit: rapid.SampledFrom([]energy.Energy{1, 1000, 10_000}).Draw(t, "unit"), Mode: rapid.SampledFrom([]charter.RoundingMode{charter.LargestRemainder, charter.Floor}).Draw(t, "mode")}
+	}
+	if rapid.Bool().Draw(t, "reserve") {
+		s.Reserve = []charter.Reserve{{For: charter.ReserveSale, Percent: percent(300_000)}, {For: charter.ReserveSolidarity, Percent: percent(300_000), Groups: []roll.Group{"g"}}}
+	}
+	if rapid.Bool().Draw(t, "participation") {
+		s.Participation = []charter.Participation{{Member: "m1", Percent: percent(charter.Whole)}}
+	}
+	ch.Storage.GridCharging = rapid.SampledFrom([]charter.GridCharging{"", charter.GridForfeits}).Draw(t, "grid charging")
+	s.Rounds = nil
+	for i := range rapid.IntRange(1, 3).Draw(t, "rounds") {
+		r := charter.Round{
+			Name:   fmt.Sprint("r", i),
+			Method: rapid.SampledFrom([]charter.Method{charter.Equal, charter.Proportional, charter.Static, charter.Weighted, charter.Priority, charter.Passes, charter.Pairs}).Draw(t, "method"),
+			Rest:   rapid.SampledFrom([]charter.Rest{"", charter.RestNext, charter.RestInjectors, charter.RestGrid}).Draw(t, "rest"),
+		}
+		if rapid.Bool().Draw(t, "capped") {
+			most := anyEnergy(3e6).Draw(t, "cap") + 1
+			r.Cap = &most
+		}
+		if rapid.Bool().Draw(t, "offered") {
+			offer := percent(charter.Whole)
+			r.Offer = &offer
+		}
+		one := charter.Weight(rapid.Int64Range(0, 3e6).Draw(t, "weight"))
+		r.Weights = &charter.Weights{Default: &one, Members: []charter.MemberWeight{{Member: "m2", Weight: 2e6}}}
+		r.Tiers = []charter.Tier{{Members: []roll.MemberID{"m1", "m3"}}, {Groups: []roll.Group{"g"}, Members: []roll.MemberID{"m0"}}}
+		source := charter.Name("")
+		if s.Sources != nil {
+			source = "first"
+		}
+		if rapid.Bool().Draw(t, "keys") || r.Method != charter.Static {
+			r.Keys = []charter.MemberKeys{
+				{Member: "m0", Keys: []charter.Key{{Source: source, Percent: percent(500_000)}}},
+				{Member: "m1", Keys: []charter.Key{{Source: source, Percent: percent(500_000)}}},
+			}
+		}
+		s.Rounds = append(s.Rounds, r)
 	}
 }
 
@@ -51,6 +109,9 @@ func anyInput(t *rapid.T) settlement.Input {
 	const house = roll.PoolID("house")
 	for i := range rapid.IntRange(1, 7).Draw(t, "members") {
 		row := ledger.MemberRow{Member: roll.MemberID(fmt.Sprintf("m%d", i)), Pool: rapid.SampledFrom([]roll.PoolID{roll.GridPool, house}).Draw(t, "pool")}
+		if rapid.Bool().Draw(t, "grouped") {
+			row.Groups = []roll.Group{"g"}
+		}
 		for j := range rapid.IntRange(1, 2).Draw(t, "sites") {
 			exported := anyEnergy(5e6).Draw(t, "export")
 			row.Sites = append(row.Sites, ledger.SiteInput{
@@ -125,7 +186,7 @@ func TestIntervalConserves(t *testing.T) {
 			if p.GridImport < 0 || p.GridExport < 0 || p.ChargedGrid < 0 {
 				t.Fatalf("pool %s: a negative flow: %+v", p.Pool, p)
 			}
-			efficient := ch.Sharing.ExportingSites == charter.ExportersReceive && p.Pool == roll.GridPool
+			efficient := ch.RulesVersion == 1 && ch.Sharing.ExportingSites == charter.ExportersReceive && p.Pool == roll.GridPool
 			if want := min(supply, demand); efficient && p.Shared != want {
 				t.Fatalf("pool %s: %d shared, %d could be", p.Pool, p.Shared, want)
 			}
@@ -179,6 +240,30 @@ func TestLedgerAgrees(t *testing.T) {
 		}
 		if err := sheet.CheckTotals(res.Pools); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// TestLineChecksShare: under rules version 2, each member's row alone and the
+// certificates give her shares to the unit, and no other shares.
+func TestLineChecksShare(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ch, in := anyCharter(t), anyInput(t)
+		if ch.RulesVersion == 1 {
+			return // package ledger checks those
+		}
+		res := settle(t, ch, in)
+		settled := ledger.IntervalSettled{Interval: in.Interval, RulesVersion: 2, Pools: res.Pools}
+		for i := range res.Members {
+			m := &res.Members[i]
+			if err := settlement.CheckRow(ch, &settled, m); err != nil {
+				t.Fatal(err)
+			}
+			m.Share++
+			if settlement.CheckRow(ch, &settled, m) == nil {
+				t.Fatal("a unit too many is not noticed")
+			}
+			m.Share--
 		}
 	})
 }

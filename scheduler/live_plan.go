@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package scheduler
+
+import (
+	"slices"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/allocation"
+)
+
+// livePlan is a pool's sharing rule of rules version 2, ready for the members
+// of one book.
+type livePlan struct {
+	members []int // of the pool, into book.members
+	sun     *allocation.Plan
+	storage *allocation.Plan
+	figures allocation.Figures
+}
+
+// planOf is the pool's plan, made anew when the book has changed. It is nil
+// where the rule cannot be run; live shares, which only indicate, are then 0.
+func (s *State) planOf(pool roll.PoolID) *livePlan {
+	if l, ok := s.live.plans[pool]; ok {
+		return l
+	}
+	l := &livePlan{}
+	var takers []allocation.Taker
+	for i, m := range s.book.members {
+		if slices.ContainsFunc(s.book.sites, func(site siteEntry) bool { return site.pool == pool && site.member == m }) {
+			l.members = append(l.members, i)
+			takers = append(takers, allocation.Taker{ID: m, Groups: s.book.groups[m]})
+		}
+	}
+	var parts []allocation.Part
+	for _, src := range s.live.rules.Sources {
+		parts = append(parts, allocation.Part{Source: src.Name, ID: string(src.Name)})
+	}
+	rest := allocation.Part{ID: "pool"}
+	rules := s.live.rules.ForStorage()
+	var err, err2 error
+	l.sun, err = allocation.NewPlan(&s.live.rules, takers, append(parts, rest), nil)
+	l.storage, err2 = allocation.NewPlan(&rules, takers, []allocation.Part{rest}, nil)
+	if err != nil || err2 != nil {
+		l = nil
+	}
+	s.live.plans[pool] = l
+	return l
+}
+
+// partOf is the source of the charter that a site feeds, or the one behind all of them.
+func partOf(rules *charter.Sharing, site siteEntry) int {
+	part := len(rules.Sources)
+	for i, src := range rules.Sources {
+		switch {
+		case src.Site != "" && src.Site == site.id:
+			return i
+		case src.Member != "" && src.Member == site.member:
+			part = i
+		}
+	}
+	return part
+}
+
+// divideByPlan is divide under rules version 2: parts is what each source gives,
+// nil for what storage gives.
+func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocation.Seed) energy.Power {
+	l := p.state.planOf(p.pool)
+	if give <= 0 || l == nil {
+		return 0
+	}
+	f, plan := &l.figures, l.sun
+	f.Seed = seed
+	f.Supply, f.Demand, f.Exports = append(f.Supply[:0], parts...), f.Demand[:0], f.Exports[:0]
+	if parts == nil {
+		f.Supply, plan = append(f.Supply, int64(give)), l.storage
+	}
+	in := p.state.live.sharers
+	for _, i := range l.members {
+		f.Demand = append(f.Demand, in[i].Demand)
+		f.Exports = append(f.Exports, in[i].Exports)
+	}
+	out, err := plan.Run(f)
+	if err != nil {
+		return 0 // no power is negative
+	}
+	var sum energy.Power
+	for k, i := range l.members {
+		in[i].Demand -= out.Shares[k]
+		p.live.Members[i].Share += energy.Power(out.Shares[k])
+		sum += energy.Power(out.Shares[k])
+	}
+	return sum
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package settlement
+
+import (
+	"slices"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/allocation"
+)
+
+// plans are a charter's sharing rule made ready for the members of a pool, as
+// long as they, their groups and their terms stay the same.
+type plans struct {
+	charter *charter.Charter
+	takers  []allocation.Taker
+	terms   []charter.Term
+	sun     *allocation.Plan
+	storage *allocation.Plan
+	figures allocation.Figures
+}
+
+// unnamed is the part of the pool that no source of the charter names.
+const unnamed = "pool"
+
+// plansFor gives the plans of a pool's members, the old ones where they still fit.
+func (s *Settler) plansFor(ch *charter.Charter, pool roll.PoolID, members []*ledger.MemberRow) (*plans, error) {
+	if old := s.plans[pool]; old != nil && old.fits(ch, members) {
+		return old, nil
+	}
+	n := &plans{charter: ch}
+	for _, m := range members {
+		n.takers = append(n.takers, allocation.Taker{ID: m.Member, Groups: m.Groups})
+		for _, t := range m.Terms {
+			n.terms = append(n.terms, charter.Term{Expression: t.Expression, Member: m.Member, Value: t.Value})
+		}
+	}
+	slices.SortFunc(n.terms, charter.CompareTerm)
+	parts := make([]allocation.Part, 0, len(ch.Sharing.Sources)+1)
+	for _, src := range ch.Sharing.Sources {
+		parts = append(parts, allocation.Part{Source: src.Name, ID: string(src.Name)})
+	}
+	parts = append(parts, allocation.Part{ID: unnamed})
+	terms := &charter.Terms{Terms: n.terms}
+	var err error
+	if n.sun, err = allocation.NewPlan(&ch.Sharing, n.takers, parts, terms); err != nil {
+		return nil, err
+	}
+	rules := ch.Sharing.ForStorage()
+	if n.storage, err = allocation.NewPlan(&rules, n.takers, []allocation.Part{{ID: unnamed}}, terms); err != nil {
+		return nil, err
+	}
+	if s.plans == nil {
+		s.plans = map[roll.PoolID]*plans{}
+	}
+	s.plans[pool] = n
+	return n, nil
+}
+
+func (n *plans) fits(ch *charter.Charter, members []*ledger.MemberRow) bool {
+	if n.charter != ch || len(n.takers) != len(members) {
+		return false
+	}
+	terms := 0
+	for i, m := range members {
+		if n.takers[i].ID != m.Member || !slices.Equal(n.takers[i].Groups, m.Groups) {
+			return false
+		}
+		for _, t := range m.Terms {
+			at, ok := slices.BinarySearchFunc(n.terms, charter.Term{Expression: t.Expression, Member: m.Member}, charter.CompareTerm)
+			if !ok || n.terms[at].Value != t.Value {
+				return false
+			}
+		}
+		terms += len(m.Terms)
+	}
+	return terms == len(n.terms)
+}
+
+// shareByPlan is share under rules version 2.
+func (p *pool) shareByPlan() error {
+	n, err := p.settler.plansFor(p.charter, p.totals.Pool, p.members)
+	if err != nil {
+		return err
+	}
+	f := &n.figures
+	f.Seed = p.seed
+	f.Demand, f.Exports = f.Demand[:0], f.Exports[:0]
+	for _, m := range p.members {
+		f.Demand = append(f.Demand, int64(m.Demand))
+		f.Exports = append(f.Exports, m.Supply > 0)
+	}
+	exported := energy.Energy(0)
+	if p.binding != nil {
+		exported = p.binding.Export
+	}
+	fromSun := min(exported, p.totals.Supply)
+	f.Supply = p.supplies(f.Supply[:0], fromSun)
+	out, err := n.sun.Run(f)
+	if err != nil {
+		return err
+	}
+	for i, m := range p.members {
+		m.Share = energy.Energy(out.Shares[i])
+		p.totals.Shared += m.Share
+		f.Demand[i] -= out.Shares[i]
+	}
+	p.certify(out, ledger.FromSun)
+	p.attributeParts(out.Used, p.totals.Supply-fromSun)
+
+	given := p.given()
+	fromStorage := min(exported-fromSun, given)
+	if given <= 0 {
+		return nil
+	}
+	f.Supply = append(f.Supply[:0], int64(given-fromStorage))
+	if out, err = n.storage.Run(f); err != nil {
+		return err
+	}
+	for i, m := range p.members {
+		m.FromStorage = energy.Energy(out.Shares[i])
+		p.totals.FromStorage += m.FromStorage
+	}
+	p.certify(out, ledger.FromStorage)
+	return nil
+}
+
+// named says which source of the charter a site's feed-in belongs to.
+func (p *pool) named(m roll.MemberID, site roll.SiteID) (int, bool) {
+	whole := -1
+	for i, s := range p.charter.Sharing.Sources {
+		if s.Site != "" && s.Site == site {
+			return i, true
+		}
+		if s.Member != "" && s.Member == m {
+			whole = i
+		}
+	}
+	return whole, whole >= 0
+}
+
+// ofParts is what each member gives to each part: Σ over her sites, with a
+// residual and what participation leaves falling on the parts in proportion.
+func (p *pool) ofParts(m *ledger.MemberRow) []int64 {
+	n := len(p.charter.Sharing.Sources)
+	give := make([]int64, n+1)
+	if n == 0 {
+		give[0] = int64(m.Supply)
+		return give
+	}
+	for _, s := range m.Sites {
+		_, exp := p.withoutBatteries(s)
+		at, ok := p.named(m.Member, s.Site)
+		if !ok {
+			at = n
+		}
+		give[at] += int64(exp)
+	}
+	if sum(give) == 0 {
+		give[n] = 1 // a gain of the connection alone
+	}
+	part, ids := make([]int64, n+1), p.partIDs()
+	p.work.Split(part, int64(m.Supply), give, ids, p.seed)
+	return part
+}
+
+func (p *pool) partIDs() []roll.MemberID {
+	ids := make([]roll.MemberID, 0, len(p.charter.Sharing.Sources)+1)
+	for _, s := range p.charter.Sharing.Sources {
+		ids = append(ids, roll.MemberID(s.Name))
+	}
+	return append(ids, unnamed)
+}
+
+// supplies are the parts of the pool, less what left through a binding meter.
+func (p *pool) supplies(parts []int64, gone energy.Energy) []int64 {
+	parts = append(parts, make([]int64, len(p.charter.Sharing.Sources)+1)...)
+	for _, m := range p.members {
+		for i, e := range p.ofParts(m) {
+			parts[i] += e
+		}
+	}
+	if gone > 0 {
+		less := make([]int64, len(parts))
+		p.work.Split(less, int64(gone), parts, p.partIDs(), p.seed)
+		for i := range parts {
+			parts[i] -= less[i]
+		}
+	}
+	return parts
+}
+
+// attributeParts says whose sun was shared: of each part what was used of it, in
+// proportion to what each fed into that part. What went into storage goes in
+// proportion to what each has left.
+func (p *pool) attributeParts(used []int64, give energy.Energy) {
+	p.totals.ChargedGrid = p.totals.Charged - min(p.totals.Charged, give-p.totals.Shared)
+	gives := make([][]int64, len(p.members))
+	for i, m := range p.members {
+		gives[i] = p.ofParts(m)
+		m.Sold = 0
+	}
+	weights, part := make([]int64, len(p.members)), make([]int64, len(p.members))
+	for k, e := range used {
+		for i := range p.members {
+			weights[i] = gives[i][k]
+		}
+		p.work.Split(part, e, weights, p.ids, p.seed)
+		for i, m := range p.members {
+			m.Sold += energy.Energy(part[i])
+		}
+	}
+	for i, m := range p.members {
+		weights[i] = int64(m.Supply - m.Sold)
+	}
+	p.work.Split(part, int64(p.totals.Charged-p.totals.ChargedGrid), weights, p.ids, p.seed)
+	for i, m := range p.members {
+		m.Stored = energy.Energy(part[i])
+	}
+}
+
+// given is what storage gave to the pool: all that it discharged, but for
+// batteries that hold energy from the grid where the charter says that this forfeits it.
+func (p *pool) given() energy.Energy {
+	if p.charter.Storage.GridCharging != charter.GridForfeits {
+		return p.totals.Discharged
+	}
+	var e energy.Energy
+	commons := p.chargedFromCommons()
+	for i, b := range p.storage {
+		if b.Opening.Grid == 0 && b.Charged == commons[i] {
+			e += b.Discharged
+		}
+	}
+	return e
+}
+
+// certify writes the steps of an outcome as certificates.
+func (p *pool) certify(out *allocation.Outcome, src ledger.Source) {
+	for i := range out.Steps {
+		s := &out.Steps[i]
+		r := ledger.Round{
+			Round: solidarityRound, Source: src, Method: s.Method,
+			Pool: energy.Energy(s.Pool), Demand: energy.Energy(s.Demand), Shared: energy.Energy(s.Gave), Remainder: s.Extra,
+			Exact: &ledger.Exact{
+				Tier: s.Tier, Pass: s.Pass, Unit: energy.Energy(s.Unit), Floor: s.Floor,
+				Num: s.Num, Den: s.Den, Cut: s.Cut, TieRank: s.TieRank,
+			},
+		}
+		if s.Round >= 0 {
+			r.Round = p.charter.Sharing.Rounds[s.Round].Name
+		}
+		if s.Part >= 0 {
+			r.Exact.Keyed = true
+			if s.Part < len(p.charter.Sharing.Sources) {
+				r.Exact.Part = p.charter.Sharing.Sources[s.Part].Name
+			}
+		}
+		p.totals.Rounds = append(p.totals.Rounds, r)
+	}
+}
+
+// solidarityRound is the certificate's name of the reserve for solidarity.
+const solidarityRound = "reserve for solidarity"
+
+func sum(v []int64) (s int64) {
+	for _, x := range v {
+		s += x
+	}
+	return s
+}
