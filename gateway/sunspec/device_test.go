@@ -27,6 +27,10 @@ type board struct {
 	onWrite func(b *board, w *write) // may change what is kept
 	silent  map[uint16]bool          // addresses without an answer
 	singles int                      // writes with function 6
+	six     bool                     // while it lasts
+	most    uint16                   // registers in a read, 0: any
+	only6   map[uint16]bool          // addresses that refuse function 16
+	fixed   map[uint16]bool          // addresses that refuse to be written
 }
 
 type write struct {
@@ -34,7 +38,13 @@ type write struct {
 	values []uint16
 }
 
-var errIllegal = errors.New("illegal data address")
+// exceptionError is a device's refusal.
+type exceptionError uint8
+
+func (e exceptionError) Error() string        { return fmt.Sprintf("exception %d", uint8(e)) }
+func (e exceptionError) ExceptionCode() uint8 { return uint8(e) }
+
+const errIllegal = exceptionError(illegalAddress)
 
 func (b *board) ReadHolding(ctx context.Context, _ uint8, addr, n uint16) ([]uint16, error) {
 	if err := ctx.Err(); err != nil {
@@ -45,13 +55,22 @@ func (b *board) ReadHolding(ctx context.Context, _ uint8, addr, n uint16) ([]uin
 		b.between(b)
 	}
 	regs, ok := b.img.Read(addr, n)
-	if !ok || b.silent[addr] {
+	if b.most > 0 && n > b.most {
+		return nil, exceptionError(illegalValue)
+	}
+	for i := range n {
+		ok = ok && !b.silent[addr+i]
+	}
+	if !ok {
 		return nil, errIllegal
 	}
 	return regs, nil
 }
 
 func (b *board) WriteRegisters(_ context.Context, _ uint8, addr uint16, values []uint16) error {
+	if b.fixed[addr] || b.only6[addr] && !b.six {
+		return errIllegal
+	}
 	w := write{addr, slices.Clone(values)}
 	if b.onWrite != nil {
 		b.onWrite(b, &w)
@@ -63,6 +82,8 @@ func (b *board) WriteRegisters(_ context.Context, _ uint8, addr uint16, values [
 
 func (b *board) WriteRegister(ctx context.Context, unit uint8, addr, value uint16) error {
 	b.singles++
+	b.six = true
+	defer func() { b.six = false }()
 	return b.WriteRegisters(ctx, unit, addr, []uint16{value})
 }
 

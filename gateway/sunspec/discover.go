@@ -235,7 +235,8 @@ func (w *walker) next(ctx context.Context, e Entry) header {
 		if ctx.Err() != nil {
 			return said
 		}
-		if h.grade() == certain {
+		// Registers that are not implemented look like an end marker.
+		if h.grade() == certain && (h.id != endOfChain || known && length == want) {
 			w.remark("model %d at %d says that it has %d registers, but the next model is found after %d", e.ID, e.Address, e.Length, length)
 			return h
 		}

@@ -101,15 +101,17 @@ func (d *Device) fetch(ctx context.Context, e Entry, m *Model, n int, items []it
 // fetchOnce reads items once; it asks for less at a time where the device
 // refuses more, and remembers that.
 func (d *Device) fetchOnce(ctx context.Context, e Entry, m *Model, n int, items []item) (Block, error) {
-	for {
-		limit := d.limit(e)
-		b, err := d.fetchPlan(ctx, e, Block{Model: m, Regs: make([]uint16, n), have: []span{}}, items, limit)
+	var b Block
+	var err error
+	for range len(smaller()) + 1 {
+		b, err = d.fetchPlan(ctx, e, Block{Model: m, Regs: make([]uint16, n), have: []span{}}, items, d.limit(e))
 		var big *tooBig
 		if !errors.As(err, &big) {
 			return b, err
 		}
 		d.limits[e.Address] = big.next
 	}
+	return b, err
 }
 
 // limit is the most registers that are read at once of the model at e.

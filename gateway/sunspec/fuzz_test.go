@@ -5,11 +5,11 @@ package sunspec
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/gateway/device"
 )
 
 // memory is an address space from 40000 on that holds anything; it counts how
@@ -19,7 +19,7 @@ type memory struct {
 	asked int
 }
 
-var errEnd = errors.New("no such address")
+const errEnd = exceptionError(illegalAddress)
 
 func (m *memory) ReadHolding(_ context.Context, _ uint8, addr, n uint16) ([]uint16, error) {
 	m.asked++
@@ -48,8 +48,8 @@ func (m *memory) WriteRegister(ctx context.Context, unit uint8, addr, value uint
 // must come to an end, within a bounded number of requests, without a panic and
 // with nothing outside its range.
 func FuzzDevice(f *testing.F) {
-	for _, models := range [][]uint16{{Common, InverterThree}, {Common, MeterThree}, {Common, MeasureAC, StorageCapacity, MeasureDC, StorageControl, BatteryBase}} {
-		img, err := NewImage(40000, 1, models...)
+	for _, models := range [][]uint16{{Common, InverterThree}, {Common, MeterThree}, {Common, MeasureAC, StorageCapacity, MeasureDC, StorageControl, BatteryBase}, {Common, InverterOneF, Settings, Controls, ControlAC}, Known()} {
+		img, err := NewImage(40000, 2, models...)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -65,7 +65,11 @@ func FuzzDevice(f *testing.F) {
 		for i := 0; i+1 < len(b) && i < 1<<13; i += 2 {
 			m.regs = append(m.regs, binary.BigEndian.Uint16(b[i:]))
 		}
-		d, err := Open(t.Context(), m, 1)
+		limit := 0
+		if len(b) > 0 {
+			limit = int(b[len(b)-1])
+		}
+		d, err := OpenWith(t.Context(), m, 1, Options{MaxRegisters: limit})
 		if err != nil {
 			return
 		}
@@ -78,6 +82,11 @@ func FuzzDevice(f *testing.F) {
 					t.Errorf("register %s is %d", name, e)
 				}
 			}
+			for name, e := range s.Coarse {
+				if _, ok := s.Registers[name]; !ok || e <= energy.WattHour {
+					t.Errorf("register %s counts in steps of %d", name, e)
+				}
+			}
 			if (s.Quality == energy.Good) != (s.Reason == "") {
 				t.Errorf("quality %s, reason %q", s.Quality, s.Reason)
 			}
@@ -87,9 +96,16 @@ func FuzzDevice(f *testing.F) {
 				_ = p.String()
 			}
 		}
-		_ = d.Apply(t.Context(), batteryPower(-3*energy.Kilowatt, time.Minute))
+		if p, err := device.Probe(t.Context(), 1, d); err == nil && len(p.Points) > 8192 {
+			t.Errorf("%d points of %d registers", len(p.Points), len(m.regs))
+		}
+		for _, c := range d.Controls() {
+			_ = d.Apply(t.Context(), device.Command{Quantity: c.Quantity, Value: -3_000_000, Reversion: min(time.Minute, c.MostReversion)})
+		}
+		_, _ = d.Applied(t.Context())
 		_ = d.Release(t.Context())
-		const most = 4*(mostModels+4) + 3*mostModels
+		// Each register some ten times, in the smallest reads, and the walks.
+		most := 12*(len(m.regs)/leastRegisters) + 12*6*(mostModels+4) + 500
 		if m.asked > most {
 			t.Errorf("%d requests", m.asked)
 		}

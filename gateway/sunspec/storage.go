@@ -59,22 +59,25 @@ func (s storage) apply(ctx context.Context, d *Device, at place, c device.Comman
 	if err != nil {
 		return err
 	}
-	out, in := at.Value("OutWRte").Raw, at.Value("InWRte").Raw
+	demands := func(name string) bool {
+		v := at.Value(name)
+		return v.Implemented && v.Raw < 0
+	}
 	mode := at.Value("StorCtl_Mod").Raw & (limitCharge | limitDischarge)
-	if d.state.last == device.BatteryPower || out < 0 || in < 0 {
+	if d.state.last == device.BatteryPower || demands("OutWRte") || demands("InWRte") {
 		mode = 0 // a setpoint was in force: none of its halves is a limit
 	}
 	want := map[string]int64{}
 	switch c.Quantity {
 	case device.BatteryPower:
-		out, in, mode = rate, -rate, limitCharge|limitDischarge
-		want["OutWRte"], want["InWRte"] = out, in
+		mode = limitCharge | limitDischarge
+		want["OutWRte"], want["InWRte"] = rate, -rate
 	case device.ChargeLimit:
-		in, mode = max(rate, 0), mode|limitCharge
-		want["InWRte"] = in
+		mode |= limitCharge
+		want["InWRte"] = max(rate, 0)
 	default:
-		out, mode = max(rate, 0), mode|limitDischarge
-		want["OutWRte"] = out
+		mode |= limitDischarge
+		want["OutWRte"] = max(rate, 0)
 	}
 	if err := d.arm(ctx, at, "InOutWRte_RvrtTms", c.Reversion); err != nil {
 		return err
