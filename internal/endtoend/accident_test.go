@@ -51,7 +51,7 @@ func TestRestoreWithBatteries(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec.Buildings = rec.Buildings[:6]
-	n := &accident{neighbourhood: newNeighbourhood(t, rec, "")}
+	n := &accident{neighbourhood: newNeighbourhood(t, rec, plain, "")}
 	var destroyed [][]byte
 	n.found()
 	leaves := n.live(func() {
@@ -86,7 +86,7 @@ type accident struct {
 // newAccident is a neighbourhood without batteries, which is not founded yet.
 func newAccident(t *testing.T, rec *citylearn.Recording) *accident {
 	t.Helper()
-	n := &accident{neighbourhood: newNeighbourhood(t, rec, "")}
+	n := &accident{neighbourhood: newNeighbourhood(t, rec, plain, "")}
 	n.batteryless = true
 	for _, gw := range gateways {
 		n.writeSite(t, gw)

@@ -22,7 +22,7 @@ import (
 // TestDemo is what a newcomer does first: start the demo, look at it, stop it,
 // verify its ledger, and start it again where it stopped.
 func TestDemo(t *testing.T) {
-	bin, dir := build(t), filepath.Join(t.TempDir(), "demo")
+	bin, dir := build(t, raced), filepath.Join(t.TempDir(), "demo")
 	first := startDemo(t, bin, dir)
 	before := first.awaitSettled(2)
 	first.checkGRPC()
@@ -41,7 +41,7 @@ func TestDemo(t *testing.T) {
 }
 
 func TestDemoRefusesWhatItCannotDo(t *testing.T) {
-	bin := build(t)
+	bin := build(t, plain)
 	taken := startDemo(t, bin, filepath.Join(t.TempDir(), "demo"))
 	dir := filepath.Join(t.TempDir(), "full")
 	write(t, filepath.Join(dir, "thesis.txt"), "do not touch")

@@ -31,13 +31,13 @@ import (
 func TestSeventeenHomes(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		seventeenHomes(t, "")
+		seventeenHomes(t, raced, "")
 	})
 	t.Run("postgres", func(t *testing.T) {
 		needsHomes(t)
 		database := server.Database(t)
 		t.Parallel()
-		seventeenHomes(t, database)
+		seventeenHomes(t, plain, database)
 	})
 }
 
@@ -53,13 +53,13 @@ func needsHomes(t *testing.T) {
 }
 
 // seventeenHomes is the test, on a database of a server or, if none is named, in a file.
-func seventeenHomes(t *testing.T, database string) {
+func seventeenHomes(t *testing.T, bin func() (string, error), database string) {
 	needsHomes(t)
 	rec, err := citylearn.Read(os.DirFS(recordedHomes))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newNeighbourhood(t, rec, database)
+	n := newNeighbourhood(t, rec, bin, database)
 	n.found()
 	for _, gw := range gateways {
 		n.sims[gw] = start(t, "sim "+gw, n.bin, "sim", "--site", n.siteFile(gw), "--world", n.world.addr)
@@ -118,8 +118,8 @@ type neighbourhood struct {
 	sims        map[string]*process
 }
 
-func newNeighbourhood(t *testing.T, rec *citylearn.Recording, database string) *neighbourhood {
-	n := &neighbourhood{t: t, bin: build(t), gateways: map[string]*process{}, sims: map[string]*process{}}
+func newNeighbourhood(t *testing.T, rec *citylearn.Recording, bin func() (string, error), database string) *neighbourhood {
+	n := &neighbourhood{t: t, bin: build(t, bin), gateways: map[string]*process{}, sims: map[string]*process{}}
 	if err := n.start.UnmarshalText([]byte(dayOne)); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestDisksThatFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec.Buildings = rec.Buildings[:6]
-	n := &killing{neighbourhood: newNeighbourhood(t, rec, ""), dead: map[string]int{"gw-2": 1}}
+	n := &killing{neighbourhood: newNeighbourhood(t, rec, plain, ""), dead: map[string]int{"gw-2": 1}}
 	n.found()
 	for _, gw := range gateways {
 		n.sims[gw] = start(t, "sim "+gw, n.bin, "sim", "--site", n.siteFile(gw), "--world", n.world.addr)

@@ -22,19 +22,25 @@ import (
 // makes the test slow, not red.
 const patience = 2 * time.Minute
 
-// binary is the program under test, made once, with the race detector if the
-// test has it.
-var binary = sync.OnceValues(func() (string, error) {
-	bin := filepath.Join(scratch, "allmende")
+// raced is the program under test, made once, with the race detector if the
+// test has it; plain is without: the detector takes several times as long, and
+// one life of the street is enough for it.
+var (
+	raced = sync.OnceValues(func() (string, error) { return program("raced", raceEnabled) })
+	plain = sync.OnceValues(func() (string, error) { return program("plain", false) })
+)
+
+func program(name string, detector bool) (string, error) {
+	bin := filepath.Join(scratch, name, "allmende")
 	args := []string{"build", "-o", bin}
-	if raceEnabled {
+	if detector {
 		args = append(args, "-race")
 	}
 	if out, err := exec.Command("go", append(args, "../../cmd/allmende")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return bin, nil
-})
+}
 
 // server is the PostgreSQL server of the tests that want one.
 var server = &pgtest.Server{}
@@ -57,13 +63,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func build(t *testing.T) string {
+func build(t *testing.T, bin func() (string, error)) string {
 	t.Helper()
-	bin, err := binary()
+	path, err := bin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bin
+	return path
 }
 
 // process is one running allmende.
