@@ -22,7 +22,7 @@ import (
 )
 
 // killsEnv asks for more kills than a test has time for: a thousand take about
-// half an hour. docs/benchmarks/faults.md says what came of them.
+// a quarter of an hour. docs/benchmarks/faults.md says what came of them.
 const killsEnv = "ALLMENDE_TEST_KILLS"
 
 // TestKilledAgainAndAgain kills the coordinator and gateways with SIGKILL at
