@@ -187,7 +187,7 @@ func TestMeasureTicks(t *testing.T) {
 	if os.Getenv("MEASURE_TICKS") == "" {
 		t.Skip("set MEASURE_TICKS=1 to measure how late ticks are")
 	}
-	const devices, tick, span = 300, 100 * time.Millisecond, 30 * time.Second
+	const devices, tick, span = 300, 100 * time.Millisecond, time.Minute
 	server := influxtest.Start(t)
 	for _, store := range []string{"none", "embedded", "influxdb"} {
 		var b strings.Builder
