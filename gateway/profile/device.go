@@ -53,7 +53,7 @@ func Open(ctx context.Context, rw ReadWriter, unit uint8, o Options) (device.Dev
 	}
 	switch o.Profile {
 	case SunSpec:
-		return openSunSpec(ctx, rw, unit)
+		return openSunSpec(ctx, rw, unit, sunspec.Options{Kind: roll.AssetKind(o.Kind)})
 	case "":
 		return openUnknown(ctx, rw, unit, o)
 	}
@@ -69,8 +69,8 @@ func Open(ctx context.Context, rw ReadWriter, unit uint8, o Options) (device.Dev
 }
 
 // openSunSpec reads the device by its chain of models.
-func openSunSpec(ctx context.Context, rw ReadWriter, unit uint8) (device.Device, error) {
-	d, err := sunspec.Open(ctx, rw, unit)
+func openSunSpec(ctx context.Context, rw ReadWriter, unit uint8, o sunspec.Options) (device.Device, error) {
+	d, err := sunspec.OpenWith(ctx, rw, unit, o)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +79,8 @@ func openSunSpec(ctx context.Context, rw ReadWriter, unit uint8) (device.Device,
 
 // openUnknown tries SunSpec and then what devices name themselves by.
 func openUnknown(ctx context.Context, rw ReadWriter, unit uint8, o Options) (device.Device, error) {
-	dev, err := openSunSpec(ctx, rw, unit)
-	if err == nil || !errors.Is(err, sunspec.ErrNotSunSpec) && !errors.Is(err, sunspec.ErrNoUse) {
+	dev, err := openSunSpec(ctx, rw, unit, sunspec.Options{Kind: roll.AssetKind(o.Kind)})
+	if err != nil && !errors.Is(err, sunspec.ErrNotSunSpec) && !errors.Is(err, sunspec.ErrNoUse) || err == nil && dev.Kind() != "" {
 		return dev, err
 	}
 	found, idErr := o.Library.Identify(ctx, rw, unit)
@@ -98,11 +98,15 @@ func openUnknown(ctx context.Context, rw ReadWriter, unit uint8, o Options) (dev
 	case len(names) > 0:
 		return nil, fmt.Errorf("unit %d: its values fit %s, and none of them for sure; write the one on its type plate as profile", unit, strings.Join(names, ", "))
 	}
+	if dev != nil {
+		return dev, nil // it shows models, though none that measure: they can be looked at
+	}
 	return nil, fmt.Errorf("unit %d: %w, and no profile knows it; \"allmende gateway profiles list\" shows those there are, docs/profiles.md how to write one", unit, err)
 }
 
 // open makes a device of a profile.
 func open(ctx context.Context, rw ReadWriter, unit uint8, p *Profile, kind Kind) (device.Device, error) {
+	asked := kind
 	if kind == "" {
 		kind = p.Kinds[0]
 	}
@@ -119,7 +123,7 @@ func open(ctx context.Context, rw ReadWriter, unit uint8, p *Profile, kind Kind)
 		}
 	}
 	if p.Reads == SunSpec {
-		dev, err := openSunSpec(ctx, rw, unit)
+		dev, err := openSunSpec(ctx, rw, unit, sunspec.Options{Kind: roll.AssetKind(asked), MaxRegisters: p.Connection.MaxRegisters})
 		if err != nil {
 			return nil, err
 		}
@@ -135,6 +139,14 @@ func open(ctx context.Context, rw ReadWriter, unit uint8, p *Profile, kind Kind)
 type chained struct {
 	device.Device
 	name string
+}
+
+// Layout is that of the device's chain, for whoever wants to look at it.
+func (c *chained) Layout() device.Layout {
+	if l, ok := c.Device.(device.LaidOut); ok {
+		return l.Layout()
+	}
+	return device.Layout{}
 }
 
 // Profile is the profile's name.

@@ -151,7 +151,7 @@ func (d *Device) Controls() []device.Control {
 func (d *Device) Apply(ctx context.Context, c device.Command) error {
 	err := d.following(ctx, func() error { return d.apply(ctx, c) })
 	if err != nil {
-		return fmt.Errorf("%s on unit %d: setting %s: %w", d.kind, d.unit, c.Quantity, err)
+		return fmt.Errorf("%s: setting %s: %w", d, c.Quantity, err)
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func (d *Device) place(ctx context.Context, model uint16) (place, error) {
 func (d *Device) Release(ctx context.Context) error {
 	err := d.following(ctx, func() error { return d.release(ctx) })
 	if err != nil {
-		return fmt.Errorf("%s on unit %d: releasing it: %w", d.kind, d.unit, err)
+		return fmt.Errorf("%s: releasing it: %w", d, err)
 	}
 	return nil
 }
@@ -244,7 +244,7 @@ func (d *Device) release(ctx context.Context) error {
 // Applied reads what is in force.
 func (d *Device) Applied(ctx context.Context) (device.Applied, error) {
 	if len(d.ways) == 0 {
-		return device.Applied{}, fmt.Errorf("%s on unit %d: %w", d.kind, d.unit, device.ErrNotReadable)
+		return device.Applied{}, fmt.Errorf("%s: %w", d, device.ErrNotReadable)
 	}
 	w := d.state.way
 	if w == nil {
@@ -259,7 +259,7 @@ func (d *Device) Applied(ctx context.Context) (device.Applied, error) {
 		return err
 	})
 	if err != nil {
-		return device.Applied{}, fmt.Errorf("%s on unit %d: reading what is in force: %w", d.kind, d.unit, err)
+		return device.Applied{}, fmt.Errorf("%s: reading what is in force: %w", d, err)
 	}
 	return a, nil
 }

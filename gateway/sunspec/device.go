@@ -50,8 +50,9 @@ type Device struct {
 }
 
 // Open finds out what the device behind unit is: it discovers the chain, reads
-// the identity, and what can be controlled. What the error says is in
-// [Discover] and [ErrNoUse].
+// the identity, and what can be controlled. A device whose models are none that
+// make it a meter, inverter or battery has no kind: its points can be looked at,
+// and [Device.Read] says [ErrNoUse]. What the error says is in [Discover].
 func Open(ctx context.Context, rw ReadWriter, unit uint8) (*Device, error) {
 	return OpenWith(ctx, rw, unit, Options{})
 }
@@ -115,7 +116,10 @@ func kindOf(c Chain, want roll.AssetKind) (roll.AssetKind, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("%w (it has %s)", ErrNoUse, ids(c))
+	if len(c.Models) == 0 {
+		return "", fmt.Errorf("%w: it has no models at all", ErrNoUse)
+	}
+	return "", nil
 }
 
 func ids(c Chain) string {
@@ -161,7 +165,7 @@ func (d *Device) identify(ctx context.Context) error {
 // Identity is what the device says about itself.
 func (d *Device) Identity() device.Identity { return d.identity }
 
-// Kind is what the device does.
+// Kind is what the device does; empty: nothing that is known here.
 func (d *Device) Kind() roll.AssetKind { return d.kind }
 
 // Profile names what devices of this package are read by.
@@ -214,7 +218,7 @@ func (d *Device) Read(ctx context.Context) (device.Snapshot, error) {
 		err = d.keepHeartbeat(ctx)
 	}
 	if err != nil {
-		return device.Snapshot{}, fmt.Errorf("%s on unit %d: %w", d.kind, d.unit, err)
+		return device.Snapshot{}, fmt.Errorf("%s: %w", d, err)
 	}
 	return s.Snapshot, nil
 }
@@ -246,9 +250,19 @@ func (d *Device) read(ctx context.Context) (snapshot, error) {
 		return d.readMeter(ctx)
 	case roll.Battery:
 		return d.readBattery(ctx)
-	default:
+	case roll.Inverter:
 		return d.readInverter(ctx)
+	default:
+		return snapshot{}, fmt.Errorf("%w: it has %s", ErrNoUse, ids(d.chain))
 	}
+}
+
+// String names the device in errors.
+func (d *Device) String() string {
+	if d.kind == "" {
+		return fmt.Sprintf("unit %d", d.unit)
+	}
+	return fmt.Sprintf("%s on unit %d", d.kind, d.unit)
 }
 
 // Points reads and decodes every point of every model that this package knows,

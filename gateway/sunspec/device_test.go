@@ -135,8 +135,15 @@ func TestKindsAndBases(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Open(t.Context(), newBoard(t, 40000, Common), 1); !errors.Is(err, ErrNoUse) {
-		t.Errorf("a device with nothing but a name: %v", err)
+	named := openBoard(t, newBoard(t, 40000, Common))
+	if _, err := named.Read(t.Context()); !errors.Is(err, ErrNoUse) || named.Kind() != "" || named.Controls() != nil {
+		t.Errorf("a device with nothing but a name: %q, %v", named.Kind(), err)
+	}
+	if points, err := named.Points(t.Context()); err != nil || len(points) != 8 {
+		t.Errorf("a device with nothing but a name: %d points, %v", len(points), err)
+	}
+	if _, err := Open(t.Context(), newBoard(t, 40000), 1); !errors.Is(err, ErrNoUse) {
+		t.Errorf("a device with nothing: %v", err)
 	}
 	if _, err := Open(t.Context(), newBoard(t, 30000, Common, MeterThree), 1); !errors.Is(err, ErrNotSunSpec) {
 		t.Errorf("a device without the marker: %v", err)

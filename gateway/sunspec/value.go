@@ -71,7 +71,9 @@ func decode(p *Point, regs []uint16, mandatory bool) Value {
 	case Enum16, Enum32:
 		v.Text = lookup(p.Symbols, u)
 	case Bitfield16, Bitfield32, Bitfield64:
-		v.Text = bits(p.Symbols, u)
+		if p.Symbols != "" { // without, the number says as much
+			v.Text = bits(p.Symbols, u)
+		}
 	default:
 	}
 	if !v.Implemented {
