@@ -63,6 +63,9 @@ func (k *Control) Commanded(m *Image) (device.Applied, error) {
 		return off, nil
 	}
 	for _, way := range []int64{1, -1, 0} {
+		if way > 0 && k.Most != nil && k.Most.Raw <= 0 || way < 0 && k.Least != nil && k.Least.Raw >= 0 {
+			continue // it is never told such a value
+		}
 		steps := slices.DeleteFunc(slices.Clone(k.Set), func(w Write) bool { return !w.suits(Decimal{Raw: way}) })
 		holds, any := matches(steps, m, way)
 		if !holds {
