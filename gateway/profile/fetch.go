@@ -3,11 +3,11 @@
 package profile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+
+	"github.com/allmende-energy/allmende/gateway/plan"
 )
 
 // ReadWriter is the bus as a device of a profile needs it.
@@ -28,8 +28,6 @@ type Span struct {
 	Count uint16
 }
 
-func (s Span) end() int { return int(s.Addr) + int(s.Count) }
-
 // span is what must come in one read: the value and its factor.
 func (p *Point) span() Span {
 	from, to := *p.Address, *p.Address+p.registers()
@@ -39,87 +37,45 @@ func (p *Point) span() Span {
 	return Span{p.Table, from, to - from}
 }
 
-// fetcher reads spans of one unit in few requests, and remembers what the
+// fetcher reads spans of one unit in few requests. Its plan remembers what the
 // device does not take.
 type fetcher struct {
 	rw   ReadWriter
 	unit uint8
-	most int // registers a read
-	gap  int // registers read along that nobody asked for
-	// alone are spans that a larger read was refused with.
-	alone map[Span]bool
+	plan *plan.Device
 }
 
 func newFetcher(rw ReadWriter, unit uint8, c Connection) *fetcher {
-	return &fetcher{
-		rw: rw, unit: unit, most: cmp.Or(c.MaxRegisters, mostRead), gap: c.MaxGap,
-		alone: map[Span]bool{},
-	}
-}
-
-// group joins spans into reads.
-func (f *fetcher) group(spans []Span) [][]Span {
-	sorted := slices.Clone(spans)
-	slices.SortFunc(sorted, func(a, b Span) int {
-		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.Count, b.Count))
-	})
-	sorted = slices.Compact(sorted)
-	var groups [][]Span
-	for _, s := range sorted {
-		if n := len(groups); n > 0 && !f.alone[s] {
-			last := groups[n-1]
-			first, reach := last[0], extent(last)
-			if !f.alone[first] && first.Table == s.Table && int(s.Addr)-reach <= f.gap && max(reach, s.end())-int(first.Addr) <= f.most {
-				groups[n-1] = append(last, s)
-				continue
-			}
-		}
-		groups = append(groups, []Span{s})
-	}
-	return groups
-}
-
-func extent(spans []Span) int {
-	end := 0
-	for _, s := range spans {
-		end = max(end, s.end())
-	}
-	return end
+	return &fetcher{rw: rw, unit: unit, plan: plan.NewDevice(plan.Limits{MaxRegisters: uint16(c.MaxRegisters), MaxGap: uint16(c.MaxGap)})}
 }
 
 // into reads spans into an image. What the device refuses is noted there; the
 // error is one of the connection.
 func (f *fetcher) into(ctx context.Context, m *Image, spans []Span) error {
-	for _, group := range f.group(spans) {
-		whole := Span{group[0].Table, group[0].Addr, uint16(extent(group) - int(group[0].Addr))}
-		err := f.read(ctx, m, whole)
-		code, refused := refusal(err)
-		if refused && len(group) > 1 {
-			for _, s := range group {
-				f.alone[s] = true
-			}
-			if err = f.into(ctx, m, group); err != nil {
-				return err
-			}
-			continue
+	points := make([]plan.Span, len(spans))
+	for i, s := range spans {
+		points[i] = plan.Span{Table: plan.Table(s.Table), Addr: s.Addr, Count: s.Count}
+	}
+	var why uint8
+	refused, err := f.plan.Read(points, func(r plan.Read) error {
+		err := f.read(ctx, m, Span{Table(r.Table), r.Addr, r.Count})
+		if code, is := refusal(err); is {
+			why = code
 		}
-		if refused && code <= 3 {
-			m.refuse(whole.Table, whole.Addr, whole.Count, fmt.Sprintf("the device refuses %s register %d (exception %d)", whole.Table, whole.Addr, code))
-			continue
-		}
-		if err != nil {
-			return err
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, i := range refused {
+		if s := spans[i]; m.refused[s.Table][s.Addr] == "" {
+			m.refuse(s.Table, s.Addr, s.Count, fmt.Sprintf("the device refuses %s register %d (exception %d)", s.Table, s.Addr, why))
 		}
 	}
 	return nil
 }
 
 func (f *fetcher) read(ctx context.Context, m *Image, s Span) error {
-	for i := range s.Count { // refused before: do not ask again
-		if m.refused[s.Table][s.Addr+i] != "" {
-			return nil
-		}
-	}
 	var values []uint16
 	var err error
 	switch s.Table {

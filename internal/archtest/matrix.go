@@ -78,7 +78,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus", "golang.org/x/sys/unix"}},
 		{Path: "gateway/device", Ours: []string{"energy", "commons/roll", "meters"}},
-		{Path: "gateway/profile", Ours: []string{"energy", "commons/roll", "meters", "internal/strictyaml", "gateway/device", "gateway/sunspec"}},
+		{Path: "gateway/profile", Ours: []string{"energy", "commons/roll", "meters", "internal/strictyaml", "gateway/device", "gateway/plan", "gateway/sunspec"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters", "gateway/device"}},
 		{
 			Path: "gateway/sim",
@@ -86,6 +86,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		},
 		{Path: "gateway/sim/wire", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "gateway/dump"},
+		{Path: "gateway/plan", Pure: true},
 		{Path: "gateway/scan", Ours: []string{"commons/roll", "gateway/device", "gateway/modbus"}},
 		{Path: "gateway/spool", Ours: []string{"energy", "commons/roll", "meters"}},
 		{Path: "gateway/guard", Ours: []string{"energy", "commons/roll", "gateway/device"}},
