@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -29,7 +30,7 @@ func TestBudgetOfASerialLine(t *testing.T) {
 	if d := Cycle(meters, line); d > time.Second {
 		t.Errorf("22 meters take %s", d)
 	}
-	if d := Cycle(append(meters, meters[0]), line); d <= time.Second {
+	if d := Cycle(slices.Concat(meters, meters[:1]), line); d <= time.Second {
 		t.Errorf("23 meters take %s only", d)
 	}
 }

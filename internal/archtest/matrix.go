@@ -77,6 +77,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "tools/inventory"},
 
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus", "golang.org/x/sys/unix"}},
+		{Path: "gateway/proxy"},
 		{Path: "gateway/device", Ours: []string{"energy", "commons/roll", "meters"}},
 		{Path: "gateway/profile", Ours: []string{"energy", "commons/roll", "meters", "internal/strictyaml", "gateway/device", "gateway/plan", "gateway/sunspec"}},
 		{Path: "gateway/sunspec", Ours: []string{"energy", "commons/roll", "meters", "gateway/device"}},
