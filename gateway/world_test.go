@@ -69,6 +69,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOf(t, site)
+}
+
+// newWorldOf is a world of another site.
+func newWorldOf(t *testing.T, site string) *world {
+	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)

@@ -202,6 +202,8 @@ func explainDial(err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: %w: Modbus is switched off there, the port is another, or the one connection that the device takes is in use "+
 			"(then share it through `allmende gateway proxy`)", ErrUnavailable, err)
+	case errors.Is(err, syscall.ECONNRESET): // it is closed before it is open
+		return hangsUp(fmt.Errorf("%w: %w", ErrUnavailable, err))
 	case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EWOULDBLOCK):
 		return fmt.Errorf("%w: another program has this port open; stop it: %w", ErrUnavailable, err)
 	case errors.Is(err, syscall.EACCES):

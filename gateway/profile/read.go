@@ -127,6 +127,11 @@ func counters(k Kind) []meters.Register {
 // Read takes one snapshot: the fast points, and one of the slow ones in turn.
 func (d *Device) Read(ctx context.Context) (device.Snapshot, error) {
 	d.image.forget()
+	// Before the values: what is read after an update is decoded as after it. An
+	// update between the two shows in the next pass.
+	if _, err := d.updated(ctx); err != nil {
+		return device.Snapshot{}, err
+	}
 	var spans, slow []Span
 	words := []string{"power", "soc", "state"}
 	for _, c := range counters(d.kind) {

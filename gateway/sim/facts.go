@@ -28,6 +28,8 @@ func (u *unit) flows(d energy.Span) (p energy.Power, in, out microjoules) {
 	case u.battery != nil:
 		u.stored = u.battery.after(d)
 		return u.battery.power, u.stored.Charged, u.stored.Discharged
+	case u.house == nil && u.binding == nil: // a contact
+		return 0, 0, 0
 	case u.binding != nil:
 		in, out = u.binding.after(d)
 		return u.binding.net(), in, out

@@ -3,6 +3,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"github.com/allmende-energy/allmende/energy"
 )
 
@@ -54,6 +56,31 @@ func (l *flexLoad) decide(now energy.Instant) {
 		to = max(allowed, l.spec.Least)
 	}
 	l.power = max(l.follow.follow(to, now), 0)
+}
+
+// contact is what a grid operator's contact says now.
+func (u *unit) contact() string {
+	since := u.world.now().Sub(u.world.begun)
+	for _, p := range u.spec.Limited {
+		if since >= p.From && since < p.Until {
+			return "limit"
+		}
+	}
+	return "free"
+}
+
+func (c *checker) contact(at string, d Device) {
+	if d.Profile == "" {
+		c.addf(at+".profile", "a contact does not speak SunSpec: name a profile, such as modbus-contact")
+	}
+	if d.House != "" {
+		c.addf(at+".house", "a contact belongs to no house: delete it")
+	}
+	for i, p := range d.Limited {
+		if p.From < 0 || p.Until <= p.From {
+			c.addf(fmt.Sprintf("%s.limited[%d]", at, i), "a period begins at 0 or later and ends after it began: from %s until %s", p.From, p.Until)
+		}
+	}
 }
 
 func (c *checker) load(at string, d Device) {

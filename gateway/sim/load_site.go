@@ -117,11 +117,16 @@ type (
 		EnergyScale *int         `yaml:"energy_scale"`
 		Battery     *batteryFile `yaml:"battery"`
 		Load        *loadFile    `yaml:"load"`
+		Limited     []periodFile `yaml:"limited"`
 		Profile     string       `yaml:"profile"`
 		Control     uint16       `yaml:"control"`
 		Rated       energy.Power `yaml:"rated_w"`
 		Quirks      quirksFile   `yaml:"quirks"`
 		Faults      []wire.Rule  `yaml:"faults"`
+	}
+	periodFile struct {
+		From  energy.Span `yaml:"from"`
+		Until energy.Span `yaml:"until"`
 	}
 	loadFile struct {
 		Wants    energy.Power `yaml:"wants_w"`
@@ -243,6 +248,9 @@ func (f *deviceFile) device() Device {
 		Sums: slices.Clone(f.Sums), CommonLoad: f.CommonLoad,
 		Base: or(f.Base, defaultBase), EnergyScale: or(f.EnergyScale, -1), Faults: f.Faults,
 		Profile: f.Profile, Control: f.Control, Rated: f.Rated, Quirks: Quirks(f.Quirks),
+	}
+	for _, p := range f.Limited {
+		d.Limited = append(d.Limited, Period(p))
 	}
 	if f.Load != nil {
 		load := FlexLoad(*f.Load)

@@ -237,7 +237,12 @@ func (f *profiled) showCounters(u *unit, now facts) {
 			continue
 		}
 		exp := map[string]int{"Wh": -3, "kWh": -6, "MWh": -9}[pt.Unit]
-		f.show(name, decimal(int64(wrapped(*pt, e.energy(), exp)), exp))
+		value := decimal(int64(wrapped(*pt, e.energy(), exp)), exp)
+		if pt.Sum != nil { // all of it goes into the first part, which may not hold it
+			_ = f.profile.Encode(&f.img, name, value)
+			continue
+		}
+		f.show(name, value)
 	}
 }
 
@@ -269,6 +274,12 @@ func (f *profiled) showState(u *unit) {
 		}
 		asleep := u.inverter != nil && u.inverter.dark
 		for _, v := range pt.Values {
+			if u.spec.Kind == kindContact {
+				if v.Name == u.contact() {
+					f.show(name, v.Name)
+				}
+				continue
+			}
 			if slices.Contains(pt.Asleep, v.Is) == asleep || len(pt.Asleep) == 0 {
 				f.show(name, v.Name)
 				break

@@ -100,6 +100,8 @@ type Device struct {
 	EnergyScale int
 	Battery     *Battery  // kind battery only
 	Load        *FlexLoad // kinds charger and heat_pump only
+	// Limited is when a grid operator's contact says that there is a limit.
+	Limited []Period
 	// Profile names the description of its registers; empty: SunSpec. Devices of
 	// one profile and different kinds may share a unit, as those of a hybrid
 	// inverter do.
@@ -111,6 +113,9 @@ type Device struct {
 	Quirks  Quirks
 	Faults  []wire.Rule
 }
+
+// Period is a time since the start of the simulation.
+type Period struct{ From, Until energy.Span }
 
 // Quirks are how a device differs from what its description promises. Times
 // count from the start of the simulation.
@@ -316,6 +321,7 @@ func (c *checker) listeners(houses map[string]string) {
 const (
 	kindCharger  roll.AssetKind = "charger"
 	kindHeatPump roll.AssetKind = "heat_pump"
+	kindContact  roll.AssetKind = "contact"
 )
 
 // shares says whether d may be on a unit with others before it.
@@ -394,8 +400,10 @@ func (c *checker) device(at string, d Device, seen *places) {
 		if d.Profile == "" {
 			c.addf(at+".profile", "a %s does not speak SunSpec: name a profile", d.Kind)
 		}
+	case kindContact:
+		c.contact(at, d)
 	default:
-		c.addf(at+".kind", "%q is none of inverter, meter, battery, charger and heat_pump", d.Kind)
+		c.addf(at+".kind", "%q is none of inverter, meter, battery, charger, heat_pump and contact", d.Kind)
 	}
 }
 

@@ -24,6 +24,8 @@ type Options struct {
 	// go on after a restart; empty: they begin anew.
 	State string
 	Log   *slog.Logger // nil: discard
+	// Observe is told of each request that any device gets; nil: nobody is.
+	Observe func(wire.Exchange)
 	// Profiles of devices that have one; nil: the embedded ones.
 	Profiles *profile.Library
 }
@@ -177,7 +179,7 @@ func (w *World) listen() error {
 	begun := w.clock.Now()
 	for i, l := range w.site.Listeners {
 		s, err := wire.Listen(l.Address, w.ports[i], wire.Options{
-			Faults: l.rules(), Seed: mix(w.site.Seed, uint64(i)), Clients: l.Clients, Kick: l.Kick,
+			Faults: l.rules(), Seed: mix(w.site.Seed, uint64(i)), Clients: l.Clients, Kick: l.Kick, Observe: w.opts.Observe,
 			Since: func() energy.Span { return w.clock.Now().Sub(begun) },
 		})
 		if err != nil {

@@ -57,7 +57,7 @@ type Effect struct {
 
 	// When it says so.
 	Delay energy.Span `yaml:"delay"` // it answers so much later, and takes nothing else meanwhile
-	Late  energy.Span `yaml:"late"`  // the answer comes so much later, while others are answered
+	Late  energy.Span `yaml:"late"`  // the answer comes so much later, while others are answered: also those of the same unit
 	Hold  bool        `yaml:"hold"`  // the answer comes when the next request does, before that one's
 
 	// What becomes of the frame.

@@ -157,6 +157,8 @@ func (c *session) send(out []byte, e Effect) bool {
 		c.hold(out)
 	case e.Late > 0:
 		c.sendLate(out, e.Late)
+	case e.Delay > 0:
+		c.heir().write(out)
 	default:
 		if !c.write(out) {
 			return s.tcp == nil // a serial line that nobody reads goes on
@@ -180,14 +182,18 @@ func (c *session) sendLate(out []byte, by energy.Span) {
 		if !s.pause(by) {
 			return
 		}
-		to := c
-		if s.framing == RTU { // on a line the bytes come, whoever listens now
-			to = s.newest()
-		}
-		if to != nil {
-			to.write(out)
-		}
+		c.heir().write(out)
 	})
+}
+
+// heir is who gets what comes late: on a line the bytes come, whoever listens now.
+func (c *session) heir() *session {
+	if c.server.framing == RTU {
+		if newest := c.server.newest(); newest != nil {
+			return newest
+		}
+	}
+	return c
 }
 
 func (c *session) write(b []byte) bool {
