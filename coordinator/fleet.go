@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -261,13 +262,21 @@ func (f *fleet) stored(s *api.Session, ok bool) {
 }
 
 // command sends setpoints to a gateway if it is connected. Where it is not,
-// its setpoints end by themselves.
+// its setpoints end by themselves. One that echoes the clock of an earlier
+// stream is left out: the gateway may have been started anew since, and its
+// clock with it.
 func (f *fleet) command(id roll.GatewayID, setpoints []scheduler.Setpoint) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if g := f.gateways[id]; g != nil && g.session != nil {
-		g.session.Command(setpoints)
+	g := f.gateways[id]
+	if g == nil || g.session == nil {
+		return
 	}
+	stale := func(sp scheduler.Setpoint) bool { return sp.Session != g.session.Number }
+	if slices.ContainsFunc(setpoints, stale) {
+		setpoints = slices.DeleteFunc(slices.Clone(setpoints), stale)
+	}
+	g.session.Command(setpoints)
 }
 
 // close ends all streams and refuses new ones.

@@ -22,7 +22,7 @@ func (g *gateway) health(id roll.GatewayID, wall time.Time) api.GatewayHealth {
 	}
 	if g.session != nil {
 		for _, d := range g.status.Devices {
-			if d.Online {
+			if d.Online || d.Sleeping { // an inverter at night is where it should be
 				h.DevicesOnline++
 			}
 		}
@@ -52,6 +52,8 @@ func (g *gateway) problem(id roll.GatewayID, h api.GatewayHealth, wall time.Time
 		return fmt.Sprintf("its clock is off by %s: set it (timedatectl set-ntp true)", h.ClockOffset)
 	case h.DevicesOnline < len(g.status.Devices):
 		return g.offline()
+	case g.contested() != "":
+		return g.contested()
 	case g.elder:
 		return fmt.Sprintf("it uses an older certificate than it did before: if it was not set back to an old copy, another computer has its key, so revoke it: allmende gateway revoke %s", id)
 	case overdue(g.session.Identity, wall):
@@ -60,11 +62,21 @@ func (g *gateway) problem(id roll.GatewayID, h api.GatewayHealth, wall time.Time
 	return ""
 }
 
+// contested names the first device that somebody else commands as well.
+func (g *gateway) contested() string {
+	for _, d := range g.status.Devices {
+		if d.SecondMaster != "" {
+			return fmt.Sprintf("%s: %s; find out who (another energy manager, the maker's portal, a home automation) and let one of the two only read", d.Asset, d.SecondMaster)
+		}
+	}
+	return ""
+}
+
 // offline names the first device that does not answer.
 func (g *gateway) offline() string {
 	missing, first := 0, api.Device{}
 	for _, d := range g.status.Devices {
-		if !d.Online {
+		if !d.Online && !d.Sleeping {
 			if missing == 0 {
 				first = d
 			}

@@ -39,6 +39,8 @@ type Config struct {
 	Software    string          // what it calls itself
 	Ready       func(Running)   // told once, when it runs; nil: nobody is
 	Uplink      uplink.Bounds   // for tests; the defaults are meant for service
+
+	latitude, longitude *float64 // halves of Place in a file
 }
 
 // SpoolConfig bounds the disk that the metering lane may take.
@@ -53,12 +55,14 @@ type ModbusConfig struct {
 	Timeout      time.Duration // of one exchange
 	ConnectDelay time.Duration // quiet after connecting
 	RequestGap   time.Duration // quiet between requests
+	UnitGap      time.Duration // quiet before a request to another unit
+	IdleClose    time.Duration // the connection is given back after so long; 0: never
 }
 
 // Device is one unit behind a bus. Devices with the same URL share the bus.
 type Device struct {
 	Asset    roll.AssetID
-	URL      string // tcp://host:port
+	URL      string // tcp://host:port, or one of the others of [modbus.Config]
 	Unit     uint8
 	Profile  string // the description it is read by; empty: it is asked what it is
 	Kind     string // which of a profile's kinds is meant; empty: its first
@@ -67,6 +71,7 @@ type Device struct {
 	// itself; empty: none, and such a device is only watched.
 	Waiver   string
 	Fallback guard.Fallback // of a battery without a setpoint
+	Timing   Timing
 	// Limits are the gateway's own, on top of the device's rating; nil: the
 	// device's rating alone.
 	Limits *guard.Limits
@@ -187,6 +192,8 @@ func (m ModbusConfig) check() []problem {
 		{"modbus.timeout", m.Timeout, 10 * time.Millisecond, time.Minute},
 		{"modbus.connect_delay", m.ConnectDelay, 0, time.Minute},
 		{"modbus.request_gap", m.RequestGap, 0, 10 * time.Second},
+		{"modbus.unit_gap", m.UnitGap, 0, 10 * time.Second},
+		{"modbus.idle_close", m.IdleClose, 0, 24 * time.Hour},
 	} {
 		if d.value < d.least || d.value > d.most {
 			found = append(found, problem{field: d.field, reason: fmt.Sprintf("%s: write %s to %s", d.value, d.least, d.most)})

@@ -5,10 +5,12 @@ package gateway
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/guard"
+	"github.com/allmende-energy/allmende/gateway/modbus"
 	"github.com/allmende-energy/allmende/gateway/profile"
 )
 
@@ -28,6 +30,9 @@ func (c Config) checkDevice(field string, d Device) []problem {
 	}
 	if d.Kind != "" && !slices.Contains(profile.Kinds(), profile.Kind(d.Kind)) {
 		addf(".kind", "%.40q: write one of %v", d.Kind, profile.Kinds())
+	}
+	if t := d.Timing; t.ConnectDelay > time.Minute || t.RequestGap > 10*time.Second || t.MaxRegisters > modbus.MaxRead {
+		addf("", "write connect_delay up to 1m, request_gap up to 10s and max_registers from 1 to %d", modbus.MaxRead)
 	}
 	switch d.Fallback {
 	case "", guard.ReleaseIt, guard.Rest:

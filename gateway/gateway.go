@@ -117,10 +117,9 @@ func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock, library *p
 			l.passed.Store(time.Now().UnixNano())
 			byURL[d.URL] = l
 			m.loops = append(m.loops, l)
-			m.buses = append(m.buses, modbus.NewBus(modbus.Config{
-				URL: d.URL, Timeout: m.cfg.Modbus.Timeout, ConnectDelay: m.cfg.Modbus.ConnectDelay, RequestGap: m.cfg.Modbus.RequestGap,
-				Observe: m.measures.observer(len(m.loops)),
-			}))
+			line := m.cfg.busOf(d.URL, library)
+			line.Observe = m.measures.observer(len(m.loops))
+			m.buses = append(m.buses, modbus.NewBus(line))
 		}
 		bus := m.buses[slices.Index(m.loops, l)]
 		l.pollers = append(l.pollers, newPoller(d, env, func(ctx context.Context, unit uint8) (device.Device, error) {

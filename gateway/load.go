@@ -70,6 +70,12 @@ func decode(src settings.Sources) (Config, *settings.Loaded, error) {
 	for i := range contacts {
 		c.Contacts = append(c.Contacts, contacts[i].contact(i, loaded.Report))
 	}
+	switch {
+	case c.latitude != nil && c.longitude != nil:
+		c.Place = &Place{Latitude: *c.latitude, Longitude: *c.longitude}
+	case c.latitude != nil || c.longitude != nil:
+		loaded.Report("site.latitude", "write both, site.latitude and site.longitude, or neither")
+	}
 	c = c.withDefaults()
 	for _, p := range c.check() {
 		reason := p.reason

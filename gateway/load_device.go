@@ -23,6 +23,10 @@ type deviceFile struct {
 	Waiver   string      `yaml:"waiver"`
 	Fallback string      `yaml:"fallback"`
 	Limits   *limitsFile `yaml:"limits"`
+
+	ConnectDelay string `yaml:"connect_delay"`
+	RequestGap   string `yaml:"request_gap"`
+	MaxRegisters uint16 `yaml:"max_registers"`
 }
 
 type limitsFile struct {
@@ -62,6 +66,10 @@ func (f *deviceFile) device(i int, report settings.Report) Device {
 	d := Device{
 		Asset: roll.AssetID(f.Asset), URL: f.URL, Unit: or(f.Unit, 0), Profile: f.Profile, Kind: f.Kind,
 		ReadOnly: f.ReadOnly, Waiver: f.Waiver, Fallback: fallbackOf(f.Fallback),
+	}
+	d.Timing = Timing{
+		ConnectDelay: parseCycle(field+".connect_delay", f.ConnectDelay, 0, report).Duration(),
+		RequestGap:   parseCycle(field+".request_gap", f.RequestGap, 0, report).Duration(), MaxRegisters: f.MaxRegisters,
 	}
 	if f.Limits != nil {
 		d.Limits = f.Limits.limits(field+".limits", report)

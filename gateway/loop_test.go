@@ -38,6 +38,10 @@ type fakeDevice struct {
 	power   energy.Power
 	set     bool
 	log     []string
+	state   string
+	never   bool // it never reverts
+	takes   device.Quantity
+	applied *device.Applied
 	reads   int
 	opens   int
 }
@@ -68,10 +72,23 @@ func (f *fakeDevice) Kind() roll.AssetKind                           { return f.
 func (f *fakeDevice) Profile() string                                { return "fake" }
 func (f *fakeDevice) Points(context.Context) ([]device.Value, error) { return nil, nil }
 func (f *fakeDevice) Controls() []device.Control {
-	return []device.Control{{Quantity: device.BatteryPower, Reversion: device.RevertsByTimer, LeastReversion: time.Second}}
+	c := device.Control{Quantity: device.BatteryPower, Reversion: device.RevertsByTimer, LeastReversion: time.Second}
+	if f.takes != "" {
+		c.Quantity = f.takes
+	}
+	if f.never {
+		c.Reversion = device.NeverReverts
+	}
+	return []device.Control{c}
 }
+
 func (f *fakeDevice) Applied(context.Context) (device.Applied, error) {
-	return device.Applied{}, device.ErrNotReadable
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.applied == nil {
+		return device.Applied{}, device.ErrNotReadable
+	}
+	return *f.applied, nil
 }
 
 func (f *fakeDevice) Read(ctx context.Context) (device.Snapshot, error) {
@@ -84,7 +101,7 @@ func (f *fakeDevice) Read(ctx context.Context) (device.Snapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return device.Snapshot{
-		Power: f.power, SoC: f.soc, Quality: f.quality, Registers: map[meters.Register]energy.Energy{meters.Charged: f.value},
+		Power: f.power, SoC: f.soc, Quality: f.quality, State: f.state, Registers: map[meters.Register]energy.Energy{meters.Charged: f.value},
 	}, nil
 }
 
@@ -132,7 +149,7 @@ func newBench(t *testing.T, cfg Config, devices ...*fakeDevice) *bench {
 	t.Helper()
 	clock := worldtime.NewReal()
 	b := &bench{begun: time.Now()}
-	b.env = &environment{cfg: cfg.withDefaults(), now: clock.Now, stamp: stamps(clock, true, func() time.Duration { return time.Since(b.begun) }, 0)}
+	b.env = &environment{cfg: cfg.withDefaults(), now: clock.Now, stamp: stamps(clock, true, func() time.Duration { return time.Since(b.begun) }, 0), grid: newGridOperator(cfg.Contacts, 0)}
 	b.loop = &loop{
 		name: "bus", env: b.env, clock: clock, mail: newMailbox(),
 		keep: func(s []meters.Sample) {
@@ -148,7 +165,11 @@ func newBench(t *testing.T, cfg Config, devices ...*fakeDevice) *bench {
 	}
 	for i, d := range devices {
 		asset := roll.AssetID([]string{"a", "b", "c"}[i])
-		b.loop.pollers = append(b.loop.pollers, newPoller(Device{Asset: asset, Unit: uint8(i)}, b.env, d.open, slog.New(slog.DiscardHandler)))
+		of := Device{Asset: asset, Unit: uint8(i)}
+		if i < len(b.env.cfg.Devices) {
+			of = b.env.cfg.Devices[i]
+		}
+		b.loop.pollers = append(b.loop.pollers, newPoller(of, b.env, d.open, slog.New(slog.DiscardHandler)))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -70,7 +70,7 @@ const (
 	maxSkips = 7
 	// exchanges that one read, one command and one discovery may take.
 	exchangesOfRead     = 4
-	exchangesOfCommand  = 6
+	exchangesOfCommand  = 10
 	exchangesOfDiscover = 12
 )
 

@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -65,7 +64,7 @@ func devicesPart(c *Config, devices *[]deviceFile, dir string) settings.Part {
 		Keys: []settings.Key{
 			{
 				Name: "devices", Value: settings.Structured(devices, "list of devices"), Example: `[{asset: roof-1, url: "tcp://192.168.1.50:502", unit: 1}]`,
-				Help: "The devices. Each has asset (its id in the community's register), url and unit; devices with the same url share one connection. profile names the description it is read by (without, the device is asked what it is) and kind which of its parts is meant (meter, inverter, battery, charger, heat_pump, contact): a hybrid stands there twice. read_only: true never commands it. fallback is what a battery does while no setpoint is in force: release (or self_consumption) leaves it to itself, zero (or hold) keeps it at 0 W. waiver is the line that \"allmende gateway waiver\" prints, for a device that never comes back to itself. limits are the gateway's own, on top of the device's rating, and nobody else can widen them: max_charge_w, max_discharge_w, min_soc_percent, max_soc_percent, soc_hysteresis_percent (2 where it is missing), capacity_kwh, ramp_w_per_s of a battery; max_feed_in_w or max_feed_in_percent, offline_feed_in_w (while no coordinator is there) and rated_w of an inverter; max_load_w, offline_load_w, min_load_w (below, it pauses), min_run and min_pause (times) of a charger or heat pump. See docs/control.md.",
+				Help: "The devices. Each has asset (its id in the community's register), url and unit; devices with the same url share one connection. profile names the description it is read by (without, the device is asked what it is) and kind which of its parts is meant (meter, inverter, battery, charger, heat_pump, contact): a hybrid stands there twice. read_only: true never commands it. fallback is what a battery does while no setpoint is in force: release (or self_consumption) leaves it to itself, zero (or hold) keeps it at 0 W. waiver is the line that \"allmende gateway waiver\" prints, for a device that never comes back to itself. connect_delay, request_gap (times) and max_registers are for a device that needs more patience than its profile says. limits are the gateway's own, on top of the device's rating, and nobody else can widen them: max_charge_w, max_discharge_w, min_soc_percent, max_soc_percent, soc_hysteresis_percent (2 where it is missing), capacity_kwh, ramp_w_per_s of a battery; max_feed_in_w or max_feed_in_percent, offline_feed_in_w (while no coordinator is there) and rated_w of an inverter; max_load_w, offline_load_w, min_load_w (below, it pauses), min_run and min_pause (times) of a charger or heat pump. See docs/control.md.",
 			},
 			{
 				Name: "profiles", Value: settings.Path(&c.ProfilesDir, dir), Example: "profiles",
@@ -85,36 +84,20 @@ func devicesPart(c *Config, devices *[]deviceFile, dir string) settings.Part {
 
 // controlPart is what the gateway must know to protect the house.
 func controlPart(c *Config, contacts *[]contactFile) settings.Part {
-	var latitude, longitude string
 	var keys []string
-	degrees := func(into *string) settings.Value {
-		return settings.Parsed(into, "degrees", "", func(s string) (string, error) {
-			_, err := parseDegrees(s)
-			return s, err
-		})
+	degrees := func(into **float64) settings.Value {
+		return settings.Parsed(into, "degrees", "", parseDegrees)
 	}
 	return settings.Part{
 		Title: "Gateway: protection",
 		Intro: "What the gateway must know beside its devices in order to protect the house: see docs/control.md.",
 		Keys: []settings.Key{
 			{
-				Name: "site.latitude", Value: degrees(&latitude), Example: "48.2",
+				Name: "site.latitude", Value: degrees(&c.latitude), Example: "48.2",
 				Help: "Where the devices stand, in degrees, north positive. With it an inverter that does not answer while the sun is down counts as asleep, not as broken.",
 			},
 			{
-				Name: "site.longitude", Example: "16.4",
-				Value: degrees(&longitude).Then(func() error {
-					if latitude == "" && longitude == "" {
-						return nil
-					}
-					if latitude == "" || longitude == "" {
-						return errors.New("write both, site.latitude and site.longitude, or neither")
-					}
-					north, _ := parseDegrees(latitude) // checked before
-					east, _ := parseDegrees(longitude)
-					c.Place = &Place{Latitude: north, Longitude: east}
-					return nil
-				}),
+				Name: "site.longitude", Value: degrees(&c.longitude), Example: "16.4",
 				Help: "The other half of the place, east positive.",
 			},
 			{
@@ -144,12 +127,12 @@ func controlPart(c *Config, contacts *[]contactFile) settings.Part {
 }
 
 // parseDegrees reads an angle.
-func parseDegrees(s string) (float64, error) {
+func parseDegrees(s string) (*float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(v) || v < -180 || v > 180 {
-		return 0, fmt.Errorf("%.40q: write degrees such as 48.2", s)
+		return nil, fmt.Errorf("%.40q: write degrees such as 48.2", s)
 	}
-	return v, nil
+	return &v, nil
 }
 
 func spoolPart(c *Config, dir string) settings.Part {
@@ -200,6 +183,14 @@ func modbusPart(c *Config) settings.Part {
 			{
 				Name: "modbus.request_gap", Value: settings.Parsed(&m.RequestGap, "time", "0s to 10s", parseWait), Default: "0s", Example: "50ms",
 				Help: "The quiet that devices need between two questions.",
+			},
+			{
+				Name: "modbus.unit_gap", Value: settings.Parsed(&m.UnitGap, "time", "0s to 10s", parseWait), Default: "0s", Example: "25ms",
+				Help: "The quiet before a question to another unit on the same line. 25ms cures many shared serial lines.",
+			},
+			{
+				Name: "modbus.idle_close", Value: settings.Parsed(&m.IdleClose, "time", "0s to 24h", parseWait), Default: "0s", Example: "5s",
+				Help: "Give a connection back when nothing was asked for so long, so that other software can use a device that takes one client; 0s: never.",
 			},
 		},
 	}

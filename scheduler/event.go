@@ -85,6 +85,7 @@ type Setpoint struct {
 	Asset    roll.AssetID
 	Power    energy.Power // discharge positive
 	StampMS  int64
+	Session  uint64 // of the gateway's streams that the stamp came by; in another it means nothing
 	TTL      energy.Span
 	Epoch    int64
 	Sequence int64 // rises within an epoch

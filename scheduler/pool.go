@@ -178,7 +178,7 @@ func (p *poolPower) command(byGateway map[roll.GatewayID][]Setpoint) {
 		l.setpoint++
 		p.live.Batteries[i].Setpoint, p.live.Batteries[i].Commanded = l.powers[k], true
 		byGateway[b.gateway] = append(byGateway[b.gateway], Setpoint{
-			Asset: b.id, Power: l.powers[k], StampMS: l.stamp[b.gateway].ms,
+			Asset: b.id, Power: l.powers[k], StampMS: l.stamp[b.gateway].ms, Session: l.stamp[b.gateway].session,
 			TTL: s.cfg.SetpointTTL, Epoch: s.cfg.Epoch, Sequence: l.setpoint,
 		})
 	}

@@ -25,6 +25,8 @@ type gatewayCmd struct {
 	Run          gatewayRunCmd          `cmd:"" help:"At the gateway: read the devices, spool, send, obey setpoints."`
 	Status       gatewayStatusCmd       `cmd:"" help:"At the gateway: its identity, its spool, and whether the coordinator takes it."`
 
+	Waiver gatewayWaiverCmd `cmd:"" help:"Sign for a device that never comes back to itself, so that it may be commanded."`
+
 	Scan      gatewayScanCmd      `cmd:"" help:"Find devices in a network or on a serial line that you name."`
 	Probe     gatewayProbeCmd     `cmd:"" help:"Read one device: what it is, its points with value, unit and quality."`
 	Dump      gatewayDumpCmd      `cmd:"" help:"Write the registers of a device to a file, refusals included."`

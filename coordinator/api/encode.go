@@ -94,6 +94,7 @@ func encodeDetail(g GatewayDetail) *allmendev1.GatewayDetail {
 		dev := &allmendev1.DeviceStatus{
 			AssetId: string(d.Asset), Url: d.URL, UnitId: d.Unit, Online: d.Online,
 			Manufacturer: d.Manufacturer, Model: d.Model, Error: d.Error,
+			Controls: d.Controls, SecondMaster: d.SecondMaster, Profile: d.Profile, Sleeping: d.Sleeping,
 		}
 		if s := d.Setpoint; s != nil {
 			dev.Setpoint = &allmendev1.SetpointState{

@@ -133,6 +133,10 @@ type Device struct {
 	Model        string
 	Error        string
 	Setpoint     *SetpointState
+	Controls     []*allmendev1.ControlState // bounded, texts cut
+	SecondMaster string
+	Profile      string
+	Sleeping     bool
 }
 
 // SetpointState is the command that a device follows.
@@ -333,10 +337,25 @@ func decodeStatus(assets Assets, gateway roll.GatewayID, m *allmendev1.GatewaySt
 		out.Devices = append(out.Devices, Device{
 			Asset: asset.ID, URL: clip(d.GetUrl()), Unit: d.GetUnitId(), Online: d.GetOnline(),
 			Manufacturer: clip(d.GetManufacturer()), Model: clip(d.GetModel()), Error: clip(d.GetError()),
-			Setpoint: decodeSetpointState(d.GetSetpoint()),
+			Setpoint: decodeSetpointState(d.GetSetpoint()), Controls: decodeControls(d.GetControls()),
+			SecondMaster: clip(d.GetSecondMaster()), Profile: clip(d.GetProfile()), Sleeping: d.GetSleeping(),
 		})
 	}
 	return out, nil
+}
+
+// maxControls is more than a device can be told.
+const maxControls = 16
+
+func decodeControls(controls []*allmendev1.ControlState) []*allmendev1.ControlState {
+	var out []*allmendev1.ControlState
+	for _, c := range controls[:min(len(controls), maxControls)] {
+		out = append(out, &allmendev1.ControlState{
+			Quantity: c.GetQuantity(), InForce: c.GetInForce(), Value: c.GetValue(), Stopped: c.GetStopped(),
+			ExpiresUnixMs: c.GetExpiresUnixMs(), Why: clip(c.GetWhy()), WritesSpent: c.GetWritesSpent(), WritesAllowed: c.GetWritesAllowed(),
+		})
+	}
+	return out
 }
 
 func decodeSetpointState(s *allmendev1.SetpointState) *SetpointState {

@@ -180,7 +180,7 @@ type Guard struct {
 	// leftover: a process before this one may have left a command behind. It is
 	// released before the first write, which might start its timer anew; where
 	// the device never reverts, at once.
-	leftover bool
+	leftover, clearing bool
 
 	soc   socGuard
 	cycle cycle
@@ -307,7 +307,8 @@ func (g *Guard) Decide(now Stamp, in Input) Action {
 			wants[at] = g.want(at, now, in)
 		}
 	}
-	if g.leftover && g.mustClear(wants[:]) {
+	if g.leftover && (g.clearing || g.mustClear(wants[:])) {
+		g.clearing = true // begun is begun: it is tried until it arrives
 		return Action{Kind: Release}
 	}
 	resting := now < g.failedUntil || g.rival.yields(now)

@@ -167,6 +167,7 @@ type schedule struct {
 	epoch   uint64
 	seq     uint64
 	truth   truth
+	tried   bool // this gateway has written something
 	grid    GridLimit
 	socAt   int64
 	socSeen int64
@@ -214,7 +215,7 @@ func (s *schedule) birth() {
 	controls := []device.Control{control, control, control}
 	controls[1].Quantity, controls[2].Quantity = device.ChargeLimit, device.DischargeLimit
 	s.guard = New(Config{Controls: controls, Limits: s.limits, Poll: energy.Span(s.poll), Waived: s.waived, Born: s.born})
-	s.truth = truth{}
+	s.truth, s.tried = truth{}, false
 	s.dev.trouble = true
 	s.socSeen, s.socAt = -1, s.now
 }
@@ -382,6 +383,9 @@ func (s *schedule) tick() error {
 	if !done && s.bad == 0 {
 		return errors.New("the guard does not come to rest")
 	}
+	if over := s.truth.live == nil || s.truth.live.ends+300 < s.now; done && s.tried && s.dev.held && over {
+		return fmt.Errorf("at %d: the guard rests while the device may still hold %s", s.now, s.dev.power)
+	}
 	return s.settled()
 }
 
@@ -441,6 +445,7 @@ func (s *schedule) deliver(m sent) error {
 func (s *schedule) carryOut(a Action) error {
 	d := &s.dev
 	before := s.clock()
+	s.tried = true
 	// The write takes its time; the old value goes on meanwhile.
 	took := s.rng.Int64N(150)
 	d.until(s.now, s.now+took, &s.tally)
