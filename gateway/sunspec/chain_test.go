@@ -63,6 +63,18 @@ func TestLengthsThatAreWrong(t *testing.T) {
 	}
 }
 
+// A length that leads into the model's own values, where an enumeration looks
+// like the number of a model, is seen through as well.
+func TestALengthThatLeadsToAValue(t *testing.T) {
+	b := newBoard(t, 40000, Common, InverterThree, MeasureAC)
+	st, _ := inverterPoint("St")
+	b.set(t, InverterThree, map[string]int64{"St": 4, "StVnd": 10})
+	b.claim(InverterThree, st.Offset-headerLen)
+	if got := ids(openBoard(t, b).Chain()); got != "models 1 103 701" {
+		t.Error(got)
+	}
+}
+
 // Model 1 had 65 registers once, and a model may have more of them than its
 // definition, or fewer: what fits is used.
 func TestModelsOfAnotherLength(t *testing.T) {

@@ -201,10 +201,11 @@ func (m *Model) fits(length uint16) bool {
 	return int(length) == want || m.ID == Common && int(length) == want-1
 }
 
-// next is the header behind e. Where the device's own length leads to nothing
-// that looks like one, it is looked for where the definition says it should be,
-// and where it is if the length counts one register or its own header too many;
-// but only a header that is right in every respect is believed there.
+// next is the header behind e. Where the device's own length is not that of the
+// definition, and leads to nothing that is a header for certain, it is looked for
+// where the definition ends; where it leads to nothing that looks like one, also
+// where it is if the length counts one register or its own header too many. Only
+// a header that is right in every respect is believed there.
 func (w *walker) next(ctx context.Context, e Entry) header {
 	m, known := Lookup(e.ID)
 	want := 0
@@ -220,12 +221,16 @@ func (w *walker) next(ctx context.Context, e Entry) header {
 	}
 	begin := int(e.Address) + headerLen
 	said := w.header(ctx, begin+int(e.Length))
-	if said.grade() >= likely || ctx.Err() != nil {
+	grade := said.grade()
+	if grade == certain || grade == likely && (!known || m.fits(e.Length)) || ctx.Err() != nil {
 		return said
 	}
-	tries := []int{int(e.Length) - headerLen, int(e.Length) - 1, int(e.Length) + 1}
+	var tries []int
 	if known {
-		tries = append([]int{want}, tries...)
+		tries = append(tries, want)
+	}
+	if grade < likely {
+		tries = append(tries, int(e.Length)-headerLen, int(e.Length)-1, int(e.Length)+1)
 	}
 	for _, length := range tries {
 		if length < 0 || length == int(e.Length) {

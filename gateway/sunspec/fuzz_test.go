@@ -12,9 +12,10 @@ import (
 	"github.com/allmende-energy/allmende/gateway/device"
 )
 
-// memory is an address space from 40000 on that holds anything; it counts how
+// memory is an address space from base on that holds anything; it counts how
 // often it was asked.
 type memory struct {
+	base  int
 	regs  []uint16
 	asked int
 }
@@ -23,7 +24,7 @@ const errEnd = exceptionError(illegalAddress)
 
 func (m *memory) ReadHolding(_ context.Context, _ uint8, addr, n uint16) ([]uint16, error) {
 	m.asked++
-	from := int(addr) - 40000
+	from := int(addr) - m.base
 	if from < 0 || from+int(n) > len(m.regs) {
 		return nil, errEnd
 	}
@@ -32,7 +33,7 @@ func (m *memory) ReadHolding(_ context.Context, _ uint8, addr, n uint16) ([]uint
 
 func (m *memory) WriteRegisters(_ context.Context, _ uint8, addr uint16, values []uint16) error {
 	m.asked++
-	from := int(addr) - 40000
+	from := int(addr) - m.base
 	if from < 0 || from+len(values) > len(m.regs) {
 		return errEnd
 	}
@@ -61,8 +62,11 @@ func FuzzDevice(f *testing.F) {
 	}
 	f.Add([]byte("SunS\x00\x7c\x00\x18\x13\x88"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m := &memory{}
-		for i := 0; i+1 < len(b) && i < 1<<13; i += 2 {
+		m := &memory{base: 40000}
+		if len(b)%2 == 1 { // near the end of all addresses
+			m.base = 50000
+		}
+		for i := 0; i+1 < len(b) && len(m.regs) < 1<<16-m.base; i += 2 {
 			m.regs = append(m.regs, binary.BigEndian.Uint16(b[i:]))
 		}
 		limit := 0

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/allmende-energy/allmende/energy"
 )
 
 // Each type's sentinel means that there is no value, and its neighbours are values.
@@ -120,6 +122,76 @@ func TestTextIsPrintable(t *testing.T) {
 	} {
 		if got := text(regs); got != want {
 			t.Errorf("%x is %q, want %q", regs, got, want)
+		}
+	}
+}
+
+// Every type of SunSpec, those too that no model here has.
+func TestTypes(t *testing.T) {
+	for _, c := range []struct {
+		kind Type
+		regs []uint16
+		want string // empty: not implemented
+	}{
+		{Uint16, []uint16{0xFFFE}, "65534"},
+		{Uint16, []uint16{0xFFFF}, ""},
+		{Int16, []uint16{0x8001}, "-32767"},
+		{Int16, []uint16{0x8000}, ""},
+		{Uint32, []uint16{0xFFFF, 0xFFFE}, "4294967294"},
+		{Uint32, []uint16{0xFFFF, 0xFFFF}, ""},
+		{Int32, []uint16{0x8000, 1}, "-2147483647"},
+		{Int32, []uint16{0x8000, 0}, ""},
+		{Int32, []uint16{0, 0x8000}, "32768"},
+		{Uint64, []uint16{0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE}, "18446744073709551614"},
+		{Uint64, []uint16{0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF}, ""},
+		{Int64, []uint16{0x8000, 0, 0, 1}, "-9223372036854775807"},
+		{Int64, []uint16{0x8000, 0, 0, 0}, ""},
+		{Acc16, []uint16{1}, "1"},
+		{Acc16, []uint16{0}, ""},
+		{Acc32, []uint16{0xFFFF, 0xFFFF}, "4294967295"},
+		{Acc64, []uint16{0, 0, 0, 0}, ""},
+		{Acc64, []uint16{0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF}, "18446744073709551615"},
+		{Count, []uint16{0}, "0"},
+		{Count, []uint16{0xFFFF}, ""},
+		{Enum16, []uint16{2}, "2 (TWO)"},
+		{Enum16, []uint16{9}, "9"},
+		{Enum16, []uint16{0xFFFF}, ""},
+		{Enum32, []uint16{0, 1}, "1 (ONE)"},
+		{Enum32, []uint16{0xFFFF, 0xFFFF}, ""},
+		{Bitfield16, []uint16{0}, "0"},
+		{Bitfield16, []uint16{0xFFFF}, ""},
+		{Bitfield32, []uint16{0x8000, 6}, "2147483654 (ONE|TWO|bit 31)"},
+		{Bitfield64, []uint16{0x8000, 0, 0, 2}, "9223372036854775810 (ONE|bit 63)"},
+		{Bitfield64, []uint16{0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF}, ""},
+		{Float32, []uint16{0x3dcc, 0xcccd}, "0.1"},
+		{Float32, []uint16{0x8000, 0}, "0"},
+		{Float32, []uint16{0x0000, 1}, "0.000000000000000000000000000000000000000000001"},
+		{Float32, []uint16{0x7f7f, 0xffff}, "340282350000000000000000000000000000000"},
+		{Float32, []uint16{0x7fc0, 0}, ""},
+		{Float32, []uint16{0xffff, 0xffff}, ""},
+		{Float32, []uint16{0xff80, 0}, ""},
+		{Float64, []uint16{0x3fb9, 0x9999, 0x9999, 0x999a}, "0.1"},
+		{Float64, []uint16{0x7ff8, 0, 0, 0}, ""},
+		{ScaleFactor, []uint16{0xFFFD}, "-3"},
+		{ScaleFactor, []uint16{0x8000}, ""},
+		{String, []uint16{0x4142, 0}, `"AB"`},
+		{String, []uint16{0, 0}, ""},
+		{IPAddr, []uint16{0xC0A8, 0x0114}, `"192.168.1.20"`},
+		{IPAddr, []uint16{0, 0}, ""},
+		{IPv6Addr, []uint16{0xfe80, 0, 0, 0, 0, 0, 0, 1}, `"fe80::1"`},
+		{IPv6Addr, make([]uint16, 8), ""},
+		{EUI48, []uint16{0, 0x0011, 0x22aa, 0xbbcc}, `"00:11:22:AA:BB:CC"`},
+		{EUI48, []uint16{0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF}, ""},
+		{Pad, []uint16{0x8000}, ""},
+		{Pad, []uint16{1}, ""},
+	} {
+		p := &Point{Name: "X", Type: c.kind, Size: uint16(len(c.regs)), Symbols: "1 ONE, 2 TWO"}
+		n := decode(p, c.regs, false).neutral(1, 2)
+		if c.want == "" {
+			c.want = "not implemented"
+		}
+		if n.String() != c.want || (n.Quality == energy.Good) != (n.Reason == "") {
+			t.Errorf("type %d, %x is %s (%q), want %s", c.kind, c.regs, n, n.Reason, c.want)
 		}
 	}
 }
