@@ -27,6 +27,7 @@ type charterCmd struct {
 	Diff     charterDiffCmd     `cmd:"" help:"Say in words what another charter would change."`
 	Template charterTemplateCmd `cmd:"" help:"Print a template to begin from."`
 
+	Beta      charterBetaCmd      `cmd:"" help:"Read and write the file of coefficients that Spain's distributors take."`
 	Templates charterTemplatesCmd `cmd:"" help:"List the templates, our own and those of jurisdictions."`
 }
 
@@ -39,13 +40,8 @@ type charterFile struct {
 // errCharter is how a refused charter ends a command; its problems are beside it.
 var errCharter = errors.New("the charter is not valid")
 
-// read gives the charter, or the problems that keep it from being one. Its error
-// is about the file itself.
-func (f *charterFile) read(out *output) (charter.Charter, charters.Problems, error) {
-	return f.readFor(out, nil)
-}
-
-// readFor is read for a community, whose register must have what the charter names.
+// readFor gives the charter, or the problems that keep it from being one; with a
+// register it must have what the charter names. Its error is about the file itself.
 func (f *charterFile) readFor(out *output, register *roll.Community) (charter.Charter, charters.Problems, error) {
 	src := out.In
 	if f.File != "-" {

@@ -144,3 +144,49 @@ func TestCharterDiff(t *testing.T) {
 		t.Errorf("diff of one charter: %d\n%s", code, said)
 	}
 }
+
+func TestCharterBeta(t *testing.T) {
+	_, text, _ := charterRun(t, "", "templates", "es-beta")
+	dir := t.TempDir()
+	args := []string{"beta", "write", "-", "--dir", dir, "--cau", "ES1234123456789012JY0FA000", "--year", "2027"}
+	cups := "--cups=anna=ES1234123456789012JY0F,ben=ES0000000000000001TR0F,carla=ES0000000000000002TW0F"
+	code, said, errs := charterRun(t, text, append(args, cups)...)
+	if code != 0 || filepath.Base(strings.TrimSpace(said)) != "ES1234123456789012JY0FA000_2027.txt" {
+		t.Fatalf("write: %d %s%s", code, said, errs)
+	}
+	written, err := os.ReadFile(strings.TrimSpace(said))
+	if want := "ES0000000000000001TR0F;0,250000\nES0000000000000002TW0F;0,500000\nES1234123456789012JY0F;0,250000\n"; err != nil || string(written) != want {
+		t.Errorf("%s, %v", written, err)
+	}
+	code, said, errs = charterRun(t, "", "beta", "read", strings.TrimSpace(said))
+	if code != 0 || !strings.Contains(said, "ES0000000000000002TW0F  0,500000") {
+		t.Errorf("read: %d\n%s%s", code, said, errs)
+	}
+	path := filepath.Join(dir, "ES1234123456789012JY0FA000_2027.txt")
+	_, said, _ = charterRun(t, "", "beta", "read", "--json", path)
+	var v betaResult
+	if err := json.Unmarshal([]byte(said), &v); err != nil || v.Year != 2027 || len(v.Points) != 3 || v.Points[1].Betas[0] != "0.500000" {
+		t.Errorf("read --json: %v\n%s", err, said)
+	}
+	for says, args := range map[string][]string{
+		"nothing is overwritten": append(args, cups),
+		"add --cups carla=ES":    append(args, "--cups=anna=ES1234123456789012JY0F,ben=ES0000000000000001TR0F"),
+		"remove her --cups":      append(args, cups+",dora=ES0000000000000003TA0F"),
+		"would check":            append(args, strings.Replace(cups, "TW0F", "TX0F", 1)),
+		"called by its CAU":      {"beta", "read", "--help"},
+		"sums of exactly 1":      {"beta", "read", "--help"},
+		"2027.txt: no such file": {"beta", "read", filepath.Join(dir, "no", "2027.txt")},
+	} {
+		_, said, errs := charterRun(t, text, args...)
+		if !strings.Contains(strings.Join(strings.Fields(said+errs), " "), says) {
+			t.Errorf("%q is not said:\n%s%s", says, said, errs)
+		}
+	}
+	broken := strings.Replace(string(written), "0,500000", "0,500001", 1)
+	if err := os.WriteFile(path, []byte(broken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := charterRun(t, "", "beta", "read", path); code != 1 || !strings.Contains(errs, "must add up to exactly 1,000000") {
+		t.Errorf("a broken file: %d %s", code, errs)
+	}
+}

@@ -56,6 +56,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "meters/series/embedded/block", Ours: []string{"energy", "meters/series"}},
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
 		{Path: "charters", Ours: []string{"commons/charter", "commons/roll", "charters/expr", "internal/strictyaml"}},
+		{Path: "charters/esbeta"},
 		{Path: "charters/expr", Ours: []string{"energy", "commons/charter", "commons/roll", "internal/strictyaml"}, Third: []string{"cel.dev/cel-go/..."}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
 		{Path: "internal/settings", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"github.com/knadh/koanf/..."}},
