@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package charters
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/strictyaml"
+	"github.com/allmende-energy/allmende/scheduler/allocation"
+)
+
+// ruleCase is one interval of a template, see testdata/rules.yaml.
+type ruleCase struct {
+	Template string        `yaml:"template"`
+	Wording  string        `yaml:"wording"`
+	Supply   []string      `yaml:"supply"`
+	Demand   []string      `yaml:"demand"`
+	Groups   []string      `yaml:"groups"`
+	Exports  []string      `yaml:"exports"`
+	Terms    []string      `yaml:"terms"`
+	Shares   []string      `yaml:"shares"`
+	Left     energy.Energy `yaml:"left"`
+}
+
+// TestTemplatesDoWhatTheirLawSays runs every template over figures that were
+// worked out by hand from the wording of its rule.
+func TestTemplatesDoWhatTheirLawSays(t *testing.T) {
+	text, err := os.ReadFile("testdata/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct {
+		Cases []ruleCase `yaml:"cases"`
+	}
+	if err := strictyaml.Read("rules.yaml", text, &all, strictyaml.Options{}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, c := range all.Cases {
+		shown[c.Template] = true
+		t.Run(c.Template+"/"+c.Wording, c.run)
+	}
+	for _, tpl := range Templates() {
+		if !shown[tpl.Name] {
+			t.Errorf("%s has no figures", tpl.Name)
+		}
+	}
+}
+
+// amounts are entries such as "anna 1.5".
+func amounts(t *testing.T, entries []string) (names []string, of []int64) {
+	t.Helper()
+	for _, e := range entries {
+		name, number, ok := strings.Cut(e, " ")
+		v, err := energy.ParseKWh(number)
+		if !ok || err != nil {
+			t.Fatalf("%q is no name and amount: %v", e, err)
+		}
+		names, of = append(names, name), append(of, int64(v))
+	}
+	return names, of
+}
+
+func (c *ruleCase) charter(t *testing.T) charter.Charter {
+	t.Helper()
+	i := slices.IndexFunc(Templates(), func(tpl Template) bool { return tpl.Name == c.Template })
+	if i < 0 {
+		t.Fatalf("there is no template %q", c.Template)
+	}
+	ch, err := Decode(Templates()[i].YAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ch
+}
+
+func (c *ruleCase) run(t *testing.T) {
+	ch := c.charter(t)
+	names, demand := amounts(t, c.Demand)
+	takers := make([]allocation.Taker, len(names))
+	figures := allocation.Figures{Demand: demand, Exports: make([]bool, len(names))}
+	for i, name := range names {
+		takers[i].ID = roll.MemberID(name)
+		figures.Exports[i] = slices.Contains(c.Exports, name)
+		for _, g := range c.Groups {
+			if member, group, _ := strings.Cut(g, " "); member == name {
+				takers[i].Groups = append(takers[i].Groups, roll.Group(group))
+			}
+		}
+	}
+	terms := &charter.Terms{}
+	for _, entry := range c.Terms {
+		f := strings.Fields(entry)
+		v, err := strconv.ParseInt(f[2], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		terms.Terms = append(terms.Terms, charter.Term{Expression: charter.Name(f[0]), Member: roll.MemberID(f[1]), Value: v})
+	}
+	slices.SortFunc(terms.Terms, charter.CompareTerm)
+	sources, supply := amounts(t, c.Supply)
+	figures.Supply = supply
+	parts := make([]allocation.Part, len(sources))
+	for i, s := range sources {
+		parts[i].ID = s
+		if slices.ContainsFunc(ch.Sharing.Sources, func(x charter.Source) bool { return string(x.Name) == s }) {
+			parts[i].Source = charter.Name(s)
+		}
+	}
+	plan, err := allocation.NewPlan(&ch.Sharing, takers, parts, terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := plan.Run(&figures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted, want := amounts(t, c.Shares)
+	var shared, there int64
+	for i, name := range names {
+		shared += out.Shares[i]
+		expect := int64(0)
+		if k := slices.Index(wanted, name); k >= 0 {
+			expect = want[k]
+		}
+		if out.Shares[i] != expect {
+			t.Errorf("%s gets %s kWh, and should get %s", name, energy.Energy(out.Shares[i]).KWh(), energy.Energy(expect).KWh())
+		}
+	}
+	for _, s := range supply {
+		there += s
+	}
+	if left := energy.Energy(there - shared); left != c.Left {
+		t.Errorf("%s kWh are left, and should be %s", left.KWh(), c.Left.KWh())
+	}
+}
