@@ -237,7 +237,7 @@ func (j *Jurisdiction) rules() []rule {
 		return nil
 	}
 	rules := []rule{
-		{"the law", fmt.Sprintf("The rule “%s” of %s: %s (as of %s).", j.Scheme, j.Country, sentence(j.Source), j.Date)},
+		{"the law", fmt.Sprintf("The rule “%s” of %s: %s (as of %s).", j.Scheme, j.Country, oneLine(j.Source), j.Date)},
 		{"who computes what binds", stop(j.OperatorComputes)},
 		{"what the community does", stop(j.CommunityDoes)},
 	}

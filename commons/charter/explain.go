@@ -30,9 +30,17 @@ func (c Charter) Explain() []string {
 	text = append(text, c.explainIsland(slot)...)
 	text = append(text, c.Jurisdiction.explain()...)
 	return append(text,
-		fmt.Sprintf("A %s is settled as soon as every meter has reported. If a reading is still missing %s after its end, it is settled with what is there and marked as incomplete; when the reading comes, that settlement is taken back for all to see and made again.", slot, spanWords(c.SettleAfter)),
+		fmt.Sprintf("A%s is settled as soon as every meter has reported. If a reading is still missing %s after its end, it is settled with what is there and marked as incomplete; when the reading comes, that settlement is taken back for all to see and made again.", article(slot)[1:], spanWords(c.SettleAfter)),
 		fmt.Sprintf("These rules are run by version %d of the arithmetic: whoever runs it over the same readings gets the same result, to the last digit.", c.RulesVersion),
 	)
+}
+
+// article puts one before a word: "an hour", "a quarter-hour".
+func article(slot string) string {
+	if strings.HasPrefix(slot, "hour") {
+		return "an " + slot
+	}
+	return "a " + slot
 }
 
 func slotName(s energy.Span) string {
@@ -45,12 +53,12 @@ func slotName(s energy.Span) string {
 func (s *Sharing) explainExporters(slot string) string {
 	switch s.ExportingSites {
 	case ExportersWait:
-		return fmt.Sprintf("Who feeds in during a %s gives, and does not receive shared energy in the same %s.", slot, slot)
+		return fmt.Sprintf("Who feeds in during %s gives, and does not receive shared energy in the same %s.", article(slot), slot)
 	case ExportersOthers:
-		return fmt.Sprintf("Who feeds in at one moment of a %s and needs energy at another receives like everybody else, but only what others fed in, never her own.", slot)
+		return fmt.Sprintf("Who feeds in at one moment of %s and needs energy at another receives like everybody else, but only what others fed in, never her own.", article(slot))
 	case ExportersReceive:
 	}
-	return fmt.Sprintf("Who feeds in at one moment of a %s and needs energy at another receives like everybody else.", slot)
+	return fmt.Sprintf("Who feeds in at one moment of %s and needs energy at another receives like everybody else.", article(slot))
 }
 
 func (s *Storage) explain() string {

@@ -89,7 +89,7 @@ func (p Proximity) words() string {
 	return string(p)
 }
 
-// sentence and stop fit a text of the charter into a page: on one line, the one
-// without a full stop at its end, the other with one.
-func sentence(s string) string { return strings.TrimSuffix(strings.Join(strings.Fields(s), " "), ".") }
-func stop(s string) string     { return sentence(s) + "." }
+// oneLine and stop fit a text of the charter into a page: on one line, and with a
+// full stop at its end.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+func stop(s string) string    { return strings.TrimSuffix(oneLine(s), ".") + "." }

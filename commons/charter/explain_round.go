@@ -52,8 +52,14 @@ func joinSentences(parts []string) string {
 // explainWho says who takes part.
 func (r *Round) explainWho(c *Charter) string {
 	var who string
-	switch {
-	case len(r.Groups) == 0 && len(r.Tags) == 0 && r.Eligible == "":
+	switch everyone := len(r.Groups) == 0 && len(r.Tags) == 0 && r.Eligible == ""; {
+	case everyone && len(r.Keys) > 0:
+		return "Only members who hold a percentage take part, as far as they need energy."
+	case everyone && r.Method == Priority:
+		return "Only members who have a place in the order take part, as far as they need energy."
+	case everyone && !r.Weights.everybody():
+		return "Only members who are named below take part, as far as they need energy."
+	case everyone:
 		return "Every member who needs energy takes part."
 	case len(r.Groups) > 0 && len(r.Tags) > 0:
 		who = fmt.Sprintf("members of %s who also belong to %s", groupWords(r.Groups), groupWords(r.Tags))
@@ -247,10 +253,13 @@ func (r *Round) example() string {
 // receive still needs energy.
 func (r *Round) emptiesPool() bool {
 	everyone := len(r.Groups) == 0 && len(r.Tags) == 0 && r.Eligible == ""
-	efficient := r.Method == Equal || r.Method == Proportional ||
-		r.Method == Weighted && r.Weights != nil && r.Weights.Default != nil
+	efficient := r.Method == Equal || r.Method == Proportional || r.Method == Weighted && r.Weights.everybody()
 	return efficient && everyone && r.Cap == nil && r.CapPeriod == nil && len(r.Sources) == 0 && r.Offer == nil
 }
+
+// everybody says whether each member counts for something: by a weight for all,
+// or by an expression, which is refused unless it always gives one.
+func (w *Weights) everybody() bool { return w == nil || w.Default != nil || w.Expression != "" }
 
 func quoted(names []Name) []string {
 	out := make([]string, len(names))

@@ -5,6 +5,7 @@ package charter
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/allmende-energy/allmende/energy"
 )
@@ -84,7 +85,7 @@ func (s *Sharing) explainAfter() []string {
 		}
 		order := "in the order of the charter's list"
 		if len(names) <= listed {
-			order = "in this order: " + list(quoted(names), "then")
+			order = "in this order: " + strings.Join(quoted(names), ", then ")
 		}
 		text = append(text, "Whose energy it was that was shared is counted "+order+"; the next counts only when the one before has given all that it had.")
 	}
@@ -162,7 +163,7 @@ func (j *Jurisdiction) explain() []string {
 		return nil
 	}
 	text := []string{
-		fmt.Sprintf("This charter is written for the rule “%s” of %s: %s (as of %s). The program refuses it where it would exceed that rule as far as the program knows it.", j.Scheme, j.Country, sentence(j.Source), j.Date),
+		fmt.Sprintf("This charter is written for the rule “%s” of %s: %s (as of %s). The program refuses it where it would exceed that rule as far as the program knows it.", j.Scheme, j.Country, oneLine(j.Source), j.Date),
 		"Who computes what binds: " + stop(j.OperatorComputes) + " What the community does: " + stop(j.CommunityDoes),
 	}
 	for _, l := range j.Limits {

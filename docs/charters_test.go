@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package docs
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/allmende-energy/allmende/charters"
+	"github.com/allmende-energy/allmende/charters/expr"
+	"github.com/allmende-energy/allmende/commons/charter"
+)
+
+// TestChartersAreDocumented: what charters.md says of templates and variables is
+// made of the program's own words.
+func TestChartersAreDocumented(t *testing.T) {
+	const file = "charters.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := string(text)
+	for _, part := range []struct{ name, content string }{
+		{"variables", variables()}, {"jurisdictions", jurisdictions(t)}, {"templates", templates(t)},
+	} {
+		begin := fmt.Sprintf("<!-- begin %s: written by `go test ./docs -update` -->\n", part.name)
+		end := fmt.Sprintf("<!-- end %s -->\n", part.name)
+		before, rest, ok1 := strings.Cut(want, begin)
+		_, after, ok2 := strings.Cut(rest, end)
+		if !ok1 || !ok2 {
+			t.Fatalf("%s has no place for %s", file, part.name)
+		}
+		want = before + begin + "\n" + part.content + "\n" + end + after
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if want != string(text) {
+		t.Errorf("%s is not what the program says: go test ./docs -update", file)
+	}
+}
+
+func variables() string {
+	var b strings.Builder
+	b.WriteString("| name | what it is |\n| --- | --- |\n")
+	for _, v := range expr.Variables() {
+		says := v.Means
+		if v.Kind == expr.Number {
+			says += fmt.Sprintf("; a whole number from %d to %d", v.Lowest, v.Highest)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s |\n", v.Name, says)
+	}
+	return b.String()
+}
+
+func decoded(t *testing.T, tpl charters.Template) charter.Charter {
+	t.Helper()
+	c, err := charters.Decode(tpl.YAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func jurisdictions(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("| template | where | rule | as of |\n| --- | --- | --- | --- |\n")
+	for _, tpl := range charters.Templates() {
+		if j := decoded(t, tpl).Jurisdiction; j != nil {
+			fmt.Fprintf(&b, "| [`%s`](../charters/%s.yaml) | %s | %s | %s |\n", tpl.Name, tpl.Name, j.Country, strings.TrimSpace(j.Source), j.Date)
+		}
+	}
+	return b.String()
+}
+
+func templates(t *testing.T) string {
+	var b strings.Builder
+	for i, tpl := range charters.Templates() {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		c := decoded(t, tpl)
+		text := c.Explain()
+		fmt.Fprintf(&b, "### %s\n\n[charters/%s.yaml](../charters/%s.yaml): %s\n", tpl.Name, tpl.Name, tpl.Name, text[0])
+		for j, p := range text[1:] {
+			if j > 0 {
+				b.WriteString(">")
+			}
+			fmt.Fprintf(&b, "\n> %s\n", strings.ReplaceAll(p, "\n", " "))
+		}
+	}
+	return b.String()
+}
