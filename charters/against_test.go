@@ -4,6 +4,7 @@ package charters
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,5 +77,39 @@ func TestExpressionsAreChecked(t *testing.T) {
 	var p Problems
 	if !errors.As(err, &p) || len(p) != 1 || !strings.HasPrefix(p[0].String(), "line 8, expressions[0].cel: a number in it can grow to") {
 		t.Error(err)
+	}
+}
+
+// TestWhatIsNotServedIsSaid: a charter that asks for more than the coordinator
+// does is valid, and is not put in force.
+func TestWhatIsNotServedIsSaid(t *testing.T) {
+	asks := map[string][]string{"contribution-weighted": {"expressions"}}
+	for _, tpl := range Templates() {
+		c, err := Decode(tpl.YAML)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fields []string
+		for _, p := range NotServed(&c) {
+			fields = append(fields, p.Path)
+		}
+		if !slices.Equal(fields, asks[tpl.Name]) {
+			t.Errorf("%s: %v is not served, want %v", tpl.Name, fields, asks[tpl.Name])
+		}
+	}
+	text := strings.Replace(house, "rules_version: 1", "rules_version: 2\nisland:\n  exporting_sites: receive\n  rounds: [{name: all, method: equal}]", 1)
+	text = strings.Replace(text, "  rounds:\n    - name: fam", "  market: {lowest: 0 ct/kWh EUR, highest: 9 ct/kWh EUR}\n  reserve: [{for: sale, percent: 5}]\n  rounds:\n    - name: fam", 1)
+	text = strings.Replace(text, "      cap: 0.50\n", "      cap_period: {energy: 50, per: month}\n", 1)
+	text = strings.Replace(text, "      method: proportional\n", "      method: proportional\n      rest: grid\n", 1)
+	c, err := Decode([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, p := range NotServed(&c) {
+		said = append(said, p.Path)
+	}
+	if want := []string{"island", "sharing.market", "sharing.reserve[0].for", "sharing.rounds[0].cap_period", "sharing.rounds[1].rest"}; !slices.Equal(said, want) {
+		t.Errorf("%v, want %v", said, want)
 	}
 }

@@ -79,7 +79,11 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 	}
 	in := p.state.live.sharers
 	for _, i := range l.members {
-		f.Demand = append(f.Demand, in[i].Demand)
+		demand := in[i].Demand
+		if parts != nil {
+			demand = p.state.live.rules.OfOthers(demand, int64(p.live.Members[i].Export), int64(give))
+		}
+		f.Demand = append(f.Demand, demand)
 		f.Exports = append(f.Exports, in[i].Exports)
 	}
 	out, err := plan.Run(f)

@@ -41,8 +41,9 @@ const (
 	ExportersReceive ExportRule = "receive"
 	ExportersWait    ExportRule = "wait" // as in Portugal
 	// ExportersOthers (version 2): who feeds in may receive, but only what others
-	// fed in (as in Flanders, where nobody shares within one connection point): in
-	// each round her demand is cut to what the pool held at first, less her own supply.
+	// fed in (as in Flanders, where nobody shares within one connection point): of
+	// the sun she gets, all rounds together, no more than the others fed in. What
+	// storage gives is nobody's own.
 	ExportersOthers ExportRule = "others"
 )
 

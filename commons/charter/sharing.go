@@ -47,3 +47,12 @@ func (s *Sharing) ForStorage() Sharing {
 func (m MemberKeys) namesSource() bool {
 	return slices.ContainsFunc(m.Keys, func(k Key) bool { return k.Source != "" })
 }
+
+// OfOthers is the part of a member's demand that she may have met from a pool
+// to which everybody together gave all, and she own of it.
+func (s *Sharing) OfOthers(demand, own, all int64) int64 {
+	if s.ExportingSites != ExportersOthers || own == 0 {
+		return demand
+	}
+	return min(demand, max(all-own, 0))
+}

@@ -90,7 +90,7 @@ func (p *pool) shareByPlan() error {
 	f.Seed = p.seed
 	f.Demand, f.Exports = f.Demand[:0], f.Exports[:0]
 	for _, m := range p.members {
-		f.Demand = append(f.Demand, int64(m.Demand))
+		f.Demand = append(f.Demand, p.charter.Sharing.OfOthers(int64(m.Demand), int64(m.Supply), int64(p.totals.Supply)))
 		f.Exports = append(f.Exports, m.Supply > 0)
 	}
 	exported := energy.Energy(0)
@@ -106,7 +106,7 @@ func (p *pool) shareByPlan() error {
 	for i, m := range p.members {
 		m.Share = energy.Energy(out.Shares[i])
 		p.totals.Shared += m.Share
-		f.Demand[i] -= out.Shares[i]
+		f.Demand[i] = int64(m.Demand) - out.Shares[i]
 	}
 	p.certify(out, ledger.FromSun)
 	p.attributeParts(out.Used, p.totals.Supply-fromSun)

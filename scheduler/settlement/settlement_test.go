@@ -45,6 +45,9 @@ func anyCharter(t *rapid.T) *charter.Charter {
 func anyNewRules(t *rapid.T, ch *charter.Charter) {
 	percent := func(most int64) charter.Percent { return charter.Percent(rapid.Int64Range(0, most).Draw(t, "percent")) }
 	s := &ch.Sharing
+	if rapid.Bool().Draw(t, "others") {
+		s.ExportingSites = charter.ExportersOthers
+	}
 	if rapid.Bool().Draw(t, "sources") {
 		s.Sources = []charter.Source{{Name: "first", Member: "m0"}, {Name: "second", Site: "s1-0"}}
 	}
@@ -172,6 +175,9 @@ func TestIntervalConserves(t *testing.T) {
 				exported += m.GridExport
 				if m.Share < 0 || m.FromStorage < 0 || m.Sold < 0 || m.Stored < 0 || m.GridImport < 0 || m.GridExport < 0 {
 					t.Fatalf("a negative part: %+v", m)
+				}
+				if ch.Sharing.ExportingSites == charter.ExportersOthers && m.Supply > 0 && m.Share > p.Supply-m.Supply {
+					t.Fatalf("of what others fed in, %s, she got %s: %+v", p.Supply-m.Supply, m.Share, m)
 				}
 			}
 			if share != p.Shared || fromStorage != p.FromStorage || sold != p.Shared || stored != p.Charged-p.ChargedGrid {

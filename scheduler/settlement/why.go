@@ -34,7 +34,9 @@ func Why(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.Membe
 		return nil, err
 	}
 	seed := allocation.SeedOf(settled.Interval)
-	line := allocation.Line{Need: int64(row.Demand), Rank: n.sun.Rank(0, seed)}
+	need := ch.Sharing.OfOthers(int64(row.Demand), int64(row.Supply), int64(settled.Pools[at].Supply))
+	line := allocation.Line{Need: need, Rank: n.sun.Rank(0, seed)}
+	full := int64(row.Demand) - need // what she may have met from storage only
 	if row.Supply > 0 && ch.Sharing.ExportingSites == charter.ExportersWait {
 		line.Need = 0
 	}
@@ -59,6 +61,8 @@ func Why(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.Membe
 			all = append(all, Gain{Source: source.src, Round: g.Step.Round, Name: name, Gain: g})
 			line.Need -= g.Share
 		}
+		line.Need += full
+		full = 0
 	}
 	return all, nil
 }

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package charters
+
+import (
+	"fmt"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+)
+
+// NotServed lists what a valid charter asks for that `allmende serve` does not do
+// yet. Such a charter can be checked, explained, compared and tried with
+// `allmende allocate`; it is not put in force, because the community would then
+// live by less than it decided.
+func NotServed(c *charter.Charter) charter.Problems {
+	var p charter.Problems
+	add := func(path, what, instead string) {
+		p = append(p, charter.Problem{Path: path, Message: what + " not done by allmende serve yet; " + instead})
+	}
+	if len(c.Expressions) > 0 {
+		add("expressions", "evaluating expressions when a period begins is", "use groups and fixed weights until then")
+	}
+	if c.Island != nil {
+		add("island", "another sharing rule while cut off from the grid is", "leave it out until then; the rule of sharing holds there as well")
+	}
+	if c.Sharing.Market != nil {
+		add("sharing.market", "taking bids for what is left is", "leave it out until then")
+	}
+	for i, r := range c.Sharing.Reserve {
+		if r.For == charter.ReserveSale {
+			add(fmt.Sprintf("sharing.reserve[%d].for", i), "selling for the community is", "remove this reserve until then; what it holds back would stay with those who fed it in")
+		}
+	}
+	for i, r := range c.Sharing.Rounds {
+		if r.CapPeriod != nil {
+			add(fmt.Sprintf("sharing.rounds[%d].cap_period", i), "counting a cap over a "+string(r.CapPeriod.Per)+" is", "use a cap for each interval until then")
+		}
+		if r.Rest == charter.RestGrid {
+			add(fmt.Sprintf("sharing.rounds[%d].rest", i), "selling for the community is", "write injectors until then")
+		}
+	}
+	return p
+}
