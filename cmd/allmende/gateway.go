@@ -27,11 +27,13 @@ type gatewayCmd struct {
 
 	Waiver gatewayWaiverCmd `cmd:"" help:"Sign for a device that never comes back to itself, so that it may be commanded."`
 
-	Scan      gatewayScanCmd      `cmd:"" help:"Find devices in a network or on a serial line that you name."`
-	Probe     gatewayProbeCmd     `cmd:"" help:"Read one device: what it is, its points with value, unit and quality."`
-	Dump      gatewayDumpCmd      `cmd:"" help:"Write the registers of a device to a file, refusals included."`
-	ServeDump gatewayServeDumpCmd `cmd:"" name:"serve-dump" help:"Serve such a file over Modbus, as the device itself."`
-	Proxy     gatewayProxyCmd     `cmd:"" help:"Share a device that takes one connection with other software."`
+	Scan       gatewayScanCmd       `cmd:"" help:"Find devices in a network or on a serial line that you name."`
+	Probe      gatewayProbeCmd      `cmd:"" help:"Read one device: what it is, its points with value, unit and quality."`
+	Commission gatewayCommissionCmd `cmd:"" help:"Prove that the gateway and its devices are ready, and write a signed report."`
+	Report     gatewayReportCmd     `cmd:"" help:"Check a report of commission."`
+	Dump       gatewayDumpCmd       `cmd:"" help:"Write the registers of a device to a file, refusals included."`
+	ServeDump  gatewayServeDumpCmd  `cmd:"" name:"serve-dump" help:"Serve such a file over Modbus, as the device itself."`
+	Proxy      gatewayProxyCmd      `cmd:"" help:"Share a device that takes one connection with other software."`
 
 	List    gatewayListCmd    `cmd:"" help:"At the coordinator: list the gateways."`
 	Show    gatewayShowCmd    `cmd:"" help:"At the coordinator: show a gateway."`

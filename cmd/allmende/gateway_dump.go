@@ -84,7 +84,7 @@ func (c *gatewayDumpCmd) whatToRead(ctx context.Context, l *line) ([]dump.Range,
 	if len(c.Ranges) > 0 && (!c.Anonymous || c.Serial != "") {
 		return c.Ranges, nil
 	}
-	d, err := openUnit(ctx, l, c.Unit, "")
+	d, err := profileFlags{}.device(ctx, l, c.Unit)
 	if err != nil && len(c.Ranges) > 0 && !failedOnTheWay(err) {
 		return nil, fmt.Errorf("--anonymous: the device was not identified, so its serial number is not known: name it with --serial, or leave --anonymous out (%w)", err)
 	}

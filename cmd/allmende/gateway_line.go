@@ -73,10 +73,10 @@ func nextStep(ctx context.Context, url string, unit uint8, err error) error {
 		switch {
 		case what != "":
 			hint = what
-		case errors.Is(err, modbus.ErrTimeout):
-			hint = fmt.Sprintf("the port is open, but unit %d never answers: it is asleep, or has another unit id; `allmende gateway scan %s` tries the usual ones", unit, url)
-		default:
+		case errors.Is(err, modbus.ErrProtocol):
 			hint = "whatever listens there does not speak Modbus TCP: check the port; 502 and 1502 are usual"
+		default:
+			hint = fmt.Sprintf("the port is open, but unit %d never answers: it is asleep, or has another unit id; `allmende gateway scan %s` tries the usual ones", unit, url)
 		}
 	case failedOnTheWay(err):
 		hint = fmt.Sprintf("check power, wiring (A and B swapped?), speed and parity, and the unit id; `allmende gateway scan %q` tries the usual ones", url)

@@ -18,7 +18,7 @@ import (
 // gatewayProbeCmd looks at one device.
 type gatewayProbeCmd struct {
 	unitFlags
-	Profile   string       `placeholder:"NAME" help:"Read it by this profile; without, the device is asked what it is."`
+	profileFlags
 	Registers []dump.Range `placeholder:"RANGE" help:"Raw registers instead, such as holding:40000+125 or input:0-99. May be given several times."`
 	All       bool         `help:"Also show the points that the device does not implement."`
 	JSON      bool         `help:"Print as JSON."`
@@ -53,7 +53,7 @@ func (c *gatewayProbeCmd) Run(ctx context.Context, out *output) error {
 	if len(c.Registers) > 0 {
 		return c.raw(ctx, out, l)
 	}
-	u, err := openUnit(ctx, l, c.Unit, c.Profile)
+	u, err := c.device(ctx, l, c.Unit)
 	if err != nil {
 		return nextStep(ctx, c.URL, c.Unit, err)
 	}

@@ -112,7 +112,7 @@ func (c *gatewayScanCmd) options(hosts []scan.Host) scan.Options {
 		return scannedLine{l}, nil
 	}
 	o.Identify = func(ctx context.Context, l scan.Line, unit uint8) (device.Device, error) {
-		return openUnit(ctx, l.(scannedLine).line, unit, "")
+		return profileFlags{}.device(ctx, l.(scannedLine).line, unit)
 	}
 	return o
 }

@@ -5,6 +5,8 @@ package uplink
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -13,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,3 +178,27 @@ func gatewayName(cert *x509.Certificate) (roll.CommunityID, roll.GatewayID, erro
 }
 
 const scheme = "allmende"
+
+// Sign signs the SHA-256 of message with the gateway's key (ECDSA, ASN.1). The
+// caller puts in front what the message is, so that a signature of one thing is
+// none of another.
+func (id Identity) Sign(message []byte) ([]byte, error) {
+	key, ok := id.certificate.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, ErrNotEnrolled
+	}
+	sum := sha256.Sum256(message)
+	return ecdsa.SignASN1(rand.Reader, key, sum[:])
+}
+
+// Chain is the gateway's certificate and those of its authorities, in DER.
+func (id Identity) Chain() [][]byte {
+	chain := slices.Clone(id.certificate.Certificate)
+	for _, a := range id.authorities {
+		chain = append(chain, a.Raw)
+	}
+	return chain
+}
+
+// Authorities are those that the gateway trusts.
+func (id Identity) Authorities() []*x509.Certificate { return slices.Clone(id.authorities) }

@@ -89,6 +89,12 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "gateway/sim/wire", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "gateway/dump"},
 		{Path: "gateway/plan", Pure: true},
+		{Path: "gateway/commission", Ours: []string{"energy", "commons/canon", "commons/roll", "meters", "gateway/device"}},
+		{
+			Path:  "gateway/commission/paper",
+			Ours:  []string{"gateway/commission"},
+			Third: []string{"codeberg.org/go-pdf/fpdf", "golang.org/x/image/font/gofont/..."},
+		},
 		{Path: "gateway/scan", Ours: []string{"commons/roll", "gateway/device", "gateway/modbus"}},
 		{Path: "gateway/spool", Ours: []string{"energy", "commons/roll", "meters"}},
 		{Path: "gateway/guard", Ours: []string{"energy", "commons/roll", "gateway/device"}},
