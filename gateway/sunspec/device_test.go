@@ -188,6 +188,17 @@ func TestMeter(t *testing.T) {
 	}
 }
 
+// An inverter that has lost its meter goes on to show it: no power, and counters
+// at 0, which are no counts.
+func TestAMeterThatIsLost(t *testing.T) {
+	b := newBoard(t, 40000, Common, MeterThree)
+	b.set(t, MeterThree, map[string]int64{"TotWhImp": 0, "TotWhExp": 5, "TotWh_SF": 0})
+	s, err := openBoard(t, b).Read(t.Context())
+	if err != nil || s.Quality != energy.NotImplemented || len(s.Registers) != 1 || s.Registers[meters.Export] != 5*energy.WattHour {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // The factor moves from request to request; because both come from one request,
 // the power never does.
 func TestFactorComesFromTheSameRead(t *testing.T) {

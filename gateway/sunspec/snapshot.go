@@ -20,10 +20,11 @@ const milli = -3 // exponent of milliwatts and milliwatt-hours
 type snapshot struct{ device.Snapshot }
 
 // register takes a counter into the snapshot if the device has it, and says
-// where it is coarser than a watt-hour.
+// where it is coarser than a watt-hour. A device that has lost its meter shows
+// no power and counters at 0 (SolarEdge); those are none.
 func (s *snapshot) register(name meters.Register, v Value) {
 	e, ok := v.In(milli)
-	if !ok || e < 0 {
+	if !ok || e < 0 || e == 0 && s.Quality == energy.NotImplemented {
 		return
 	}
 	s.Registers[name] = energy.Energy(e)
