@@ -174,7 +174,7 @@ func trouble(t *testing.T) map[string]struct{ url, want string } {
 		"no such address":   {modbusDevice(t, refuser{modbus.IllegalDataAddress}), "none of the registers"},
 		"busy":              {modbusDevice(t, refuser{modbus.DeviceBusy}), "another client"},
 		"no unit behind it": {modbusDevice(t, refuser{modbus.TargetSilent}), "no device behind it has this unit id"},
-		"no SunSpec":        {modbusDevice(t, blank{}), "--profile"},
+		"no SunSpec":        {modbusDevice(t, blank{}), "profile"},
 	}
 }
 
@@ -193,7 +193,7 @@ func TestProbeOfSomethingElse(t *testing.T) {
 		{"127.0.0.1:502 --unit 1", "tcp://"},
 		{"tcp://127.0.0.1:502", "--unit"},
 		{"tcp://127.0.0.1:502 --unit 300", "300"},
-		{simulated(t) + " --unit 3 --profile nonsense", `no profile "nonsense"`},
+		{simulated(t) + " --unit 3 --profile nonsense", `"nonsense"`},
 		{"tcp://127.0.0.1:502 --unit 1 --registers outputs:1+2", "holding:40000+125"},
 	} {
 		code, out, errs := command(t, false, "", append([]string{"gateway", "probe"}, strings.Fields(c.args)...)...)
