@@ -113,3 +113,28 @@ func TestWhatIsNotServedIsSaid(t *testing.T) {
 		t.Errorf("%v, want %v", said, want)
 	}
 }
+
+// TestNewMistakes: what version 2 refuses names line, field and remedy.
+func TestNewMistakes(t *testing.T) {
+	base := strings.Replace(house, "rules_version: 1", "rules_version: 2", 1)
+	for _, m := range []struct{ old, new, want, says string }{
+		{"      cap: 0.50\n", "      rest: grid\n", "line 15, sharing.rounds[1]: can never give anything", "limit the one before it"},
+		{"method: proportional\n", "method: static\n      keys:\n        - {member: anna, keys: [{percent: 60}]}\n        - {member: ben, keys: [{percent: 50}]}\n", "line 17, sharing.rounds[1].keys: add up to 110 %", "so lower some"},
+		{"method: proportional\n", "method: weighted\n      weights: {default: 0}\n", "line 17, sharing.rounds[1].weights.default: 0 divides by zero", "write a weight over 0"},
+		{"method: proportional\n", "method: weighted\n      weights: {default: 1/2}\n", "line 17, sharing.rounds[1].weights.default: write a weight as a plain number", "such as 1.5"},
+		{"method: proportional\n", "method: proportional\n      offer: 120\n", "line 17, sharing.rounds[1].offer: write percent", "from 0 to 100"},
+		{"method: proportional\n", "method: proportional\n      rest: next\n", "line 17, sharing.rounds[1].rest: goes nowhere", "write injectors or grid"},
+		{"cap: 0.50", "cap: 5\n      cap_period: {energy: 2, per: day}", "line 15, sharing.rounds[0].cap_period.energy: 2 kWh in a day contradicts the cap", "lower the cap, or raise this"},
+		{"method: proportional\n", "method: equal\n      eligible: rich\n", "line 17, sharing.rounds[1].eligible:", "write it there, with gives: eligible"},
+		{"storage:\n", "tariff: {by: time_of_use, bands: [{from: 6:00, to: \"22:00\", price: 9 ct/kWh EUR}]}\nstorage:\n", "line 20, tariff.bands[0].from: write a time of day", "such as \"06:30\""},
+		{"storage:\n", "jurisdiction: {scheme: at-dynamic, country: AT, source: x, date: 2024-02-30, operator_computes: x, community_does: x}\nstorage:\n", "line 20, jurisdiction.date:", "write it as 2024-07-01"},
+	} {
+		_, err := Decode([]byte(strings.Replace(base, m.old, m.new, 1)))
+		var p Problems
+		if !errors.As(err, &p) || !slices.ContainsFunc(p, func(p Problem) bool {
+			return strings.HasPrefix(p.String(), m.want) && strings.Contains(p.String(), m.says)
+		}) {
+			t.Errorf("%q: %v\nwant %s … %s", m.new, err, m.want, m.says)
+		}
+	}
+}

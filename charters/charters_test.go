@@ -287,6 +287,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(tpl.YAML)
 	}
 	f.Add([]byte("sharing: {rounds: [{name: a}, null, 3]}"))
+	f.Add([]byte("rules_version: 2\nsharing: {rounds: [{method: pairs, keys: [{keys: []}, {keys: [{percent: 1}]}], weights: {}}], reserve: [{}], sources: [{}]}\ntariff: {bands: [{}]}\nisland: {}\njurisdiction: {}"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		c, err := Decode(src)
 		var p Problems
@@ -300,8 +301,12 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("accepted, but without a canonical form: %v", err)
 		}
-		if back, err := charter.DecodeCanonical(b); err != nil || back.Name != c.Name {
+		back, err := charter.DecodeCanonical(b)
+		if err != nil || back.Name != c.Name {
 			t.Fatalf("%s does not read back: %v", b, err)
+		}
+		if len(c.Explain()) < 8 || len(charter.Diff(&c, &back)) > 0 {
+			t.Fatalf("%s does not explain itself, or differs from itself", b)
 		}
 	})
 }

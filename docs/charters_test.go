@@ -94,3 +94,21 @@ func templates(t *testing.T) string {
 	}
 	return b.String()
 }
+
+// Whoever copies the page's examples gets a charter that works.
+func TestExamplesOfChartersAreValid(t *testing.T) {
+	text, err := os.ReadFile("charters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := "charter: allmende/1\nrules_version: 2\nname: the page's\ninterval: 15m\nsettle_after: 24h\ncurrency: EUR\nprice: 0 ct/kWh EUR\n" +
+		"residual: {by: equal}\nstorage: {use: none}\n"
+	blocks := strings.Split(string(text), "```yaml\n")[1:]
+	for _, b := range blocks {
+		yaml, _, _ := strings.Cut(b, "```")
+		whole += yaml
+	}
+	if _, err := charters.Decode([]byte(whole)); err != nil || len(blocks) != 2 {
+		t.Errorf("%d examples: %v", len(blocks), err)
+	}
+}

@@ -100,7 +100,7 @@ func (c *initCmd) free() error {
 
 // complete takes what flags say, asks for the rest on a terminal, and checks it.
 func (c *initCmd) complete(out *output) error {
-	templates := charters.Ours() // those of a law are many: the question names where to find them
+	templates := served() // those of a law are many: the question names where to find them
 	in := bufio.NewReader(io.LimitReader(out.In, 64<<10))
 	questions := []struct {
 		value    *string
@@ -166,6 +166,18 @@ func checkTimezone(s string) error {
 		return fmt.Errorf("%q is no IANA time zone: write one such as Europe/Vienna", s)
 	}
 	return nil
+}
+
+// served are our own templates that serve can put in force as they are.
+func served() []string {
+	var names []string
+	for _, t := range charters.Templates() {
+		ch, err := charters.Decode(t.YAML)
+		if err == nil && ch.Jurisdiction == nil && len(charters.NotServed(&ch)) == 0 {
+			names = append(names, t.Name)
+		}
+	}
+	return names
 }
 
 func (c *initCmd) checkCharter(name string) error {

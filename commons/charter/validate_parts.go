@@ -41,7 +41,7 @@ func (k *checker) keys(r *Round, path string) {
 // ofMember checks one member's keys and adds them to the sums by source.
 func (k *checker) ofMember(r *Round, keys []Key, path string, sums map[Name]Percent) {
 	seen := make(map[Name]bool, len(keys))
-	bySource := r.Keys[0].Keys != nil && r.Keys[0].Keys[0].Source != ""
+	bySource := len(r.Keys[0].Keys) > 0 && r.Keys[0].Keys[0].Source != ""
 	for j, key := range keys {
 		at := fmt.Sprintf("%s.keys[%d]", path, j)
 		switch {
