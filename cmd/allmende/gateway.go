@@ -35,6 +35,7 @@ type gatewayCmd struct {
 	Dump       gatewayDumpCmd       `cmd:"" help:"Write the registers of a device to a file, refusals included."`
 	ServeDump  gatewayServeDumpCmd  `cmd:"" name:"serve-dump" help:"Serve such a file over Modbus, as the device itself."`
 	Proxy      gatewayProxyCmd      `cmd:"" help:"Share a device that takes one connection with other software."`
+	Profiles   gatewayProfilesCmd   `cmd:"" help:"Descriptions of devices that do not speak SunSpec: list, show, check."`
 
 	List    gatewayListCmd    `cmd:"" help:"At the coordinator: list the gateways."`
 	Show    gatewayShowCmd    `cmd:"" help:"At the coordinator: show a gateway."`
