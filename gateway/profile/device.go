@@ -84,7 +84,7 @@ func openUnknown(ctx context.Context, rw ReadWriter, unit uint8, o Options) (dev
 		return dev, err
 	}
 	found, idErr := o.Library.Identify(ctx, rw, unit)
-	if idErr != nil {
+	if idErr != nil && (dev == nil || ctx.Err() != nil) {
 		return nil, idErr
 	}
 	var names []string
@@ -95,11 +95,10 @@ func openUnknown(ctx context.Context, rw ReadWriter, unit uint8, o Options) (dev
 	switch {
 	case len(sure) == 1:
 		return open(ctx, rw, unit, sure[0].Profile, o.Kind)
+	case dev != nil:
+		return dev, nil // it shows models, though none that measure: they can be looked at
 	case len(names) > 0:
 		return nil, fmt.Errorf("unit %d: its values fit %s, and none of them for sure; write the one on its type plate as profile", unit, strings.Join(names, ", "))
-	}
-	if dev != nil {
-		return dev, nil // it shows models, though none that measure: they can be looked at
 	}
 	return nil, fmt.Errorf("unit %d: %w, and no profile knows it; \"allmende gateway profiles list\" shows those there are, docs/profiles.md how to write one", unit, err)
 }
