@@ -3,6 +3,7 @@
 package charters
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -112,6 +113,11 @@ func (c *ruleCase) run(t *testing.T) {
 		parts[i].ID = s
 		if slices.ContainsFunc(ch.Sharing.Sources, func(x charter.Source) bool { return string(x.Name) == s }) {
 			parts[i].Source = charter.Name(s)
+		}
+	}
+	if len(c.Terms) > 0 {
+		if _, err := allocation.NewPlan(&ch.Sharing, takers, parts, nil); !errors.Is(err, allocation.ErrRule) {
+			t.Errorf("an expression that nobody evaluated: %v", err)
 		}
 	}
 	plan, err := allocation.NewPlan(&ch.Sharing, takers, parts, terms)

@@ -40,6 +40,9 @@ func (c *replayCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
+	if len(ch.Expressions) > 0 {
+		return fmt.Errorf("%s: expressions: recorded homes have no groups and no past that they could ask about; use fixed weights to replay", c.Charter)
+	}
 	recording, err := citylearn.Read(os.DirFS(c.Folder))
 	if err != nil {
 		return err

@@ -109,6 +109,9 @@ func NewPlan(rules *charter.Sharing, takers []Taker, parts []Part, terms *charte
 		l.part[part.Source] = append(l.part[part.Source], int32(i))
 	}
 	for i := range rules.Rounds {
+		if name := l.unanswered(&rules.Rounds[i]); name != "" {
+			return nil, fmt.Errorf("%w: round %q asks the expression %q, and it was evaluated for nobody", ErrRule, rules.Rounds[i].Name, name)
+		}
 		r, err := l.round(&rules.Rounds[i])
 		if err != nil {
 			return nil, fmt.Errorf("%w: round %q %w", ErrRule, rules.Rounds[i].Name, err)
@@ -184,6 +187,22 @@ type lookup struct {
 	terms *charter.Terms
 	taker map[roll.MemberID]int32
 	part  map[charter.Name][]int32
+}
+
+// unanswered is an expression of the round of which nothing is recorded, though
+// there are members: to take that for 0 would silently share nothing.
+func (l *lookup) unanswered(r *charter.Round) charter.Name {
+	names := []charter.Name{r.Eligible}
+	if r.Weights != nil {
+		names = append(names, r.Weights.Expression)
+	}
+	for _, name := range names {
+		known := func(t charter.Term) bool { return t.Expression == name }
+		if name != "" && len(l.plan.takers) > 0 && (l.terms == nil || !slices.ContainsFunc(l.terms.Terms, known)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // members lists whom a condition holds for; nil stands for all.
