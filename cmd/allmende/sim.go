@@ -3,17 +3,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/modbus"
+	"github.com/allmende-energy/allmende/gateway/profile"
 	"github.com/allmende-energy/allmende/gateway/sim"
-	"github.com/allmende-energy/allmende/gateway/sunspec"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 )
 
@@ -95,7 +97,11 @@ func (c *simCmd) announce(out *output, site *sim.Site, world *sim.World, clock w
 		if house == "" {
 			house = "(several)"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\n", d.Address, d.Unit, d.Kind, d.Asset, house)
+		where := d.Address
+		if !strings.HasPrefix(d.URL, "tcp://") {
+			where = d.URL
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\n", where, d.Unit, d.Kind, d.Asset, house)
 	}
 	table.Flush() //nolint:errcheck // output for a person
 	out.Printf("stop it with Ctrl-C\n")
@@ -103,6 +109,10 @@ func (c *simCmd) announce(out *output, site *sim.Site, world *sim.World, clock w
 
 // printPoints reads all devices as any other client would.
 func printPoints(ctx context.Context, out *output, world *sim.World) error {
+	lib, err := profile.LoadLibrary("")
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	buses := map[string]*modbus.Bus{}
 	var ended []chan error
@@ -123,7 +133,7 @@ func printPoints(ctx context.Context, out *output, world *sim.World) error {
 			ended = append(ended, e)
 			go func() { e <- bus.Run(ctx) }()
 		}
-		device, err := sunspec.Open(ctx, bus, d.Unit)
+		device, err := profile.Open(ctx, bus, d.Unit, profile.Options{Profile: cmp.Or(d.Profile, profile.SunSpec), Kind: profile.Kind(d.Kind), Library: lib})
 		if err != nil {
 			return fmt.Errorf("asset %s: %w", d.Asset, err)
 		}

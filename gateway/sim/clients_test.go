@@ -156,3 +156,31 @@ func TestPymodbusReadsTheInverterAndCommandsTheBattery(t *testing.T) {
 		t.Errorf("commanded by pymodbus, the battery gives %g W", battery)
 	}
 }
+
+// An independent client opens the other end of a pseudo-terminal as a serial
+// port, and reads a meter by its maker's registers.
+func TestMbpollReadsASerialLine(t *testing.T) {
+	mbpoll := program(t, "mbpoll", "mbpoll")
+	site, err := DecodeSite("line.yaml", []byte(`site: line
+houses: [{house: h}]
+listeners:
+  - address: "pty:"
+    devices: [{asset: m, unit: 7, kind: meter, house: h, profile: eastron-sdm630}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := New(site, newHandClock(t, "2026-06-21T11:00:00Z"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	w.mu.Lock()
+	w.houses[0].source = sunny
+	w.decide()
+	w.mu.Unlock()
+	out := output(t, mbpoll, "-m", "rtu", "-b", "9600", "-P", "none", "-a", "7", "-0", "-r", "52", "-c", "1", "-t", "3:float", "-B", "-1", w.Addrs()[0])
+	if !strings.Contains(out, "-6000") {
+		t.Errorf("mbpoll printed\n%s\nwant -6000 W at register 52", out)
+	}
+}

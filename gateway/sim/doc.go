@@ -5,6 +5,11 @@
 // A gateway cannot tell it from the real thing, and neither can any other
 // Modbus client.
 //
+// Devices with a profile show their makers' registers instead, as package profile
+// describes them. Quirks and faults say how a device differs from what it
+// promises and what goes wrong on its line: both are data in the site file, drawn
+// from its seed, and docs/simulation.md teaches them.
+//
 // # Energy
 //
 // Powers are integers in milliwatts and constant from one step of world time to
@@ -37,6 +42,6 @@
 //
 // # Batteries
 //
-// A battery rests at 0 W unless model 124 says otherwise. Its reversion timer
-// runs in world time. Losses are taken when charging and when discharging.
+// A battery rests at 0 W, or covers its house's need, unless it is told otherwise.
+// Its reversion timer runs in world time. Losses are taken when charging and when discharging.
 package sim

@@ -65,6 +65,8 @@ listeners:             # one port each, with many units behind it
 #   kick: true                       # … or drops the oldest
 #   faults:                          # what goes wrong: docs/simulation.md shows each rule
 #     - {when: {percent: 5}, do: {silence: true}}
+# Chargers, heat pumps, makers' own registers (profile) and how devices differ from
+# what they promise (quirks): docs/simulation.md.
 # An address is host:port for Modbus TCP; rtuovertcp://host:port as a converter of a
 # serial line speaks; rtu:///dev/ttyUSB0?baud=9600&parity=N&stop=1; or "pty:", a
 # pseudo-terminal whose other end a client opens.

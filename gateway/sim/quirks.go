@@ -59,7 +59,7 @@ func (c *checker) control(at string, d Device) {
 		allowed = []uint16{0, curtail, controlAC}
 	}
 	if !slices.Contains(allowed, d.Control) {
-		c.addf(at+".control", "%d is no model that a %s is told with: write one of %v", d.Control, d.Kind, allowed)
+		c.addf(at+".control", "%d is no model that a device of kind %s is told with: write one of %v", d.Control, d.Kind, allowed)
 	}
 	if d.Rated < 0 || d.Rated > mostPower {
 		c.addf(at+".rated_w", "%s is not between 0 and %s", d.Rated, mostPower)

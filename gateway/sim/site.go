@@ -303,7 +303,9 @@ func (c *checker) listeners(houses map[string]string) {
 		units := map[uint8]string{}
 		for j, d := range l.Devices {
 			at := fmt.Sprintf("%s.devices[%d]", at, j)
-			if d.Unit < 1 || d.Unit > 247 {
+			// Units beyond are for special purposes on a line; over TCP some makers use them.
+			special := d.Unit < 1 || d.Unit > 247
+			if special && (d.Profile == "" || !strings.HasPrefix(l.Address, "tcp://") && strings.Contains(l.Address, "://")) {
 				c.addf(at+".unit", "%d is not between 1 and 247", d.Unit)
 			}
 			if first, twice := units[d.Unit]; twice && !shares(l.Devices[:j], d) {

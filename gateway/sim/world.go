@@ -59,6 +59,7 @@ type Served struct {
 	Asset   roll.AssetID
 	Kind    roll.AssetKind
 	House   string
+	Profile string // of its registers; empty: SunSpec
 }
 
 // New makes the world of a site, at the present of clock or as the state file
@@ -204,7 +205,7 @@ func (w *World) Devices() []Served {
 	var all []Served
 	for i, l := range w.site.Listeners {
 		for _, d := range l.Devices {
-			all = append(all, Served{w.servers[i].Addr(), w.servers[i].URL(), d.Unit, d.Asset, d.Kind, d.House})
+			all = append(all, Served{w.servers[i].Addr(), w.servers[i].URL(), d.Unit, d.Asset, d.Kind, d.House, d.Profile})
 		}
 	}
 	return all

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -332,13 +331,11 @@ func FuzzServer(f *testing.F) {
 	f.Add(unhex("0001 0000 0006 01 03 0064 0001"), false)
 	f.Add(unhex("0001 0000 000b 01 10 0064 0002 04 0001 0002"), false)
 	f.Add(unhex(rtu("01 0f 0000 000a 02 ff03")), true)
-	var seen sync.Map
 	f.Fuzz(func(t *testing.T, sent []byte, serial bool) {
 		s := &Server{
 			handler: image(t), framing: MBAP, script: newScript(1, []Rule{{Do: Effect{Shift: 1, Freeze: true, Negate: []Signed{{Address: 100, Words: 2}}}}}),
 			stop: make(chan struct{}), late: make(chan struct{}, mostLate),
 		}
-		s.opts.Observe = func(x Exchange) { seen.Store(x.Request.Function, true) }
 		if serial {
 			s.framing = RTU
 		}
