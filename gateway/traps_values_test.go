@@ -385,8 +385,7 @@ func TestTrap08OffByOne(t *testing.T) {
 // whole block for one register in it that they do not have.
 //
 // Cure: gateway/sunspec/fetch.go, fetchOnce: smaller reads after a refusal;
-// gateway/profile/fetch.go, fetcher.into: the parts of a refused block alone. Both
-// remember it.
+// gateway/plan/device.go, Device.try: the halves of a refused block, and remember.
 func TestTrap09BlocksAndGapsThatAreRefused(t *testing.T) {
 	for name, faults := range map[string]string{
 		"at most 64":    "  - {when: {more_than: 64}, do: {exception: 3}}\n",

@@ -72,7 +72,7 @@ func (d *Device) try(points []Span, read Read, do func(Read) error) (whole bool,
 	err = do(read)
 	kind := refusal(err)
 	switch {
-	case kind == accepted:
+	case kind == accepted, kind == failure && len(read.Points) == 1:
 		return err == nil, err
 	case kind == table: // the device has no such function: there is no use in halves
 		for _, i := range read.Points {
@@ -150,6 +150,7 @@ const (
 	accepted outcome = iota // or failed otherwise
 	block                   // this block is refused: a part may be given
 	table                   // the function is refused
+	failure                 // it failed in the device: some say so of a block that is too long
 )
 
 // refusal tells a device's no to a block from everything else. A device that is
@@ -168,6 +169,8 @@ func refusal(err error) outcome {
 		return table
 	case 2, 3: // illegal address, illegal value: such as a length that is too much
 		return block
+	case 4: // device failure
+		return failure
 	}
 	return accepted
 }
