@@ -44,6 +44,9 @@ func (p *poller) watchOver(dev device.Device) {
 	})
 	p.guard.Restore(p.env.wear.of(p.cfg.Asset))
 	for _, c := range controls {
+		if c.Reversion == device.RevertsByWatchdog && 2*p.env.cfg.Poll.Duration() > c.LeastReversion {
+			p.log.Warn("the device comes back to itself between two polls: shorten poll", "quantity", c.Quantity, "after", c.LeastReversion, "poll", p.env.cfg.Poll)
+		}
 		if c.Reversion == device.NeverReverts {
 			p.log.Warn("the device never comes back to itself; it is commanded only with a waiver", "quantity", c.Quantity, "waiver", waived)
 		}

@@ -102,7 +102,7 @@ func (c Config) checkContacts() []problem {
 			addf(".contact", "%.40q is none of the devices: write the asset of the device that the contact is read from", g.Contact)
 		}
 		if g.Limited == "" || g.Free == "" || g.Limited == g.Free {
-			addf(".limited", "write limited and free: the two states of the contact, such as closed and open")
+			addf(".limited", "write limited and free: the two states of the contact, which differ, such as closed and open")
 		}
 		if len(g.Devices) == 0 {
 			addf(".devices", "write the assets that the limit holds for")

@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -130,10 +131,16 @@ func parseCycle(field, text string, usual energy.Span, report settings.Report) e
 	return energy.SpanOf(d)
 }
 
+// What the profiles of contacts call the two states.
+const (
+	usualLimited = "limit"
+	usualFree    = "free"
+)
+
 func (f *contactFile) contact(i int, report settings.Report) GridContact {
 	field := fmt.Sprintf("grid_operator[%d]", i)
 	g := GridContact{
-		Contact: roll.AssetID(f.Contact), Limited: f.Limited, Free: f.Free,
+		Contact: roll.AssetID(f.Contact), Limited: cmp.Or(f.Limited, usualLimited), Free: cmp.Or(f.Free, usualFree),
 		Limit: guard.FreeGrid(), Failsafe: guard.FreeGrid(),
 		Heartbeat: parseCycle(field+".heartbeat", f.Heartbeat, guard.UsualHeartbeat, report),
 		Hold:      parseCycle(field+".hold", f.Hold, guard.UsualHold, report),

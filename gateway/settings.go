@@ -102,8 +102,8 @@ func controlPart(c *Config, contacts *[]contactFile) settings.Part {
 			},
 			{
 				Name: "grid_operator", Value: settings.Structured(contacts, "list of contacts"),
-				Example: `[{contact: ripple-1, limited: closed, free: open, draw_w: 4200, devices: [wallbox-1]}]`,
-				Help:    "Limits of the grid operator that come as a digital contact. Each has contact (a device of kind contact), limited and free (its two states), devices, and for each of them draw_w (the most that a load or a charging battery takes), feed_in_percent (the most that an inverter gives; 0 stops it), or both. While the contact can't be read for longer than heartbeat (2m where it is missing), failsafe_draw_w (4200) holds for the time hold (2h), and then nothing does.",
+				Example: `[{contact: ripple-1, draw_w: 4200, devices: [wallbox-1]}]`,
+				Help:    "Limits of the grid operator that come as a digital contact. Each has contact (a device of kind contact), limited and free (its two states where they are not named limit and free), devices, and for each of them draw_w (the most that a load or a charging battery takes), feed_in_percent (the most that an inverter gives; 0 stops it), or both. While the contact can't be read for longer than heartbeat (2m where it is missing), failsafe_draw_w (4200) holds for the time hold (2h), and then nothing does.",
 			},
 			{
 				Name: "waiver_keys", Example: "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",

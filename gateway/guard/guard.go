@@ -196,6 +196,9 @@ func New(cfg Config) *Guard {
 		if !ok {
 			continue
 		}
+		if c.Quantity == device.ActivePower && g.cfg.Limits.Rated == 0 {
+			g.cfg.Limits.Rated = energy.Power(c.Most) // its most is its rating
+		}
 		if g.slots[at] != nil && c.Quantity == device.ActivePowerPct {
 			continue // watts are finer
 		}

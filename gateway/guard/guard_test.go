@@ -337,6 +337,18 @@ func TestFeedInWithinTheDevicesRange(t *testing.T) {
 	}
 }
 
+// TestRatingOfTheDevice: a device that takes watts tells its rating by the most
+// that it takes, so that a share of it is understood without the configuration.
+func TestRatingOfTheDevice(t *testing.T) {
+	control := takes(device.ActivePowerPct, device.ActivePower)
+	control[1].Least, control[1].Most = 60_000, 6_000_000
+	g := guardOf(DeviceLimits(), control...)
+	mustOffer(t, g, Setpoint{Quantity: device.ActivePowerPct, Permille: 100, TTL: energy.Minute, Epoch: 1, Sequence: 1}, 0)
+	if a := g.Decide(0, at(-1, 0)); a.Command.Quantity != device.ActivePower || a.Command.Value != 600_000 {
+		t.Errorf("%+v", a)
+	}
+}
+
 // TestLoads: a limit below the least power pauses, for the least time at least;
 // a charter waits for the least run time, a grid operator does not.
 func TestLoads(t *testing.T) {
