@@ -13,6 +13,8 @@ INFLUXD_VERSION := v1.8.10
 # The newest whose modules all resolve through the proxy.
 NFPM_VERSION := v2.45.2
 GOVULNCHECK_VERSION := v1.8.0
+# What we are measured against.
+TELEGRAF_VERSION := v1.37.2
 
 TOOLS := $(CURDIR)/.cache/tools
 BUF := $(TOOLS)/buf-$(BUF_VERSION)
@@ -21,12 +23,13 @@ PEBBLE := $(TOOLS)/pebble-$(PEBBLE_VERSION)
 PROMTOOL := $(TOOLS)/promtool
 NFPM := $(TOOLS)/nfpm-$(NFPM_VERSION)
 INFLUXD := $(TOOLS)/influxd-$(INFLUXD_VERSION)
+TELEGRAF := $(TOOLS)/telegraf-$(TELEGRAF_VERSION)
 GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
 WEB := dashboards/web
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/allmende (needs Go alone)
@@ -84,6 +87,11 @@ e2e: build $(WEB)/node_modules ## the page in a headless browser against a runni
 .PHONY: bench
 bench: ## benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-modbus
+bench-modbus: $(TELEGRAF) ## reading Modbus devices: CPU and memory beside Telegraf and a bare loop, 200 devices (5 minutes)
+	MODBUS_BENCH_TELEGRAF=$(TELEGRAF) go test -count=1 -v -timeout 20m -run TestCompareWithTelegraf ./gateway/modbus
+	go test -run '^$$' -bench Read60 -benchmem -count 5 ./gateway/modbus
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (5s unless told otherwise)
@@ -143,6 +151,9 @@ $(LINT):
 
 $(NFPM):
 	@tools/go-tool.sh $@ github.com/goreleaser/nfpm/v2/cmd/nfpm $(NFPM_VERSION)
+
+$(TELEGRAF):
+	@tools/go-tool.sh $@ github.com/influxdata/telegraf/cmd/telegraf $(TELEGRAF_VERSION) custom,inputs.modbus,outputs.discard,serializers.influx,parsers.influx
 
 $(GOVULNCHECK):
 	@tools/go-tool.sh $@ golang.org/x/vuln/cmd/govulncheck $(GOVULNCHECK_VERSION)

@@ -5,6 +5,7 @@ package modbus
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,7 @@ type Bus struct {
 	writes  chan *request
 	done    chan struct{} // closed when Run has ended
 	started atomic.Bool
+	spare   sync.Pool // of requests
 }
 
 // NewBus makes a bus; it connects when [Bus.Run] gets the first request.

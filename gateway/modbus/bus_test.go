@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,7 +16,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if kind := os.Getenv("MODBUS_BENCH_CHILD"); kind != "" {
+		benchChild(kind)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // memory is a handler whose every register tells unit and address, until written.
 type memory struct {

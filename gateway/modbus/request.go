@@ -52,31 +52,31 @@ type reply struct {
 // [MaxRead]. Each exchange takes at most [Config.Timeout], and as much again
 // where it has to connect first; ctx bounds the time in the queue as well.
 func (b *Bus) ReadHolding(ctx context.Context, unit uint8, addr, n uint16) ([]uint16, error) {
-	got := b.exchange(&request{ctx: ctx, function: readHolding, unit: unit, addr: addr, count: n}, int(n), MaxRead)
+	got := b.exchange(request{ctx: ctx, function: readHolding, unit: unit, addr: addr, count: n}, int(n), MaxRead)
 	return got.values, got.err
 }
 
 // ReadInput reads n input registers from addr on (function 4), as ReadHolding does.
 func (b *Bus) ReadInput(ctx context.Context, unit uint8, addr, n uint16) ([]uint16, error) {
-	got := b.exchange(&request{ctx: ctx, function: readInput, unit: unit, addr: addr, count: n}, int(n), MaxRead)
+	got := b.exchange(request{ctx: ctx, function: readInput, unit: unit, addr: addr, count: n}, int(n), MaxRead)
 	return got.values, got.err
 }
 
 // ReadCoils reads n coils from addr on (function 1), n from 1 to [MaxReadBits].
 func (b *Bus) ReadCoils(ctx context.Context, unit uint8, addr, n uint16) ([]bool, error) {
-	got := b.exchange(&request{ctx: ctx, function: readCoils, unit: unit, addr: addr, count: n}, int(n), MaxReadBits)
+	got := b.exchange(request{ctx: ctx, function: readCoils, unit: unit, addr: addr, count: n}, int(n), MaxReadBits)
 	return got.bits, got.err
 }
 
 // ReadDiscrete reads n discrete inputs from addr on (function 2), n from 1 to [MaxReadBits].
 func (b *Bus) ReadDiscrete(ctx context.Context, unit uint8, addr, n uint16) ([]bool, error) {
-	got := b.exchange(&request{ctx: ctx, function: readDiscrete, unit: unit, addr: addr, count: n}, int(n), MaxReadBits)
+	got := b.exchange(request{ctx: ctx, function: readDiscrete, unit: unit, addr: addr, count: n}, int(n), MaxReadBits)
 	return got.bits, got.err
 }
 
 // WriteRegisters writes values from addr on (function 16), at most [MaxWrite].
 func (b *Bus) WriteRegisters(ctx context.Context, unit uint8, addr uint16, values []uint16) error {
-	return b.exchange(&request{
+	return b.exchange(request{
 		ctx: ctx, function: writeRegisters, unit: unit, addr: addr, count: uint16(min(len(values), 1<<15)),
 		values: slices.Clone(values), // the caller may go on while we write
 	}, len(values), MaxWrite).err
@@ -85,27 +85,27 @@ func (b *Bus) WriteRegisters(ctx context.Context, unit uint8, addr uint16, value
 // WriteRegister writes one register by function 6: some devices refuse function
 // 16 for a single register (Kostal), others know nothing else.
 func (b *Bus) WriteRegister(ctx context.Context, unit uint8, addr, value uint16) error {
-	return b.exchange(&request{
+	return b.exchange(request{
 		ctx: ctx, function: writeRegister, unit: unit, addr: addr, count: 1, values: []uint16{value},
 	}, 1, 1).err
 }
 
 // WriteCoil switches one coil by function 5.
 func (b *Bus) WriteCoil(ctx context.Context, unit uint8, addr uint16, on bool) error {
-	return b.exchange(&request{
+	return b.exchange(request{
 		ctx: ctx, function: writeCoil, unit: unit, addr: addr, count: 1, bits: []bool{on},
 	}, 1, 1).err
 }
 
 // WriteCoils switches coils from addr on by function 15, at most [MaxWriteCoils].
 func (b *Bus) WriteCoils(ctx context.Context, unit uint8, addr uint16, on []bool) error {
-	return b.exchange(&request{
+	return b.exchange(request{
 		ctx: ctx, function: writeCoils, unit: unit, addr: addr, count: uint16(min(len(on), 1<<15)), bits: slices.Clone(on),
 	}, len(on), MaxWriteCoils).err
 }
 
 // exchange checks that n is at most most and asks the owner; its error says what was asked.
-func (b *Bus) exchange(req *request, n, most int) reply {
+func (b *Bus) exchange(req request, n, most int) reply {
 	var got reply
 	if n < 1 || n > most || int(req.addr)+n > 1<<16 {
 		got.err = fmt.Errorf("%w: 1 to %d of them, up to address 65535", ErrRequest, most)
@@ -139,31 +139,44 @@ func what(function uint8, n int) string {
 	return fmt.Sprintf("%s %d %s", verb, n, noun)
 }
 
-// ask hands req to the owner and waits for its reply.
-func (b *Bus) ask(req *request) reply {
-	req.reply = make(chan reply, 1)
+// ask hands req to the owner and waits for its reply. Requests are used again,
+// except where the caller left first: then the owner may still hold it.
+func (b *Bus) ask(ask request) reply {
+	req, ok := b.spare.Get().(*request)
+	if !ok {
+		req = &request{reply: make(chan reply, 1)}
+	}
+	ask.reply = req.reply
+	*req = ask
 	queue := b.reads
 	if req.writes() {
 		queue = b.writes
 	}
 	select {
 	case queue <- req:
-	case <-req.ctx.Done():
-		return reply{err: req.ctx.Err()}
+	case <-ask.ctx.Done():
+		return reply{err: ask.ctx.Err()}
 	case <-b.done:
 		return reply{err: ErrClosed}
 	}
 	select {
-	case r := <-req.reply:
-		return r
-	case <-req.ctx.Done():
-		return reply{err: req.ctx.Err()}
+	case r := <-ask.reply:
+		return b.again(req, r)
+	case <-ask.ctx.Done():
+		return reply{err: ask.ctx.Err()}
 	case <-b.done:
 	}
 	select { // the owner may have answered just before it ended
-	case r := <-req.reply:
+	case r := <-ask.reply:
 		return r
 	default:
 		return reply{err: ErrClosed}
 	}
+}
+
+// again keeps a request for the next one, without what it holds.
+func (b *Bus) again(req *request, r reply) reply {
+	*req = request{reply: req.reply}
+	b.spare.Put(req)
+	return r
 }
