@@ -36,6 +36,13 @@ func everyFunction(t *testing.T, b *Bus, unit uint8) {
 			}
 		}
 	}
+	everyWrite(t, b, unit)
+}
+
+// everyWrite writes by all four functions and reads it back.
+func everyWrite(t *testing.T, b *Bus, unit uint8) {
+	t.Helper()
+	ctx := t.Context()
 	err := errors.Join(
 		b.WriteRegister(ctx, unit, 7, 0x1234), b.WriteRegisters(ctx, unit, 8, []uint16{5, 6}),
 		b.WriteCoil(ctx, unit, 20, true), b.WriteCoil(ctx, unit, 21, false), b.WriteCoils(ctx, unit, 22, []bool{true, false, true}),
