@@ -109,6 +109,9 @@ func (g gamble) charter(n int) charter.Charter {
 		}
 		ch.Sharing.Rounds = append(ch.Sharing.Rounds, r)
 	}
+	for ch.Validate() != nil && len(ch.Sharing.Rounds) > 1 { // a round that could never give anything
+		ch.Sharing.Rounds = ch.Sharing.Rounds[:len(ch.Sharing.Rounds)-1]
+	}
 	return ch
 }
 

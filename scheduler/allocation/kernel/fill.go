@@ -8,27 +8,40 @@ import "math/bits"
 // A nil weight means that each weighs 1. Who weighs nothing gets nothing.
 // Σ got = min(pool, Σ demand of those who weigh anything), exactly.
 func (s *Scratch) Fill(got, demand, weight []int64, pool int64, ties Ties) Outcome {
-	var sum int64
-	if weight == nil {
-		for _, d := range demand {
-			sum += d
-		}
-	} else {
-		for k, d := range demand {
-			sum += d & weighs(weight[k])
-		}
+	f := filling{left: uint64(max(pool, 0))}
+	c, sum, ok := s.near(&f, demand, weight)
+	if !ok && sum == 0 {
+		sum = weighed(demand, weight)
 	}
 	if sum <= pool || pool <= 0 {
 		return trivial(got, demand, weight, pool, sum)
 	}
-	if weight == nil {
-		return s.even(got, demand, pool, ties)
+	if !ok {
+		f = filling{left: uint64(pool)}
+		c = s.everybody(demand, weight)
 	}
-	num, den := s.level(demand, weight, pool)
+	num, den := s.level(&f, c)
+	if weight == nil {
+		return s.even(got, demand, pool, num, den, ties)
+	}
 	o := Outcome{Num: num, Den: den, Cut: den, Shared: pool}
 	o.Extra = pool - s.quotas(got, demand, weight, num, den)
 	s.handOut(got, &o, ties)
 	return o
+}
+
+// weighed is the demand of those who weigh anything.
+func weighed(demand, weight []int64) (sum int64) {
+	if weight == nil {
+		for _, d := range demand {
+			sum += d
+		}
+		return sum
+	}
+	for k, d := range demand {
+		sum += d & weighs(weight[k])
+	}
+	return sum
 }
 
 // Prorate gives each the same fraction of her demand.
@@ -92,8 +105,7 @@ func trivial(got, demand, weight []int64, pool, sum int64) Outcome {
 
 // even is Fill where each weighs 1: the quotient and its remainder are the same
 // for all whom the level does not cover.
-func (s *Scratch) even(got, demand []int64, pool int64, ties Ties) Outcome {
-	num, den := s.level(demand, nil, pool)
+func (s *Scratch) even(got, demand []int64, pool, num, den int64, ties Ties) Outcome {
 	level, rem := num/den, uint64(num%den)
 	s.rem = grow(s.rem, len(got))
 	for k, d := range demand {
@@ -106,21 +118,23 @@ func (s *Scratch) even(got, demand []int64, pool int64, ties Ties) Outcome {
 	return o
 }
 
-// quotas sets got to min(demand, num·weight/den) cut to the unit below and s.rem
-// to the remainders, and gives the sum.
+// quota is min(demand, num·weight/den) cut to the unit below, and the remainder.
+func quota(demand, weight, num, den uint64) (q, rem uint64) {
+	hi, lo := bits.Mul64(num, weight)
+	fits := -below(hi, den) // all ones where the quotient fits into 64 bits
+	q, rem = bits.Div64(hi&fits, lo, den)
+	open := -below(q, demand) & fits // all ones where λ·weight < demand
+	return q&open | demand&^open, rem & open
+}
+
+// quotas sets got to the quotas and s.rem to the remainders, and gives the sum.
 func (s *Scratch) quotas(got, demand, weight []int64, num, den int64) (sum int64) {
 	s.rem = grow(s.rem, len(got))
-	rem := s.rem
-	div := newDivisor(uint64(den))
-	demand, weight, rem = demand[:len(got)], weight[:len(got)], rem[:len(got)]
+	rem := s.rem[:len(got)]
+	demand, weight = demand[:len(got)], weight[:len(got)]
 	for k := range got {
-		hi, lo := bits.Mul64(uint64(num), uint64(weight[k]))
-		d := uint64(demand[k])
-		fits := -below(hi, div.whole) // all ones where the quotient fits into 64 bits
-		q, r := div.divide(hi&fits, lo)
-		open := -below(q, d) & fits // all ones where λ·weight < demand
-		q = q&open | d&^open
-		got[k], rem[k] = int64(q), r&open
+		q, r := quota(uint64(demand[k]), uint64(weight[k]), uint64(num), uint64(den))
+		got[k], rem[k] = int64(q), r
 		sum += int64(q)
 	}
 	return sum
@@ -131,11 +145,10 @@ func (s *Scratch) quotas(got, demand, weight []int64, num, den int64) (sum int64
 func (s *Scratch) parts(got, weight []int64, num, den int64) (sum int64) {
 	s.rem = grow(s.rem, len(got))
 	rem := s.rem[:len(got)]
-	div := newDivisor(uint64(den))
 	weight = weight[:len(got)]
 	for k := range got {
 		hi, lo := bits.Mul64(uint64(num), uint64(weight[k]))
-		q, r := div.divide(hi, lo)
+		q, r := bits.Div64(hi, lo, uint64(den))
 		got[k], rem[k] = int64(q), r
 		sum += int64(q)
 	}
@@ -175,40 +188,4 @@ func (s *Scratch) handOut(got []int64, o *Outcome, ties Ties) {
 			got[k]++
 		}
 	}
-}
-
-// divisor divides many 128-bit numbers by one: by multiplication with its
-// reciprocal (Möller and Granlund, "Improved division by invariant integers",
-// 2011, algorithm 4).
-type divisor struct {
-	whole, d, recip uint64 // d is whole with its highest bit in front
-	shift           uint
-}
-
-func newDivisor(d uint64) divisor {
-	shift := uint(bits.LeadingZeros64(d))
-	norm := d << shift
-	recip, _ := bits.Div64(^norm, ^uint64(0), norm)
-	return divisor{d, norm, recip, shift}
-}
-
-// divide gives quotient and remainder of hi:lo; hi is below the divisor.
-func (v *divisor) divide(hi, lo uint64) (q, r uint64) {
-	shift := v.shift & 63
-	hi = hi<<shift | lo>>1>>(63-shift)
-	lo <<= shift
-	qh, ql := bits.Mul64(v.recip, hi)
-	var carry uint64
-	ql, carry = bits.Add64(ql, lo, 0)
-	qh, _ = bits.Add64(qh, hi, carry)
-	qh++
-	r = lo - qh*v.d
-	over := -below(ql, r)
-	qh += over
-	r += v.d & over
-	if r >= v.d { // rare
-		qh++
-		r -= v.d
-	}
-	return qh, r >> shift
 }

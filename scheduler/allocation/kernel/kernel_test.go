@@ -4,7 +4,6 @@ package kernel
 
 import (
 	"math"
-	"math/big"
 	"math/rand"
 	"os"
 	"slices"
@@ -230,24 +229,6 @@ func TestPoorPivots(t *testing.T) {
 		selectAt(values(v), 0, len(v), k)
 		if v[k] != sorted[k] {
 			t.Fatalf("case %d: place %d holds %d, not %d", i, k, v[k], sorted[k])
-		}
-	}
-}
-
-func TestDivisor(t *testing.T) {
-	r := rand.New(rand.NewSource(4))
-	for range 200_000 {
-		d := max(1, r.Uint64()>>r.Intn(64))
-		hi, lo := r.Uint64()%d, r.Uint64()
-		if r.Intn(8) == 0 {
-			hi, lo = d-1, math.MaxUint64
-		}
-		v := newDivisor(d)
-		q, rem := v.divide(hi, lo)
-		n := new(big.Int).Or(new(big.Int).Lsh(new(big.Int).SetUint64(hi), 64), new(big.Int).SetUint64(lo))
-		wantQ, wantR := new(big.Int).QuoRem(n, new(big.Int).SetUint64(d), new(big.Int))
-		if q != wantQ.Uint64() || rem != wantR.Uint64() {
-			t.Fatalf("%d·2^64+%d by %d: %d rest %d, want %v rest %v", hi, lo, d, q, rem, wantQ, wantR)
 		}
 	}
 }

@@ -44,17 +44,12 @@ func (f *filling) reaches(p pair, used, open uint64) bool {
 // pivot ratio is tried as λ. If it takes no more than the pool, everybody up to it
 // is certainly covered; otherwise everybody from it on is certainly not. Either
 // way the others remain, and the next pivot is one of theirs.
-func (s *Scratch) level(demand, weight []int64, pool int64) (num, den int64) {
-	s.pairs, s.high = grow(s.pairs, len(demand)), grow(s.high, len(demand))
-	f := filling{left: uint64(pool)}
-	c, ok := s.near(&f, demand, weight)
-	if !ok {
-		c = s.everybody(demand, weight)
-	}
+func (s *Scratch) level(f *filling, c pairs) (num, den int64) {
+	s.high = grow(s.high, len(c))
 	spare, stuck := s.high, false
 	for bad := 0; len(c) > 0; {
 		before := len(c)
-		p := s.pivot(&f, c, bad > maxBad)
+		p := s.pivot(f, c, bad > maxBad)
 		if stuck || bad > maxBad {
 			c, spare = f.narrowEqual(c, spare, p)
 		} else {
@@ -74,6 +69,7 @@ const maxBad = 3
 
 // everybody is all who weigh anything.
 func (s *Scratch) everybody(demand, weight []int64) pairs {
+	s.pairs = grow(s.pairs, len(demand))
 	c := s.pairs
 	if weight == nil {
 		for k, d := range demand {

@@ -11,13 +11,15 @@ type bracket struct {
 }
 
 // near leaves of all members those whose ratio lies close to λ, in one pass, and
-// books the others as covered or open. It is not ok where the sample misled, or
-// where there is too little to gain; nothing is booked then.
-func (s *Scratch) near(f *filling, demand, weight []int64) (c pairs, ok bool) {
+// books the others as covered or open. It gives the demand of all who weigh
+// anything as well; 0 where it was not added up. It is not ok where the pool
+// covers that, where the sample misled, or where there is too little to gain;
+// what is booked then is void.
+func (s *Scratch) near(f *filling, demand, weight []int64) (c pairs, sum int64, ok bool) {
 	n := len(demand)
 	m := sampleSize(n)
 	if m == 0 {
-		return nil, false
+		return nil, 0, false
 	}
 	sample := s.sample[:0]
 	for k := range m {
@@ -30,33 +32,33 @@ func (s *Scratch) near(f *filling, demand, weight []int64) (c pairs, ok bool) {
 		}
 	}
 	if len(sample) < m/2 {
-		return nil, false
+		return nil, 0, false
 	}
-	b, ok := bracketOf(sample, f.fillSample(sample, n*len(sample)/m))
-	if !ok {
-		return nil, false
+	at := f.fillSample(sample, n*len(sample)/m)
+	b, ok := bracketOf(sample, at)
+	if !ok || at == len(sample) { // it seems to be covered
+		return nil, 0, false
 	}
-	var covered, open uint64
+	s.pairs = grow(s.pairs, n)
+	var low, high, mid pair
 	if weight == nil {
-		c, covered, open = b.pickEven(s.pairs, demand)
+		c, low, high = b.pickEven(s.pairs, demand)
 	} else {
-		c, covered, open = b.pick(s.pairs, demand, weight)
+		c, low, high = b.pick(s.pairs, demand, weight)
 	}
-	var midD, midW uint64
 	for _, x := range c {
-		midD += x.d
-		midW += x.w
+		mid.d += x.d
+		mid.w += x.w
 	}
+	sum = int64(low.d + mid.d + high.d)
 	one := uint64(1) << b.shift
-	if !f.reaches(pair{b.lo, one}, covered, open+midW) {
-		return nil, false // λ is below the bracket
+	if !f.reaches(pair{b.lo, one}, low.d, high.w+mid.w) || // λ is below the bracket,
+		f.reaches(pair{b.hi, one}, low.d+mid.d, high.w) { // or above it, or at its upper end
+		return nil, sum, false
 	}
-	if f.reaches(pair{b.hi, one}, covered+midD, open) {
-		return nil, false // λ is above it, or at its upper end
-	}
-	f.left -= covered
-	f.open = open
-	return c, true
+	f.left -= low.d
+	f.open = high.w
+	return c, sum, true
 }
 
 // bracketOf makes a bracket around the place in a sorted sample. An end for
@@ -86,9 +88,9 @@ func (p pair) times(shift uint) uint64 {
 	return q
 }
 
-// pick writes to c who lies in the bracket, and sums the demand of those below
-// it and the weight of those above. Who weighs nothing is nowhere.
-func (b bracket) pick(c pairs, demand, weight []int64) (in pairs, covered, open uint64) {
+// pick writes to c who lies in the bracket, and sums those below and above it.
+// Who weighs nothing is nowhere.
+func (b bracket) pick(c pairs, demand, weight []int64) (in pairs, low, high pair) {
 	n := 0
 	lo, hi, shift := b.lo, b.hi, b.shift&63
 	weight = weight[:len(demand)]
@@ -99,17 +101,18 @@ func (b bracket) pick(c pairs, demand, weight []int64) (in pairs, covered, open 
 		lh, ll := bits.Mul64(lo, x.w)
 		hh, hl := bits.Mul64(hi, x.w)
 		under := below128(dh, dl, lh, ll) // 0 where the weight is 0
-		over := below128(hh, hl, dh, dl)
+		over := below128(hh, hl, dh, dl) & (-x.w >> 63)
 		c[n] = x
-		n += int((1 - under - over) & (-x.w >> 63))
-		covered += x.d & -under
-		open += x.w & -over // adds nothing where the weight is 0
+		n += int(-x.w>>63 - under - over)
+		low.d += x.d & -under
+		high.d += x.d & -over
+		high.w += x.w & -over
 	}
-	return c[:n], covered, open
+	return c[:n], low, high
 }
 
 // pickEven is pick where each weighs 1.
-func (b bracket) pickEven(c pairs, demand []int64) (in pairs, covered, open uint64) {
+func (b bracket) pickEven(c pairs, demand []int64) (in pairs, low, high pair) {
 	n := 0
 	lo, hi, shift := b.lo, b.hi, b.shift&63
 	lo, hi = (lo+1<<shift-1)>>shift, hi>>shift // whole units: d < lo or d > hi
@@ -119,8 +122,9 @@ func (b bracket) pickEven(c pairs, demand []int64) (in pairs, covered, open uint
 		under, over := below(d, lo), below(hi, d)
 		c[n] = pair{d, 1}
 		n += int(1 - under - over)
-		covered += d & -under
-		open += over
+		low.d += d & -under
+		high.d += d & -over
+		high.w += over
 	}
-	return c[:n], covered, open
+	return c[:n], low, high
 }
