@@ -212,8 +212,8 @@ func TestAllocateConserves(t *testing.T) {
 	}
 	for _, scheme := range schemeNames() {
 		answers := 0
-		for _, q := range questions {
-			for _, reserve := range []string{"0", "12.5", "100"} {
+		for i, q := range questions {
+			for _, reserve := range [][]string{{"0", "100"}, {"12.5"}, {"3.25"}}[i] {
 				code, said, errs := allocateRun(t, q, "--scheme", scheme, "--reserve", reserve)
 				if code != 0 {
 					if !strings.Contains(errs, "weight") {

@@ -40,6 +40,8 @@ type commands struct {
 	Doctor   doctorCmd   `cmd:"" help:"Look at everything and say what is wrong and how to mend it."`
 	Replay   replayCmd   `cmd:"" help:"Run recorded intervals through the scheduler: what would this charter have done?"`
 	Allocate allocateCmd `cmd:"" help:"Share one interval by a scheme: JSON in, JSON out."`
+	WhatIf   whatIfCmd   `cmd:"" name:"whatif" help:"Settle recorded intervals under another charter and say what would change for whom."`
+	Why      whyCmd      `cmd:"" help:"Tell a member how her share of an interval came about."`
 	Sim      simCmd      `cmd:"" help:"Serve a simulated site over Modbus TCP."`
 	Version  versionCmd  `cmd:"" help:"Print the version and how the binary was built."`
 	Manual   manualCmd   `cmd:"" hidden:"" help:"Print the manual page, or the completion for bash."`

@@ -330,3 +330,63 @@ func TestNeedsFirst(t *testing.T) {
 		}
 	})
 }
+
+// TestListedSourcesInOrder: as in Italy, the older plant's energy counts as
+// shared first, and what is in no list comes last, in proportion.
+func TestListedSourcesInOrder(t *testing.T) {
+	rules := charter.Sharing{
+		Attribution: charter.AttributeListed,
+		Sources:     []charter.Source{{Name: "old"}, {Name: "young"}},
+		Rounds:      []charter.Round{{Name: "all", Method: charter.Proportional}},
+	}
+	parts := []Part{{Source: "young", ID: "young"}, {Source: "a", ID: "a"}, {Source: "old", ID: "old"}, {ID: "pool"}}
+	p, err := NewPlan(&rules, []Taker{{ID: "anna"}}, parts, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.Run(&Figures{Supply: []int64{50, 30, 100, 10}, Demand: []int64{170}})
+	if err != nil || !slices.Equal(out.Used, []int64{50, 15, 100, 5}) {
+		t.Errorf("used %v, %v", out.Used, err)
+	}
+}
+
+// TestStaticAndPairs: parts that one does not need go to nobody in the round.
+func TestStaticAndPairs(t *testing.T) {
+	takers, parts := []Taker{{ID: "anna"}, {ID: "ben"}, {ID: "carl"}}, []Part{{Source: "roof", ID: "roof"}, {Source: "mill", ID: "mill"}}
+	weights := &charter.Weights{Members: []charter.MemberWeight{{Member: "anna", Weight: 1}, {Member: "ben", Weight: 1}, {Member: "carl", Weight: 2}}}
+	keys := func(source charter.Name) []charter.MemberKeys {
+		return []charter.MemberKeys{
+			{Member: "anna", Keys: []charter.Key{{Source: source, Percent: 333_333}}},
+			{Member: "ben", Keys: []charter.Key{{Source: source, Percent: 333_333}}},
+			{Member: "carl", Keys: []charter.Key{{Source: source, Percent: 333_334}}},
+		}
+	}
+	for name, try := range map[string]struct {
+		round        charter.Round
+		demand, want []int64
+	}{
+		"weights":           {charter.Round{Method: charter.Static, Weights: weights}, []int64{100, 10, 30}, []int64{50, 10, 30}},
+		"keys to the pool":  {charter.Round{Method: charter.Static, Keys: keys("")}, []int64{1000, 1000, 5}, []int64{67, 67, 5}},
+		"keys to a source":  {charter.Round{Method: charter.Static, Keys: keys("roof")}, []int64{1000, 20, 1000}, []int64{50, 20, 50}},
+		"pairs":             {charter.Round{Method: charter.Pairs, Keys: keys("mill")}, []int64{1000, 1000, 1000}, []int64{17, 17, 16}},
+		"pairs, all of it":  {charter.Round{Method: charter.Pairs, Keys: keys("")}, []int64{1000, 1000, 1000}, []int64{67, 67, 66}},
+		"a weight of none":  {charter.Round{Method: charter.Static, Weights: &charter.Weights{}}, []int64{9, 9, 9}, []int64{0, 0, 0}},
+		"nobody holds keys": {charter.Round{Method: charter.Pairs}, []int64{9, 9, 9}, []int64{0, 0, 0}},
+	} {
+		try.round.Name = name
+		p, err := NewPlan(&charter.Sharing{Rounds: []charter.Round{try.round}}, takers, parts, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := p.Run(&Figures{Supply: []int64{150, 50}, Demand: try.demand})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, got := range out.Shares {
+			if d := got - try.want[i]; d < -1 || d > 1 { // single units go by remainder and rank
+				t.Errorf("%s: %v, want about %v", name, out.Shares, try.want)
+				break
+			}
+		}
+	}
+}

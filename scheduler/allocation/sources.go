@@ -29,7 +29,8 @@ func (p *Plan) draw(used int64, seed uint64) {
 }
 
 func (p *Plan) drawListed(used int64, seed uint64) {
-	for _, s := range p.rules.Sources {
+	for k := range p.rules.Sources {
+		s := &p.rules.Sources[k]
 		for i := range p.parts {
 			if p.parts[i].Source == s.Name {
 				p.taken[i] = min(used, p.offer[i])
@@ -43,9 +44,11 @@ func (p *Plan) drawListed(used int64, seed uint64) {
 	p.column = resize(p.column, len(p.parts))
 	p.pieces = resize(p.pieces, len(p.parts))
 	for i := range p.parts {
-		p.column[i] = 0
-		if p.parts[i].Source == "" {
-			p.column[i] = p.offer[i]
+		p.column[i] = p.offer[i]
+		for k := range p.rules.Sources {
+			if p.rules.Sources[k].Name == p.parts[i].Source {
+				p.column[i] = 0
+			}
 		}
 	}
 	p.kernel.Prorate(p.pieces, p.column, used, kernel.Ties{Seed: seed, Keys: p.partKey})

@@ -241,26 +241,30 @@ func (p *pool) given() energy.Energy {
 // certify writes the steps of an outcome as certificates.
 func (p *pool) certify(out *allocation.Outcome, src ledger.Source) {
 	for i := range out.Steps {
-		s := &out.Steps[i]
-		r := ledger.Round{
-			Round: solidarityRound, Source: src, Method: s.Method,
-			Pool: energy.Energy(s.Pool), Demand: energy.Energy(s.Demand), Shared: energy.Energy(s.Gave), Remainder: s.Extra,
-			Exact: &ledger.Exact{
-				Tier: s.Tier, Pass: s.Pass, Unit: energy.Energy(s.Unit), Floor: s.Floor,
-				Num: s.Num, Den: s.Den, Cut: s.Cut, TieRank: s.TieRank,
-			},
-		}
-		if s.Round >= 0 {
-			r.Round = p.charter.Sharing.Rounds[s.Round].Name
-		}
-		if s.Part >= 0 {
-			r.Exact.Keyed = true
-			if s.Part < len(p.charter.Sharing.Sources) {
-				r.Exact.Part = p.charter.Sharing.Sources[s.Part].Name
-			}
-		}
-		p.totals.Rounds = append(p.totals.Rounds, r)
+		p.totals.Rounds = append(p.totals.Rounds, Certificate(p.charter, &out.Steps[i], src))
 	}
+}
+
+// Certificate is a step as the ledger keeps it.
+func Certificate(ch *charter.Charter, s *allocation.Step, src ledger.Source) ledger.Round {
+	r := ledger.Round{
+		Round: solidarityRound, Source: src, Method: s.Method,
+		Pool: energy.Energy(s.Pool), Demand: energy.Energy(s.Demand), Shared: energy.Energy(s.Gave), Remainder: s.Extra,
+		Exact: &ledger.Exact{
+			Tier: s.Tier, Pass: s.Pass, Unit: energy.Energy(s.Unit), Floor: s.Floor,
+			Num: s.Num, Den: s.Den, Cut: s.Cut, TieRank: s.TieRank,
+		},
+	}
+	if s.Round >= 0 {
+		r.Round = ch.Sharing.Rounds[s.Round].Name
+	}
+	if s.Part >= 0 {
+		r.Exact.Keyed = true
+		if s.Part < len(ch.Sharing.Sources) {
+			r.Exact.Part = ch.Sharing.Sources[s.Part].Name
+		}
+	}
+	return r
 }
 
 // solidarityRound is the certificate's name of the reserve for solidarity.

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package whatif settles recorded intervals under two charters and says what
+// would change for whom, in energy and in money. It books nothing.
+package whatif
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+
+	"github.com/allmende-energy/allmende/commons/canon"
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
+)
+
+// ErrConservation means that a settlement lost or invented energy: a fault of
+// this program, and the reason to trust none of the figures.
+var ErrConservation = errors.New("energy is not conserved")
+
+// Grid is what the world outside costs and pays in an interval.
+type Grid struct {
+	Retail energy.Price // of a kWh from the grid
+	FeedIn energy.Price // for a kWh into it
+}
+
+// Totals is what a member, or everybody, came to under one charter.
+type Totals struct {
+	Demand     energy.Energy `json:"demand"`
+	Received   energy.Energy `json:"received"` // from the sun and from storage
+	Given      energy.Energy `json:"given"`    // to members and to storage
+	GridImport energy.Energy `json:"grid_import"`
+	GridExport energy.Energy `json:"grid_export"`
+	Cost       int64         `json:"cost_minor"` // cents paid, less cents received; may be negative
+	purse      purse
+}
+
+// Change is a member under both charters.
+type Change struct {
+	Member roll.MemberID `json:"member"`
+	Old    Totals        `json:"old"`
+	New    Totals        `json:"new"`
+}
+
+// Received is how much more (or less) she gets.
+func (c *Change) Received() energy.Energy { return c.New.Received - c.Old.Received }
+
+// Cost is how much more (or less) she pays, in cents.
+func (c *Change) Cost() int64 { return c.New.Cost - c.Old.Cost }
+
+// Report is the outcome.
+type Report struct {
+	Intervals int      `json:"intervals"`
+	Members   []Change `json:"members"` // sorted by id
+	Old       Totals   `json:"old"`     // Σ of the members
+	New       Totals   `json:"new"`
+	Gain      int      `json:"gain"` // members who receive more
+	Lose      int      `json:"lose"` // members who receive less
+	DataHash  string   `json:"data_hash"`
+	Hash      string   `json:"hash"` // of the report without this line
+}
+
+// Run is a comparison under way.
+type Run struct {
+	sides   [2]side // old, new
+	members map[roll.MemberID]*Change
+	data    hash.Hash
+	count   int
+}
+
+// side is one charter at work. Batteries go on from where they stood under it.
+type side struct {
+	charter *charter.Charter
+	prices  *Prices
+	settler settlement.Settler
+	terms   *charter.Terms
+	closing map[roll.AssetID]ledger.Stock
+}
+
+// New prepares a comparison of a charter with the one it would replace. Local
+// says what time it is at home, for prices by the hour.
+func New(old, proposed *charter.Charter, local func(energy.Instant) Clock) (*Run, error) {
+	r := &Run{members: map[roll.MemberID]*Change{}, data: sha256.New()}
+	for i, ch := range []*charter.Charter{old, proposed} {
+		if ch.Interval != old.Interval {
+			return nil, fmt.Errorf("one charter settles every %v, the other every %v; the recorded intervals fit only one of them", old.Interval, ch.Interval)
+		}
+		r.sides[i] = side{charter: ch, prices: NewPrices(ch, local), closing: map[roll.AssetID]ledger.Stock{}}
+	}
+	return r, nil
+}
+
+// Terms says what a charter's expressions give; without it, the rows' own terms count.
+func (r *Run) Terms(old, proposed *charter.Terms) { r.sides[0].terms, r.sides[1].terms = old, proposed }
+
+// Add settles one recorded interval under both charters.
+func (r *Run) Add(in settlement.Input, grid Grid) error {
+	if err := r.note(in, grid); err != nil {
+		return err
+	}
+	for i := range r.sides {
+		if err := r.settle(i, in, grid); err != nil {
+			return fmt.Errorf("%v under charter “%s”: %w", in.Interval, r.sides[i].charter.Name, err)
+		}
+	}
+	r.count++
+	return nil
+}
+
+// note takes the data into the hash, in the ledger's order.
+func (r *Run) note(in settlement.Input, grid Grid) error {
+	rows := settlement.Result{Members: slices.Clone(in.Members), Storage: in.Storage, Connections: in.Connections}
+	for i := range rows.Members { // inputs only
+		m := rows.Members[i]
+		rows.Members[i] = ledger.MemberRow{Member: m.Member, Pool: m.Pool, Groups: m.Groups, Terms: m.Terms, Sites: m.Sites}
+	}
+	list, err := rows.Rows(func(roll.AssetID) roll.MemberID { return "" })
+	if err != nil {
+		return err
+	}
+	b, err := canon.Marshal(struct {
+		Interval       energy.Interval
+		Rows           []ledger.Row
+		Retail, FeedIn energy.Price
+	}{in.Interval, list, grid.Retail, grid.FeedIn})
+	if err != nil {
+		return err
+	}
+	r.data.Write(b)
+	return nil
+}
+
+func (r *Run) settle(i int, in settlement.Input, grid Grid) error {
+	s := &r.sides[i]
+	in.Storage = slices.Clone(in.Storage)
+	for k := range in.Storage {
+		if stock, ok := s.closing[in.Storage[k].Asset]; ok {
+			in.Storage[k].Opening = stock
+		}
+	}
+	if s.terms != nil {
+		in.Members = slices.Clone(in.Members)
+		for k := range in.Members {
+			in.Members[k].Terms = s.terms.For(in.Members[k].Member)
+		}
+	}
+	res, err := s.settler.Settle(s.charter, in)
+	if err != nil {
+		return err
+	}
+	for _, p := range res.Pools {
+		if p.Supply+p.Discharged+p.GridImport != p.Demand+p.Charged+p.GridExport {
+			return fmt.Errorf("pool %q: %w", p.Pool, ErrConservation)
+		}
+	}
+	for k := range res.Storage {
+		s.closing[res.Storage[k].Asset] = res.Storage[k].Closing
+	}
+	for k := range res.Members {
+		m := &res.Members[k]
+		c := r.members[m.Member]
+		if c == nil {
+			c = &Change{Member: m.Member}
+			r.members[m.Member] = c
+		}
+		t := &c.Old
+		if i == 1 {
+			t = &c.New
+		}
+		if m.Share+m.FromStorage+m.GridImport != m.Demand {
+			return fmt.Errorf("member %q: %w", m.Member, ErrConservation)
+		}
+		t.add(m)
+		s.prices.book(&t.purse, in.Interval, m, grid)
+	}
+	return nil
+}
+
+func (t *Totals) add(m *ledger.MemberRow) {
+	t.Demand += m.Demand
+	t.Received += m.Share + m.FromStorage
+	t.Given += m.Sold + m.Stored
+	t.GridImport += m.GridImport
+	t.GridExport += m.GridExport
+}
+
+func (t *Totals) plus(u *Totals) {
+	t.Demand += u.Demand
+	t.Received += u.Received
+	t.Given += u.Given
+	t.GridImport += u.GridImport
+	t.GridExport += u.GridExport
+	t.Cost += u.Cost
+}
+
+// Report is what the intervals so far come to.
+func (r *Run) Report() (Report, error) {
+	rep := Report{Intervals: r.count, DataHash: hex.EncodeToString(r.data.Sum(nil))}
+	for _, c := range r.members {
+		d := *c
+		d.Old.Cost, d.New.Cost = d.Old.purse.minor(), d.New.purse.minor()
+		rep.Members = append(rep.Members, d)
+	}
+	slices.SortFunc(rep.Members, func(a, b Change) int {
+		if a.Member < b.Member {
+			return -1
+		}
+		return 1
+	})
+	for i := range rep.Members {
+		c := &rep.Members[i]
+		rep.Old.plus(&c.Old)
+		rep.New.plus(&c.New)
+		switch d := c.Received(); {
+		case d > 0:
+			rep.Gain++
+		case d < 0:
+			rep.Lose++
+		}
+	}
+	b, err := canon.Marshal(rep)
+	if err != nil {
+		return rep, err
+	}
+	sum := sha256.Sum256(b)
+	rep.Hash = hex.EncodeToString(sum[:])
+	return rep, nil
+}

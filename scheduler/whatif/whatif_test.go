@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package whatif_test
+
+import (
+	"fmt"
+	"math/rand"
+	"testing"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
+	"github.com/allmende-energy/allmende/scheduler/whatif"
+)
+
+func rules(version int, m charter.Method) *charter.Charter {
+	return &charter.Charter{
+		Name: string(m), RulesVersion: version, Interval: energy.QuarterHour, Currency: "EUR", Price: cents(12),
+		Sharing:  charter.Sharing{ExportingSites: charter.ExportersReceive, Rounds: []charter.Round{{Name: "all", Method: m}}},
+		Residual: charter.Residual{By: charter.ResidualEqual},
+	}
+}
+
+func cents(n int64) energy.Price { return energy.Price{Micro: n * 1_000_000, Currency: "EUR"} }
+
+func day(n int) []settlement.Input {
+	r := rand.New(rand.NewSource(int64(n)))
+	var all []settlement.Input
+	for i := range n {
+		in := settlement.Input{Interval: energy.IntervalAt(energy.Instant(i)*energy.Instant(energy.QuarterHour), energy.QuarterHour)}
+		for k := range 5 {
+			in.Members = append(in.Members, ledger.MemberRow{
+				Member: roll.MemberID(fmt.Sprint("m", k)), Pool: roll.GridPool,
+				Sites: []ledger.SiteInput{{Site: roll.SiteID(fmt.Sprint("s", k)), Import: energy.Energy(r.Intn(500_000)), Export: energy.Energy(r.Intn(200_000))}},
+			})
+		}
+		all = append(all, in)
+	}
+	return all
+}
+
+func compare(t *testing.T, a, b *charter.Charter) whatif.Report {
+	t.Helper()
+	run, err := whatif.New(a, b, func(at energy.Instant) whatif.Clock {
+		return whatif.Clock{Time: charter.Clock(int64(at) / 60_000 % 1440)}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range day(96) {
+		if err := run.Add(in, whatif.Grid{Retail: cents(30), FeedIn: cents(8)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rep, err := run.Report()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+// TestConserves: a change of rule moves energy between members and nothing else.
+func TestConserves(t *testing.T) {
+	rep := compare(t, rules(1, charter.Equal), rules(2, charter.Proportional))
+	if rep.Intervals != 96 || len(rep.Members) != 5 || rep.Gain == 0 || rep.Lose == 0 {
+		t.Fatalf("%+v", rep)
+	}
+	var moved energy.Energy
+	for _, c := range rep.Members {
+		moved += c.Received()
+		if c.Old.Received+c.Old.GridImport != c.Old.Demand || c.New.Received+c.New.GridImport != c.New.Demand {
+			t.Errorf("%s does not close: %+v", c.Member, c)
+		}
+	}
+	if moved != 0 || rep.Old.Received != rep.New.Received || rep.Old.Given != rep.Old.Received {
+		t.Errorf("%v appeared from nowhere: %+v", moved, rep)
+	}
+	// What the price moves inside stays inside: costs differ by roundings alone.
+	if d := rep.Old.Cost - rep.New.Cost; d > 5 || d < -5 {
+		t.Errorf("the members together pay %d cents less", d)
+	}
+}
+
+// TestSameAgain: the same data and charters give the same report, and other data another hash.
+func TestSameAgain(t *testing.T) {
+	a := compare(t, rules(1, charter.Equal), rules(2, charter.Equal))
+	b := compare(t, rules(1, charter.Equal), rules(2, charter.Equal))
+	if a.Hash != b.Hash || a.DataHash != b.DataHash || a.Hash == "" {
+		t.Errorf("%s %s, and again %s %s", a.Hash, a.DataHash, b.Hash, b.DataHash)
+	}
+	if c := compare(t, rules(1, charter.Equal), rules(2, charter.Proportional)); c.Hash == a.Hash || c.DataHash != a.DataHash {
+		t.Error("the hashes don't tell results from data")
+	}
+	for _, m := range a.Members { // the methods agree between the versions, but for whose the single units are
+		if d := m.Received(); d > 96 || d < -96 {
+			t.Errorf("%s: %v between versions", m.Member, d)
+		}
+	}
+}
+
+func TestPrices(t *testing.T) {
+	ch := rules(2, charter.Equal)
+	feedIn, retail := cents(8), cents(31)
+	iv := energy.IntervalAt(energy.Instant(23*energy.Hour), energy.QuarterHour)
+	at := func(tariff *charter.Tariff) energy.Price {
+		ch.Tariff = tariff
+		return whatif.NewPrices(ch, func(energy.Instant) whatif.Clock { return whatif.Clock{Time: 23 * 60, Weekend: true} }).At(iv)
+	}
+	night := charter.PriceBand{From: 22 * 60, To: 6 * 60, Price: cents(5)}
+	working := charter.PriceBand{Days: charter.WorkingDays, From: 0, To: 0, Price: cents(99)}
+	for name, try := range map[string]struct {
+		tariff *charter.Tariff
+		want   energy.Price
+	}{
+		"none":       {nil, cents(12)},
+		"fixed":      {&charter.Tariff{By: charter.TariffFixed}, cents(12)},
+		"night":      {&charter.Tariff{By: charter.TariffTimeOfUse, Bands: []charter.PriceBand{working, night}}, cents(5)},
+		"no band":    {&charter.Tariff{By: charter.TariffTimeOfUse, Bands: []charter.PriceBand{working}}, cents(12)},
+		"mid-market": {&charter.Tariff{By: charter.TariffMidMarket, FeedIn: &feedIn, Retail: &retail}, energy.Price{Micro: 19_500_000, Currency: "EUR"}},
+	} {
+		if got := at(try.tariff); got != try.want {
+			t.Errorf("%s: %v, want %v", name, got, try.want)
+		}
+	}
+}
