@@ -118,7 +118,7 @@ func (c *whyCmd) tell(out *output, ch *charter.Charter, settled *ledger.Interval
 		return out.JSON(all)
 	}
 	for i := range all {
-		if err := all[i].print(out); err != nil {
+		if err := all[i].table(out); err != nil {
 			return err
 		}
 	}
@@ -169,11 +169,11 @@ func sentence(ch *charter.Charter, round string) string {
 	return ""
 }
 
-func (w *whyShare) print(out *output) error {
+func (w *whyShare) table(out *output) error {
 	out.Printf("%s, %v, charter “%s”\n", w.Member, w.Interval, w.Charter)
 	out.Printf("needed %v, fed in %v; received %v from the sun and %v from storage\n\n", w.Demand, w.Supply, w.Share, w.FromStorage)
-	table := tabwriter.NewWriter(out.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "round\tfrom\tneed\tweight\tcap\tgot\tpool\tcertificate")
+	lines := tabwriter.NewWriter(out.Out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(lines, "round\tfrom\tneed\tweight\tcap\tgot\tpool\tcertificate")
 	for _, r := range w.Rounds {
 		most, weight := "", ""
 		if r.Cap != nil {
@@ -195,9 +195,9 @@ func (w *whyShare) print(out *output) error {
 				}
 			}
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%s\n", r.Round, r.Source, need, weight, most, got, c.Pool, proof)
+		fmt.Fprintf(lines, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%s\n", r.Round, r.Source, need, weight, most, got, c.Pool, proof)
 	}
-	if err := table.Flush(); err != nil {
+	if err := lines.Flush(); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
 	}
 	said := map[string]bool{}
