@@ -16,7 +16,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/device"
 	"github.com/allmende-energy/allmende/gateway/modbus"
@@ -225,4 +227,75 @@ func compareProbe(t *testing.T, where string, e *encoder, p device.Probed) (n, n
 		}
 	}
 	return len(want), none
+}
+
+// Commands arrive at somebody else's server where the published definitions say
+// that they belong.
+func TestCommandsReachAnIndependentServer(t *testing.T) {
+	shared(t, "data", "sunspec-models")
+	e := &encoder{t: t, rng: rand.New(rand.NewPCG(1, 1)), count: func(string) int { return 1 }, regs: []uint16{0x5375, 0x6e53}}
+	for _, m := range []struct {
+		id     uint16
+		values map[string]any
+	}{
+		{1, nil},
+		{103, nil},
+		{121, map[string]any{"WMax": 1000., "WMax_SF": 1.}},
+		{123, map[string]any{"WMaxLimPct": 100., "WMaxLimPct_SF": -1., "WMaxLimPct_RvrtTms": 0., "WMaxLim_Ena": 0.}},
+		{124, map[string]any{"WChaMax": 5000., "WChaMax_SF": 0., "StorCtl_Mod": 0., "OutWRte": 0., "InWRte": 0., "InOutWRte_SF": -2., "InOutWRte_RvrtTms": 0.}},
+	} {
+		e.model(definition(t, m.id), m.values)
+	}
+	e.regs = append(e.regs, 0xFFFF, 0)
+	bus := connectTo(t, servePymodbus(t, map[uint8]servedImage{1: {40000, e.regs}}))
+	register := func(model uint16, name string) uint16 {
+		for _, w := range e.want {
+			if w.model == model && w.name == name {
+				regs, err := bus.ReadHolding(t.Context(), 1, uint16(40000+w.address), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return regs[0]
+			}
+		}
+		t.Fatalf("model %d has no %s", model, name)
+		return 0
+	}
+	for _, c := range []struct {
+		kind    roll.AssetKind
+		command device.Command
+		model   uint16
+		want    map[string]uint16
+	}{
+		{
+			roll.Inverter, device.Command{Quantity: device.ActivePower, Value: 4_321_000, Reversion: 75 * time.Second}, 123,
+			map[string]uint16{"WMaxLimPct": 432, "WMaxLimPct_RvrtTms": 75, "WMaxLim_Ena": 1},
+		},
+		{
+			roll.Battery, batteryPower(-energy.Kilowatt, 75*time.Second), 124,
+			map[string]uint16{"OutWRte": neg(2000), "InWRte": 2000, "InOutWRte_RvrtTms": 75, "StorCtl_Mod": 3},
+		},
+	} {
+		d, err := OpenWith(t.Context(), bus, 1, Options{Kind: c.kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Apply(t.Context(), c.command); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range c.want {
+			if got := register(c.model, name); got != want {
+				t.Errorf("%s: the server holds %d in %s, want %d", c.kind, got, name, want)
+			}
+		}
+		if a, err := d.Applied(t.Context()); err != nil || !a.Active {
+			t.Errorf("%s: %+v, %v", c.kind, a, err)
+		}
+		if err := d.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := d.Applied(t.Context()); err != nil || a.Active {
+			t.Errorf("%s, released: %+v, %v", c.kind, a, err)
+		}
+	}
 }
