@@ -19,7 +19,7 @@ func TestTheWorstProblemIsNamed(t *testing.T) {
 		enrolled: true, devices: 2, full: true, aside: "1 sample is set aside",
 		elder:   true,
 		session: &api.Session{Identity: api.Identity{Renew: now.AddDate(0, 0, -6), Ends: now.AddDate(0, 0, 4)}},
-		status:  api.Status{SpoolError: "writing the spool: no space", Devices: []api.Device{{Asset: "roof"}, {Asset: "meter", Online: true}}},
+		status:  api.Status{SpoolError: "writing the spool: no space", Devices: []api.Device{{Asset: "roof"}, {Asset: "meter", Online: true, SecondMaster: "a second master: 2 kW"}, {Asset: "night", Sleeping: true}}},
 	}
 	for _, step := range []struct {
 		want   string
@@ -29,6 +29,7 @@ func TestTheWorstProblemIsNamed(t *testing.T) {
 		{"cannot be stored here", func() { g.full = false }},
 		{"set aside", func() { g.aside = "" }},
 		{"roof", func() { g.status.Devices[0].Online = true }},
+		{"let one of the two only read", func() { g.status.Devices[1].SecondMaster = "" }},
 		{"another computer has its key", func() { g.elder = false }},
 		{"does not renew it", func() { g.session.Ends = g.session.Ends.AddDate(0, 0, 6) }},
 	} {

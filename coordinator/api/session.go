@@ -5,6 +5,7 @@ package api
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 
@@ -54,6 +55,13 @@ func (s *Session) Command(setpoints []scheduler.Setpoint) {
 	}
 	s.mu.Unlock()
 	s.notify()
+}
+
+// Waiting are the setpoints that were not sent yet, in no order.
+func (s *Session) Waiting() []scheduler.Setpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.setpoints))
 }
 
 // End asks the stream to end for a reason; the first reason counts.
