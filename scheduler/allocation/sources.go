@@ -107,6 +107,7 @@ func (p *Plan) keyed(i int, pl *planned, seed uint64) {
 // part that has anything says what the keys were parts of.
 func (p *Plan) cut(i, pass int, pl *planned, seed uint64) {
 	k := &p.last
+	clear(p.pieces) // a key to a part that has nothing is worth nothing, whatever it was worth before
 	for _, part := range pl.parts {
 		if p.offer[part] == 0 {
 			continue
