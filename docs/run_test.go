@@ -189,13 +189,19 @@ func read(t *testing.T, file string) string {
 }
 
 // Whoever copies the commands of run.md has a running community.
-func TestRunWorksAsWritten(t *testing.T) {
-	document, err := os.ReadFile("run.md")
+func TestRunWorksAsWritten(t *testing.T) { worksAsWritten(t, "run.md", 15) }
+
+// Whoever copies those of installer.md has a signed report.
+func TestRunInstallerAsWritten(t *testing.T) { worksAsWritten(t, "installer.md", 12) }
+
+// worksAsWritten types the commands of a document, of which there are at least so many blocks.
+func worksAsWritten(t *testing.T, file string, least int) {
+	t.Helper()
+	document, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := steps(t, string(document))
-	const least = 15
 	if len(all) < least {
 		t.Fatalf("only %d blocks of commands were found", len(all))
 	}

@@ -23,7 +23,7 @@ type gatewayReportCmd struct {
 
 type gatewayReportVerifyCmd struct {
 	File      string `arg:"" type:"existingfile" help:"The report's .json file."`
-	Authority string `type:"existingfile" placeholder:"FILE" help:"The community's authority, a certificate in PEM (authority.pem in the coordinator's data folder)."`
+	Authority string `type:"existingfile" placeholder:"FILE" help:"The community's authority, a certificate in PEM (authority/ca.crt in the folder of the community)."`
 	Dir       string `type:"path" placeholder:"DIR" help:"Or a gateway's folder, whose authority is taken."`
 	JSON      bool   `help:"Print as JSON."`
 }

@@ -213,7 +213,7 @@ func (c *gatewayWatchCmd) show(out *output, t *table, devices []*watchedDevice) 
 		}
 		return nil
 	}
-	rows := peopleTable{{"ASSET", "UNIT", "KIND", "POWER W", "SOC %", "COUNTERS kWh", "QUALITY", "AGE", "IN FORCE"}}
+	rows := peopleTable{{"ASSET", "UNIT", "KIND", "POWER", "SOC %", "COUNTERS kWh", "QUALITY", "AGE", "IN FORCE"}}
 	for _, d := range devices {
 		rows = append(rows, d.row())
 	}

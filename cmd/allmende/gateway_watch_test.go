@@ -17,7 +17,7 @@ import (
 func TestWatchOnce(t *testing.T) {
 	url := simulated(t)
 	text := runOK(t, "gateway", "watch", "--dir", edgeOf(t, url), "--once")
-	for _, want := range []string{"POWER W", "home-1-meter", "battery", "50.0", "itself"} {
+	for _, want := range []string{"POWER", "home-1-meter", "battery", "50.0", "itself"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
