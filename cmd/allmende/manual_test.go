@@ -15,7 +15,7 @@ func TestCompletion(t *testing.T) {
 	script := runOK(t, "manual", "completion")
 	for line, want := range map[string][]string{
 		"allmende ver":                  {"version"},
-		"allmende charter ":             {"check", "explain", "hash", "template"},
+		"allmende charter ":             {"beta", "check", "diff", "explain", "hash", "template", "templates"},
 		"allmende charter --json expl":  {"explain"},
 		"allmende gateway enrol --di":   {"--dir"},
 		"allmende ledger verify folder": nil, // a file, by bash's own completion
