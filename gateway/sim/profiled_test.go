@@ -5,6 +5,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,9 +16,12 @@ import (
 	"github.com/allmende-energy/allmende/gateway/profile"
 )
 
+// embedded is the library, read once: it takes longer than what is tested.
+var embedded = sync.OnceValues(func() (*profile.Library, error) { return profile.LoadLibrary("") })
+
 func library(t *testing.T) *profile.Library {
 	t.Helper()
-	lib, err := profile.LoadLibrary("")
+	lib, err := embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
