@@ -24,6 +24,7 @@ type board struct {
 	wrote   []written
 	onWrite func(b *board, w written) error
 	fail    error // instead of an answer
+	gap     uint8 // the exception for what is not there; 0: 2
 }
 
 type written struct {
@@ -43,7 +44,7 @@ func (b *board) read(ctx context.Context, t profile.Table, addr, n uint16) ([]ui
 	b.asked = append(b.asked, profile.Span{Table: t, Addr: addr, Count: n})
 	regs, err := b.img.Get(t, addr, n)
 	if err != nil {
-		return nil, refused(2)
+		return nil, refused(max(b.gap, 2))
 	}
 	return regs, nil
 }

@@ -137,6 +137,22 @@ func TestBlocksFallBack(t *testing.T) {
 	}
 }
 
+// Some devices say "device failure" to a block with unused registers in it. To a
+// single point that is an error of the device, and no value.
+func TestDeviceFailureInABlock(t *testing.T) {
+	b := regs(7, 100)
+	b.img.Set(profile.Holding, 5, 42)
+	b.gap = 4
+	dev := open(t, head+"  - {name: soc, address: 5, type: u16, unit: \"%\"}\n", b)
+	if s := read(t, dev); s.Power != 100*energy.Watt || s.SoC != 420 {
+		t.Errorf("%+v", s)
+	}
+	b.img = regs(7).img
+	if s, err := dev.Read(t.Context()); err == nil {
+		t.Errorf("%+v", s)
+	}
+}
+
 // A connection that is gone is an error and no value.
 func TestLostConnection(t *testing.T) {
 	b := regs(7, 100)

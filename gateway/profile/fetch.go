@@ -49,6 +49,16 @@ func newFetcher(rw ReadWriter, unit uint8, c Connection) *fetcher {
 	return &fetcher{rw: rw, unit: unit, plan: plan.NewDevice(plan.Limits{MaxRegisters: uint16(c.MaxRegisters), MaxGap: uint16(c.MaxGap)})}
 }
 
+// deviceFailure is the exception by which some devices refuse a block with
+// unused registers in it. For a single point it means what it says.
+const deviceFailure = 4
+
+// blockRefused makes the plan try the parts of a block.
+type blockRefused struct{ error }
+
+// ExceptionCode is "illegal address".
+func (blockRefused) ExceptionCode() uint8 { return 2 }
+
 // into reads spans into an image. What the device refuses is noted there; the
 // error is one of the connection.
 func (f *fetcher) into(ctx context.Context, m *Image, spans []Span) error {
@@ -59,8 +69,13 @@ func (f *fetcher) into(ctx context.Context, m *Image, spans []Span) error {
 	var why uint8
 	refused, err := f.plan.Read(points, func(r plan.Read) error {
 		err := f.read(ctx, m, Span{Table(r.Table), r.Addr, r.Count})
-		if code, is := refusal(err); is {
-			why = code
+		code, is := refusal(err)
+		if !is {
+			return err
+		}
+		why = code
+		if code == deviceFailure && len(r.Points) > 1 {
+			return blockRefused{err}
 		}
 		return err
 	})
