@@ -35,7 +35,7 @@ connection only (SolarEdge, Kostal, FEMS), and a serial line has one master: the
 proxy holds the connection, and its clients take turns, one request each.
 
   allmende gateway proxy tcp://192.168.1.50:502
-  allmende gateway proxy rtu:///dev/ttyUSB0?baud=9600 --listen :1502 --unit 1 --unit 2
+  allmende gateway proxy 'rtu:///dev/ttyUSB0?baud=9600' --listen :1502 --unit 1 --unit 2
   allmende gateway proxy tcp://192.168.1.50:502 --allow-writes 40236-40240 --cache 500ms
 
 Let the gateway itself go through it as well: write url: tcp://127.0.0.1:1502 into
