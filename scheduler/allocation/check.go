@@ -103,8 +103,12 @@ func (p *Plan) solidarityOf(taker int) []int32 {
 }
 
 func cut(need int64, r *charter.Round, budget []int64, round int) int64 {
-	if r.CapPeriod != nil && round < len(budget) {
-		need = min(need, max(0, budget[round]))
+	if r.CapPeriod != nil {
+		if round < len(budget) {
+			need = min(need, max(0, budget[round]))
+		} else {
+			need = min(need, int64(r.CapPeriod.Energy))
+		}
 	}
 	if r.Cap != nil {
 		need = min(need, int64(*r.Cap))

@@ -390,3 +390,22 @@ func TestStaticAndPairs(t *testing.T) {
 		}
 	}
 }
+
+// TestCapOverPeriod: what a period still allows bounds a member; where nobody
+// counts the period, an interval alone cannot pass its cap.
+func TestCapOverPeriod(t *testing.T) {
+	rules := charter.Sharing{Rounds: []charter.Round{{Name: "all", Method: charter.Equal, CapPeriod: &charter.PeriodCap{Energy: 70, Per: charter.PerDay}}}}
+	p, err := NewPlan(&rules, []Taker{{ID: "anna"}, {ID: "ben"}}, []Part{{ID: "pool"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, try := range []struct {
+		budget [][]int64
+		want   []int64
+	}{{nil, []int64{70, 50}}, {[][]int64{{20, 0}}, []int64{20, 0}}} {
+		out, err := p.Run(&Figures{Supply: []int64{1000}, Demand: []int64{100, 50}, Budget: try.budget})
+		if err != nil || !slices.Equal(out.Shares, try.want) {
+			t.Errorf("%v: %v, %v", try.budget, out.Shares, err)
+		}
+	}
+}

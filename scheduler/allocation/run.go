@@ -217,8 +217,13 @@ func (p *Plan) capsOf(i int, pl *planned, in *Figures) caps {
 	if pl.round.Cap != nil {
 		c.each = int64(*pl.round.Cap)
 	}
-	if pl.round.CapPeriod != nil && i < len(in.Budget) {
+	if pl.round.CapPeriod == nil {
+		return c
+	}
+	if i < len(in.Budget) {
 		c.budget = in.Budget[i]
+	} else if most := int64(pl.round.CapPeriod.Energy); c.each < 0 || most < c.each {
+		c.each = most // nobody counted the period: an interval alone cannot pass its cap
 	}
 	return c
 }
