@@ -19,7 +19,7 @@ func TestDeadUnitDoesNotStarveItsNeighbours(t *testing.T) {
 			t.Parallel()
 			s := &slave{silent: map[byte]bool{2: true}}
 			url := w.open(t, s.answering(nil))
-			b := run(t, Config{URL: url + "?baud=230400", Timeout: 500 * time.Millisecond, Quiet: 10 * time.Millisecond})
+			b := run(t, Config{URL: url + "?baud=230400", Timeout: 2 * time.Second, Quiet: 10 * time.Millisecond}) // of a busy computer's neighbours
 			const rounds = 60
 			for range rounds {
 				for unit := uint8(1); unit <= 3; unit++ {

@@ -130,7 +130,10 @@ func (s *slave) answering(delay func(unit byte, pdu []byte) time.Duration) func(
 				continue
 			}
 			if delay != nil {
-				time.Sleep(delay(unit, pdu))
+				s.deciding.Lock() // there may be several connections
+				wait := delay(unit, pdu)
+				s.deciding.Unlock()
+				time.Sleep(wait)
 			}
 			if _, err := line.Write(framed(unit, answer)); err != nil {
 				return

@@ -15,12 +15,13 @@ import (
 // takes the bytes of a request (function and data) and gives those of the
 // answer. Each value tells unit, table and address, until something is written.
 type slave struct {
-	mu     sync.Mutex
-	asked  [][]byte // unit, then the request
-	regs   map[[2]int]uint16
-	coils  map[[2]int]bool
-	refuse func(unit, function byte, addr, n int) byte // an exception, 0: none
-	silent map[byte]bool                               // units that do not answer
+	mu       sync.Mutex
+	deciding sync.Mutex // while a test says how long an answer takes
+	asked    [][]byte   // unit, then the request
+	regs     map[[2]int]uint16
+	coils    map[[2]int]bool
+	refuse   func(unit, function byte, addr, n int) byte // an exception, 0: none
+	silent   map[byte]bool                               // units that do not answer
 }
 
 func tableValue(unit, function byte, addr int) uint16 {
