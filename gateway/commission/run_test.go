@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 	"github.com/allmende-energy/allmende/gateway/sim"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 )
+
+// library is read once: forty profiles take the race detector a second.
+var library = sync.OnceValues(func() (*profile.Library, error) { return profile.LoadLibrary("") }) //nolint:gochecknoglobals // read only
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -63,10 +67,14 @@ listeners:
 			}
 		}
 	})
+	known, err := library()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out := commission.Site{Gateway: "gw", Community: "lane", Software: "test", Poll: time.Second}
 	for i, asset := range []roll.AssetID{"pv", "meter", "battery"} {
 		u := commission.Unit{Asset: asset, URL: bus.URL(), Unit: uint8(i + 1), MostSoC: 1000}
-		if u.Device, err = profile.Open(t.Context(), bus, u.Unit, profile.Options{}); err != nil {
+		if u.Device, err = profile.Open(t.Context(), bus, u.Unit, profile.Options{Library: known}); err != nil {
 			t.Fatal(err)
 		}
 		out.Units = append(out.Units, u)
