@@ -89,6 +89,11 @@ func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logge
 		return errors.Join(err, store.Close())
 	}
 	m := &machine{cfg: cfg, log: log, spool: store, lane: newLane(store, log), mail: map[roll.AssetID]*mailbox{}, keeper: keeper, measures: newMeasures(cfg.Build)}
+	for _, b := range budgetsOf(cfg, library) {
+		if !b.Fits() {
+			log.Warn("a round takes longer than the time between two polls", "url", b.URL, "says", b.Says)
+		}
+	}
 	m.build(keeper, clock, library, worn)
 	return errors.Join(m.run(ctx), store.Close())
 }

@@ -30,6 +30,7 @@ type gatewayCmd struct {
 	Scan       gatewayScanCmd       `cmd:"" help:"Find devices in a network or on a serial line that you name."`
 	Probe      gatewayProbeCmd      `cmd:"" help:"Read one device: what it is, its points with value, unit and quality."`
 	Watch      gatewayWatchCmd      `cmd:"" help:"Show devices as they are now, again and again."`
+	Budget     gatewayBudgetCmd     `cmd:"" help:"Work out how long a round over the devices of each bus takes, before anything is connected."`
 	Commission gatewayCommissionCmd `cmd:"" help:"Prove that the gateway and its devices are ready, and write a signed report."`
 	Report     gatewayReportCmd     `cmd:"" help:"Check a report of commission."`
 	Dump       gatewayDumpCmd       `cmd:"" help:"Write the registers of a device to a file, refusals included."`

@@ -44,6 +44,13 @@ func (c Config) target() (target, error) {
 	return t, c.checkTimes()
 }
 
+// Line is how bytes look on the serial line behind c's address; false where it
+// is no serial line, or the address is not valid.
+func (c Config) Line() (Serial, bool) {
+	t, err := c.parse()
+	return t.serial.withDefaults(), err == nil && t.rtu()
+}
+
 func (c Config) parse() (target, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {

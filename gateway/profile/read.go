@@ -132,7 +132,19 @@ func (d *Device) Read(ctx context.Context) (device.Snapshot, error) {
 	if _, err := d.updated(ctx); err != nil {
 		return device.Snapshot{}, err
 	}
-	var spans, slow []Span
+	spans, slow := d.wanted()
+	if len(slow) > 0 {
+		spans = append(spans, slow[d.turn%len(slow)])
+		d.turn++
+	}
+	if err := d.fetch.into(ctx, &d.image, spans); err != nil {
+		return device.Snapshot{}, fmt.Errorf("%s on unit %d: %w", d.kind, d.unit, err)
+	}
+	return d.snapshot(), nil
+}
+
+// wanted is what a snapshot is made of: what every pass reads, and what has its turn.
+func (d *Device) wanted() (spans, slow []Span) {
 	words := []string{"power", "soc", "state"}
 	for _, c := range counters(d.kind) {
 		words = append(words, string(c))
@@ -150,14 +162,7 @@ func (d *Device) Read(ctx context.Context) (device.Snapshot, error) {
 			}
 		}
 	}
-	if len(slow) > 0 {
-		spans = append(spans, slow[d.turn%len(slow)])
-		d.turn++
-	}
-	if err := d.fetch.into(ctx, &d.image, spans); err != nil {
-		return device.Snapshot{}, fmt.Errorf("%s on unit %d: %w", d.kind, d.unit, err)
-	}
-	return d.snapshot(), nil
+	return spans, slow
 }
 
 func (d *Device) snapshot() device.Snapshot {
