@@ -161,7 +161,7 @@ func number(v float64) string {
 
 // svg draws the plot with room for its labels around it.
 func (p plot) svg(title string) string {
-	const left, right, top, bottom = 44, 74, 10, 22
+	const left, right, top, bottom = 44, 96, 10, 22
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s" xmlns="http://www.w3.org/2000/svg">`, p.width+left+right, p.height+top+bottom, escape(title))
 	fmt.Fprintf(&b, `<g transform="translate(%d %d)" font-size="9" fill="%s">`, left, top, grey.css())
