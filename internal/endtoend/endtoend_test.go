@@ -31,13 +31,13 @@ import (
 func TestSeventeenHomes(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		seventeenHomes(t, raced, "")
+		seventeenHomes(t, "")
 	})
 	t.Run("postgres", func(t *testing.T) {
 		needsHomes(t)
 		database := server.Database(t)
 		t.Parallel()
-		seventeenHomes(t, plain, database)
+		seventeenHomes(t, database)
 	})
 }
 
@@ -53,13 +53,13 @@ func needsHomes(t *testing.T) {
 }
 
 // seventeenHomes is the test, on a database of a server or, if none is named, in a file.
-func seventeenHomes(t *testing.T, bin func() (string, error), database string) {
+func seventeenHomes(t *testing.T, database string) {
 	needsHomes(t)
 	rec, err := citylearn.Read(os.DirFS(recordedHomes))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newNeighbourhood(t, rec, bin, database)
+	n := newNeighbourhood(t, rec, plain, database)
 	n.found()
 	for _, gw := range gateways {
 		n.sims[gw] = start(t, "sim "+gw, n.bin, "sim", "--site", n.siteFile(gw), "--world", n.world.addr)

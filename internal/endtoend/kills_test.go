@@ -48,7 +48,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec.Buildings = rec.Buildings[:6]
-	n := &killing{neighbourhood: newNeighbourhood(t, rec, plain, ""), rng: rand.New(rand.NewPCG(1, uint64(kills))), dead: map[string]int{}, work: 100 * time.Millisecond}
+	n := &killing{neighbourhood: newNeighbourhood(t, rec, raced, ""), rng: rand.New(rand.NewPCG(1, uint64(kills))), dead: map[string]int{}, work: 100 * time.Millisecond}
 	n.found()
 	for _, gw := range gateways {
 		n.sims[gw] = start(t, "sim "+gw, n.bin, "sim", "--site", n.siteFile(gw), "--world", n.world.addr)

@@ -24,7 +24,7 @@ const patience = 2 * time.Minute
 
 // raced is the program under test, made once, with the race detector if the
 // test has it; plain is without: the detector takes several times as long, and
-// one life of the street is enough for it.
+// the life in which everybody is killed again and again is the one for it.
 var (
 	raced = sync.OnceValues(func() (string, error) { return program("raced", raceEnabled) })
 	plain = sync.OnceValues(func() (string, error) { return program("plain", false) })
