@@ -24,13 +24,14 @@ const (
 )
 
 // watchOver gives a device that takes commands its guard. A device that was
-// replaced by one with other controls gets a new one.
+// replaced gets a new one: a waiver is for one device, and what was told to the
+// one says nothing about the other.
 func (p *poller) watchOver(dev device.Device) {
 	controls := dev.Controls()
-	if p.cfg.ReadOnly || p.guard != nil && slices.Equal(controls, p.controls) {
+	if p.cfg.ReadOnly || p.guard != nil && slices.Equal(controls, p.controls) && p.guarded == p.identity {
 		return
 	}
-	p.guard, p.controls = nil, controls
+	p.guard, p.controls, p.guarded = nil, controls, p.identity
 	if len(controls) == 0 {
 		return
 	}

@@ -31,6 +31,7 @@ type poller struct {
 	identity device.Identity
 	guard    *guard.Guard // nil: it takes no command, or read only
 	controls []device.Control
+	guarded  device.Identity // whom the guard was made for
 	counters map[meters.Register]*counter
 
 	last     meters.Reading // the latest good one

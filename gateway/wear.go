@@ -54,6 +54,9 @@ func openWear(dir string) (*wear, error) {
 	if err == nil {
 		err = json.Unmarshal(b, &w.budgets)
 	}
+	if err == nil && w.budgets == nil {
+		err = errors.New("it is empty")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the count of writes to flash memory, %s: %w; remove it if these devices were not commanded today", w.path, err)
 	}
@@ -91,8 +94,13 @@ func (w *wear) spend(asset roll.AssetID, now map[device.Quantity]guard.Budget) e
 		b.Spent += min(reserve, max(int64(b.Most)/20, 1))
 		next[q] = b
 	}
+	before := w.budgets[asset]
 	w.budgets[asset] = next
-	return w.save()
+	err := w.save()
+	if err != nil {
+		w.budgets[asset] = before // what is not in the file does not count as ahead
+	}
+	return err
 }
 
 // settle writes down what was made in truth, at the end.

@@ -31,11 +31,15 @@ type checker struct {
 func (k *checker) rounds() {
 	last := len(k.sharing.Rounds) - 1
 	over := "" // why nothing is left for later rounds
+	k.turns()
 	for i := range k.sharing.Rounds {
 		r, path := &k.sharing.Rounds[i], fmt.Sprintf("%s.rounds[%d]", k.base, i)
 		if over != "" {
 			k.add(path, "can never give anything, because %s; remove the round, or limit the one before it", over)
 			break // and so for all after it
+		}
+		if r.Name == SolidarityRound && k.charter.RulesVersion > 1 {
+			k.add(path+".name", "is what the record calls the reserve for solidarity; write another name")
 		}
 		k.who(r, path)
 		k.caps(r, path)
@@ -49,6 +53,38 @@ func (k *checker) rounds() {
 		over = k.nothingAfter(r)
 	}
 }
+
+// MaxTurns bounds how often all rounds together divide a source: each time is
+// one line of the permanent record of every interval.
+const MaxTurns = 4_000
+
+// turns says what a record of one interval would be too long for.
+func (k *checker) turns() {
+	turns := 0
+	for i := range k.sharing.Rounds {
+		r := &k.sharing.Rounds[i]
+		if r.Method != Passes && r.Method != Pairs {
+			continue
+		}
+		n := len(r.Sources)
+		if n == 0 {
+			n = len(k.sharing.Sources)
+		}
+		passes := 1
+		if r.Method == Passes {
+			if passes = r.Passes; passes == 0 {
+				passes = 5 // at most, see Passes
+			}
+		}
+		turns += passes * (n + 1)
+	}
+	if turns > MaxTurns {
+		k.add(k.base+".rounds", "divide a source %d times in one interval, and at most %d can be written down; take fewer passes, rounds or sources", turns, MaxTurns)
+	}
+}
+
+// SolidarityRound is what the record calls the reserve for solidarity.
+const SolidarityRound = "reserve for solidarity"
 
 // nothingAfter says why the rounds after r have nothing to give, or is empty.
 func (k *checker) nothingAfter(r *Round) string {

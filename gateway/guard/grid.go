@@ -23,6 +23,7 @@ type Contact struct {
 	Hold      energy.Span
 
 	heard   Stamp
+	ever    bool // it was read since this process began
 	limited bool
 }
 
@@ -32,12 +33,14 @@ func NewContact(limit, failsafe GridLimit, heartbeat, hold energy.Span, born Sta
 }
 
 // Heard takes what was read: limited says that the operator asks for the limit.
-func (c *Contact) Heard(limited bool, now Stamp) { c.heard, c.limited = now, limited }
+func (c *Contact) Heard(limited bool, now Stamp) { c.heard, c.limited, c.ever = now, limited, true }
 
 // Allows is what the operator allows at now.
 func (c *Contact) Allows(now Stamp) GridLimit {
 	silent := energy.Span(now - c.heard)
 	switch {
+	case !c.ever && silent <= c.Heartbeat+c.Hold: // what held before a restart is not known
+		return named(c.Failsafe, "the grid operator's contact was not read yet")
 	case silent <= c.Heartbeat && c.limited:
 		return named(c.Limit, "grid operator")
 	case silent <= c.Heartbeat:

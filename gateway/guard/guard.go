@@ -115,6 +115,14 @@ type Action struct {
 	Kind    Kind
 	Command device.Command // of Set
 	slot    place
+	behind  backing
+}
+
+// backing is what stands behind a value: a setpoint until it ends, or, standing,
+// a limit that holds until it is lifted.
+type backing struct {
+	until    Stamp
+	standing bool
 }
 
 // Input is what a decision needs to know beside the time.
@@ -159,10 +167,14 @@ type slot struct {
 	written   device.Command
 	armedAt   Stamp
 	revertsAt Stamp
-	grownAt   Stamp    // when the value last grew
-	may       interval // what the device may hold, from what was tried; rest is always among it
-	past      interval // what it may have held since the state of charge was read
-	readAt    Stamp
+	// behind is what stood behind the latest value that the device is known to
+	// have taken, or behind the first try if none is: while later ones fail, that
+	// value may still be in force.
+	behind  backing
+	grownAt Stamp    // when the value last grew
+	may     interval // what the device may hold, from what was tried; rest is always among it
+	past    interval // what it may have held since the state of charge was read
+	readAt  Stamp
 
 	note string // why what was asked for is not what is commanded
 }
@@ -181,6 +193,10 @@ type Guard struct {
 	// released before the first write, which might start its timer anew; where
 	// the device never reverts, at once.
 	leftover, clearing bool
+	// releases failed in a row; from releaseFrom on the next is tried, where a
+	// limit that must hold waits.
+	releases    int
+	releaseFrom Stamp
 
 	soc   socGuard
 	cycle cycle
@@ -310,25 +326,28 @@ func (g *Guard) Decide(now Stamp, in Input) Action {
 			wants[at] = g.want(at, now, in)
 		}
 	}
-	if g.leftover && (g.clearing || g.mustClear(wants[:])) {
-		g.clearing = true // begun is begun: it is tried until it arrives
-		return Action{Kind: Release}
-	}
+	release := g.leftover && (g.clearing || g.mustClear(wants[:]))
+	g.clearing = release // begun is begun: it is tried until it arrives
 	resting := now < g.failedUntil || g.rival.yields(now)
+	hard := false // a limit that must hold waits to be written
 	for at, s := range g.slots {
-		if s == nil || !s.commanded {
+		if s == nil {
 			continue
 		}
-		if !wants[at].on || resting && !wants[at].must {
-			return Action{Kind: Release}
-		}
+		release = release || s.commanded && (!wants[at].on || resting && !wants[at].must || s.outlived(now))
+		hard = hard || wants[at].on && wants[at].must && !s.known
+	}
+	// A device that refuses to be released must not keep a limit from being
+	// written that protects the house: then the two take turns.
+	if release && (!hard || now >= g.releaseFrom) {
+		return Action{Kind: Release}
 	}
 	for _, at := range writeOrder() {
 		s, w := g.slots[at], wants[at]
 		if s == nil || !w.on {
 			continue
 		}
-		if resting && (!w.must || !g.rival.mayInsist(now)) {
+		if release && !w.must || resting && (!w.must || !g.rival.mayInsist(now)) {
 			continue
 		}
 		if a := s.write(at, w, now, in.At, rhythm{g.cfg.Poll, g.cfg.Limits.Ramp}); a.Kind != Nothing {
@@ -377,9 +396,12 @@ func (g *Guard) Done(a Action, now Stamp, in Input, err error) {
 				}
 			}
 			g.note = "the release could not be written: " + err.Error()
+			if g.releases++; g.releases >= patience {
+				g.releaseFrom = now + Stamp(min(10*energy.Second<<min(g.releases-patience, 5), 5*energy.Minute))
+			}
 			return
 		}
-		g.leftover = false
+		g.leftover, g.clearing, g.releases, g.releaseFrom = false, false, 0, 0
 		for at, s := range g.slots {
 			if s == nil {
 				continue
@@ -387,7 +409,7 @@ func (g *Guard) Done(a Action, now Stamp, in Input, err error) {
 			if s.commanded {
 				s.budget.Spend(in.At)
 			}
-			s.commanded, s.known, s.may = false, false, interval{}
+			s.commanded, s.known, s.may, s.behind = false, false, interval{}, backing{}
 			if place(at) == load {
 				g.cycle.run(now)
 			}
@@ -404,6 +426,9 @@ func (g *Guard) set(a Action, now Stamp, in Input, err error) {
 	s.past = s.past.with(a.Command.Value)
 	if err != nil {
 		s.known, s.may = false, s.may.with(a.Command.Value)
+		if s.behind == (backing{}) {
+			s.behind = a.behind
+		}
 		g.note = "could not be written: " + err.Error()
 		if refused(err) {
 			// It answered, and will answer the same again: asking on would only wear it out.
@@ -416,6 +441,8 @@ func (g *Guard) set(a Action, now Stamp, in Input, err error) {
 		s.grownAt = now
 	}
 	g.failures = 0
+	g.rival.shown[a.slot].known = false // what the device makes of it is to be seen
+	s.behind = a.behind
 	s.known, s.written, s.may = true, a.Command, interval{}.with(a.Command.Value)
 	s.armedAt, s.revertsAt = now, now+Stamp(energy.SpanOf(a.Command.Reversion))
 	if a.slot == load {
@@ -426,6 +453,10 @@ func (g *Guard) set(a Action, now Stamp, in Input, err error) {
 		}
 	}
 }
+
+// patience is how many releases may fail in a row before a limit that must hold
+// is written all the same.
+const patience = 3
 
 // refused says that a device took the question and not the command.
 func refused(err error) bool {

@@ -283,11 +283,18 @@ func (g *Guard) wantFeed(in Input) want {
 	// A charter dims an inverter and does not switch it off: at 0 some go into
 	// standby. Only the grid operator may, by the device's own way to stop.
 	asked, ok := g.held(feed, GridOperator)
-	if operator == 0 || ok && asked.value == 0 {
-		w.value, w.stop, w.note = 0, true, "grid operator"
+	least, hard, why := g.leastFeed(s), min(operator, unit(equipment)), "grid operator"
+	if ok {
+		hard = min(hard, asked.value)
+	}
+	if unit(equipment) < operator && (!ok || unit(equipment) < asked.value) {
+		why = "equipment"
+	}
+	if hard == 0 || hard < least { // what must hold is never widened to what the device can be told
+		w.value, w.stop, w.note = 0, true, why
 		return w
 	}
-	if least := g.leastFeed(s); w.value < least {
+	if w.value < least {
 		w.value, w.note = least, fmt.Sprintf("not below a hundredth: %s", orWhy(w.note, "charter"))
 	}
 	return s.fit(w)

@@ -84,7 +84,9 @@ func (g *Guard) Observe(a device.Applied, now Stamp) {
 	}
 	switch {
 	case a.Active && magnitude(a.Value-want) <= off:
-		shown.known, shown.of, shown.value = true, s.written.Value, a.Value
+		if !shown.known || shown.of != s.written.Value { // once for a write: a slow master must not take it along
+			shown.known, shown.of, shown.value = true, s.written.Value, a.Value
+		}
 		if now-r.toldAt > Stamp(contestTime) {
 			r.told = ""
 		}

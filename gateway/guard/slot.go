@@ -39,8 +39,11 @@ func (s *slot) write(at place, w want, now Stamp, world energy.Instant, r rhythm
 	}
 	a := Action{Kind: Set, slot: at, Command: device.Command{
 		Quantity: s.control.Quantity, Value: value, Stop: w.stop, Reversion: s.reversion(w, now, r.shortest()).Duration(),
-	}}
+	}, behind: backing{w.until, w.standing}}
 	same := s.known && value == s.written.Value && w.stop == s.written.Stop
+	if same {
+		s.behind = a.behind // the value in force is backed by the newest order
+	}
 	if same && !s.mustRearm(w, now, energy.SpanOf(a.Command.Reversion), r.poll) {
 		return Action{}
 	}
@@ -50,6 +53,12 @@ func (s *slot) write(at place, w want, now Stamp, world energy.Instant, r rhythm
 		return Action{}
 	}
 	return a
+}
+
+// outlived says that the device may hold a value behind which nothing stands
+// any more: the writes that should have replaced it have failed.
+func (s *slot) outlived(now Stamp) bool {
+	return s.commanded && !s.known && !s.behind.standing && s.behind.until > 0 && now >= s.behind.until
 }
 
 // pace is how far the value may go now: at once toward rest or a tighter

@@ -4,6 +4,7 @@ package profile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -121,16 +122,17 @@ func (d *Device) apply(ctx context.Context, c device.Command) error {
 
 // Release gives the device back to itself, by every control of its kind.
 func (d *Device) Release(ctx context.Context) error {
+	var failed []error
 	for _, k := range d.controls() {
 		ordered, err := d.prepare(ctx, k.Release, Decimal{}, 0)
 		if err == nil {
 			err = d.write(ctx, ordered, true)
 		}
-		if err != nil {
-			return fmt.Errorf("%s on unit %d: releasing its %s: %w", d.kind, d.unit, k.Quantity, err)
+		if err != nil { // the others are released all the same
+			failed = append(failed, fmt.Errorf("%s on unit %d: releasing its %s: %w", d.kind, d.unit, k.Quantity, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // prepare computes what the steps write.

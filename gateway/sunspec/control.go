@@ -213,7 +213,7 @@ func (d *Device) place(ctx context.Context, model uint16) (place, error) {
 }
 
 // Release gives the device back to itself: what was commanded since it was
-// opened; if nothing was, what its first way may have left in force from before.
+// opened; if nothing was, whatever may have been left in force from before.
 func (d *Device) Release(ctx context.Context) error {
 	err := d.following(ctx, func() error { return d.release(ctx) })
 	if err != nil {
@@ -223,19 +223,28 @@ func (d *Device) Release(ctx context.Context) error {
 }
 
 func (d *Device) release(ctx context.Context) error {
-	w := d.state.way
-	if w == nil {
+	ways := []means{d.state.way}
+	if d.state.way == nil {
 		if len(d.ways) == 0 {
 			return device.ErrNoControl
 		}
-		w = d.ways[0].means
+		ways = ways[:0]
+		for _, w := range d.ways {
+			ways = append(ways, w.means)
+		}
 	}
-	at, err := d.place(ctx, w.model())
-	if err != nil {
-		return err
+	var failed []error
+	for _, w := range ways {
+		at, err := d.place(ctx, w.model())
+		if err == nil {
+			err = w.release(ctx, d, at)
+		}
+		if err != nil {
+			failed = append(failed, err)
+		}
 	}
-	if err := w.release(ctx, d, at); err != nil {
-		return err
+	if len(failed) > 0 {
+		return errors.Join(failed...)
 	}
 	d.state.last, d.state.way = "", nil
 	return nil

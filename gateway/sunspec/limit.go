@@ -4,6 +4,7 @@ package sunspec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -163,16 +164,13 @@ func (l limit) applied(b Block, last device.Quantity) device.Applied {
 // release sets 100 % first, because on some devices (Kostal) the switch is
 // always on.
 func (l limit) release(ctx context.Context, d *Device, at place) error {
-	full, err := hundred(at.Value(l.by.factor))
-	if err != nil {
-		return err
+	full, failed := hundred(at.Value(l.by.factor))
+	if failed == nil {
+		failed = d.set(ctx, at, l.by.percent, full)
 	}
-	if err := d.set(ctx, at, l.by.percent, full); err != nil {
-		return err
-	}
-	err = d.set(ctx, at, l.by.enable, 0)
+	err := d.set(ctx, at, l.by.enable, 0) // also where the percentage could not be written
 	if _, refused := exception(err); refused {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(failed, err)
 }

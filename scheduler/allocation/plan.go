@@ -71,6 +71,7 @@ type tier struct {
 	who    []int32 // takers; nil is all of them
 	weight []int64 // static and weighted, in the order of who
 	of     int64   // static: the weight that the whole pool stands for
+	keyed  bool    // static: weights are percentages of the pool, whoever is there
 	ties   []uint64
 }
 
@@ -347,7 +348,7 @@ func (l *lookup) static(r *charter.Round, who []int32) (tier, error) {
 	if sum > charter.Whole {
 		return t, fmt.Errorf("has keys of more than 100 percent; validate the charter first")
 	}
-	t.of = charter.Whole
+	t.of, t.keyed = charter.Whole, true
 	l.each(who, func(i int32) { t.weight = append(t.weight, held[i]) })
 	return t, nil
 }

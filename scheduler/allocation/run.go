@@ -325,7 +325,7 @@ func (p *Plan) present(t *tier, in *Figures) (weight []int64, of int64) {
 	of = t.of
 	for k := range p.weight {
 		if in.Exports[at(t.who, k)] {
-			if t.of != charter.Whole || len(t.weight) == 0 {
+			if !t.keyed {
 				of -= p.weight[k]
 			}
 			p.weight[k] = 0

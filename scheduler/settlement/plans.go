@@ -268,7 +268,7 @@ func Certificate(ch *charter.Charter, s *allocation.Step, src ledger.Source) led
 }
 
 // solidarityRound is the certificate's name of the reserve for solidarity.
-const solidarityRound = "reserve for solidarity"
+const solidarityRound = charter.SolidarityRound
 
 func sum(v []int64) (s int64) {
 	for _, x := range v {
