@@ -297,8 +297,15 @@ func (q *question) readRounds(raw []byte) error {
 	return nil
 }
 
+// mostPairs bounds the flows of an answer, of which there may be one for each
+// source and sink.
+const mostPairs = 2_000_000
+
 // check looks at what fields mean together.
 func (q *question) check() error {
+	if n := len(q.sources) * len(q.sinks); n > mostPairs {
+		return problemAt("sources", "%d of them and %d sinks make more than %d pairs; ask for fewer at a time", len(q.sources), len(q.sinks), mostPairs)
+	}
 	known := make(map[charter.Name]charter.Percent, len(q.sources))
 	for _, s := range q.sources {
 		known[s.name] = 0
