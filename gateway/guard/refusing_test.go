@@ -40,11 +40,11 @@ func TestOldValueEndsThoughNewOnesAreRefused(t *testing.T) {
 			for range 6 {
 				a := g.Decide(now, in)
 				var err error
-				switch {
-				case a.Kind == Nothing:
-				case a.Kind == Release:
+				switch a.Kind {
+				case Nothing:
+				case Release:
 					held = 0
-				default:
+				case Set:
 					reverts = now + Stamp(energy.SpanOf(a.Command.Reversion))
 					if err = errors.New("device failure"); i == 0 {
 						held, err = a.Command.Value, nil
