@@ -130,6 +130,13 @@ func (w *world) connected() {
 	w.peer.Wait(w.ctx, w.t, "a stream", func(v uplinktest.View) bool { return v.Streams == 1 && v.Status != nil })
 }
 
+// gone waits until the coordinator has seen the stream of a stopped gateway end:
+// else the world would be led on before the next gateway is part of it.
+func (w *world) gone() {
+	w.t.Helper()
+	w.peer.Wait(w.ctx, w.t, "the end of the stream", func(v uplinktest.View) bool { return v.Streams == 0 })
+}
+
 // to leads the world to start + minutes.
 func (w *world) to(minutes int64) {
 	w.t.Helper()
@@ -172,6 +179,7 @@ func TestBoundariesAreExact(t *testing.T) {
 		case 25: // the gateway is stopped and started again within an interval
 			w.to(quarter*15 - 10)
 			stop()
+			w.gone()
 			stop = w.gateway(nil)
 			w.connected()
 		}
