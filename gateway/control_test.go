@@ -183,6 +183,37 @@ func TestWaiver(t *testing.T) {
 	}
 }
 
+// TestWaiverIsNotInherited: the device is exchanged for another of its kind,
+// which answers in its place; nobody has signed for that one.
+func TestWaiverIsNotInherited(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := guard.Waiver{Asset: "a", Serial: "1", Operator: "Anna", Date: "2026-11-21"}.Sign(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := battery()
+		d.never = true
+		b := newBench(t, Config{WaiverKeys: []ed25519.PublicKey{public}, Devices: []Device{{Asset: "a", Waiver: line}}}, d)
+		defer b.stop()
+		sleep(3 * time.Second)
+		d.change(func() { d.err = errors.New("unplugged") })
+		sleep(10 * time.Second)
+		d.change(func() { d.err, d.serial = nil, "2" })
+		sleep(time.Minute)
+		b.loop.mail.post(guard.Setpoint{Asset: "a", Power: energy.Kilowatt, Stamp: b.env.stamp(), TTL: energy.Minute, Epoch: 1, Sequence: 1})
+		sleep(time.Second)
+		d.change(func() {
+			if d.set || d.opens < 2 {
+				t.Errorf("opened %d times, commanded %v: %v", d.opens, d.set, d.log)
+			}
+		})
+	})
+}
+
 // TestSecondMasterIsReported with what he did, and the device is left alone.
 func TestSecondMasterIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
