@@ -192,6 +192,9 @@ func (m *machine) run(ctx context.Context) error {
 			}
 		})
 	}
+	for _, l := range m.loops {
+		l.join()
+	}
 	link.Go(func() { m.link.Run(linkCtx) })
 	for _, l := range m.loops {
 		loops.Go(func() {

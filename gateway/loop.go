@@ -88,6 +88,7 @@ type loop struct {
 	env     *environment
 	clock   worldtime.Clock
 	stepped bool
+	part    worldtime.Participant // in clock; see join
 	pollers []*poller
 	mail    *mailbox
 	// keep and show take what a round found: the metering and the live lane.
@@ -101,10 +102,13 @@ type loop struct {
 	passed   atomic.Int64 // wall time of the latest round, in Unix nanoseconds
 }
 
+// join takes part in the world. It comes before anybody hears of this gateway, so
+// that a world which waits for the gateway does not move on without its first round.
+func (l *loop) join() { l.part = l.clock.Join(l.name) }
+
 // run polls until ctx ends; it returns an error only if the world itself ends.
 func (l *loop) run(ctx context.Context) error {
-	part := l.clock.Join(l.name)
-	defer part.Leave()
+	defer l.part.Leave()
 	// Stopping takes a few last requests, each with a deadline of its own.
 	defer l.end(context.WithoutCancel(ctx))
 	poll := l.env.cfg.Poll
@@ -117,7 +121,7 @@ func (l *loop) run(ctx context.Context) error {
 		l.passed.Store(time.Now().UnixNano())
 		next := alignUp(l.clock.Now(), poll)
 		var err error
-		if now, err = l.wait(ctx, part, next); err != nil {
+		if now, err = l.wait(ctx, next); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -137,9 +141,9 @@ func alignUp(t energy.Instant, period energy.Span) energy.Instant {
 
 // wait blocks until the next round and carries out commands meanwhile. In a
 // stepped world commands wait for the round, so that a run can be repeated.
-func (l *loop) wait(ctx context.Context, part worldtime.Participant, next energy.Instant) (energy.Instant, error) {
+func (l *loop) wait(ctx context.Context, next energy.Instant) (energy.Instant, error) {
 	if l.stepped {
-		return part.WaitUntil(ctx, next)
+		return l.part.WaitUntil(ctx, next)
 	}
 	// Cut into pieces, because the computer may sleep or its clock be set.
 	const piece = 2 * time.Second

@@ -173,6 +173,7 @@ func newBench(t *testing.T, cfg Config, devices ...*fakeDevice) *bench {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
+	b.loop.join()
 	go func() { done <- b.loop.run(ctx) }()
 	b.stop = sync.OnceFunc(func() {
 		cancel()

@@ -158,6 +158,45 @@ func samples(v uplinktest.View, asset, register string) map[energy.Instant]meter
 	return out
 }
 
+// reluctant is a world that nobody can join until it is let go.
+type reluctant struct {
+	worldtime.Clock
+	asked, let chan struct{}
+}
+
+func (r reluctant) Join(name string) worldtime.Participant {
+	r.asked <- struct{}{}
+	<-r.let
+	return r.Clock.Join(name)
+}
+
+// TestJoinsBeforeItIsHeardOf: who waits for a gateway to connect, and then lets
+// the world go on, must not lose the gateway's first round.
+func TestJoinsBeforeItIsHeardOf(t *testing.T) {
+	w := newWorld(t)
+	clock := reluctant{w.clock, make(chan struct{}, 2), make(chan struct{})}
+	cfg := gateway.Config{
+		Coordinator: w.peer.Address, Identity: filepath.Join(w.dir, "identity"),
+		Spool: gateway.SpoolConfig{Dir: filepath.Join(w.dir, "spool")}, Poll: energy.Minute, Devices: w.devices,
+	}
+	w.background(func(ctx context.Context) error { return gateway.Run(ctx, cfg, clock, slog.New(slog.DiscardHandler)) })
+	<-clock.asked
+	time.Sleep(300 * time.Millisecond) // long enough for a stream, if one is opened already
+	w.peer.Wait(w.ctx, t, "anything", func(v uplinktest.View) bool {
+		if v.Streams != 0 {
+			t.Error("the gateway is connected, and not yet part of the world")
+		}
+		return true
+	})
+	close(clock.let)
+	w.connected()
+	w.to(1)
+	w.peer.Wait(w.ctx, t, "the first round", func(v uplinktest.View) bool {
+		_, ok := samples(v, "home-2-meter", "import")[start]
+		return ok
+	})
+}
+
 // TestBoundariesAreExact: whatever happens to gateway and coordinator, each
 // boundary's sample is the register's count at that instant.
 func TestBoundariesAreExact(t *testing.T) {
