@@ -42,7 +42,7 @@ type Plan struct {
 	rounds  []planned
 	gives   []solidarity
 	held    charter.Percent // of each part, by all reserves
-	last    kept            // results, see Run
+	last    Outcome         // see Run
 
 	kernel kernel.Scratch
 	need   []int64 // of the eligible, in one round

@@ -158,6 +158,13 @@ func TestPlanConserves(t *testing.T) {
 		v := drawVillage(rand.New(rand.NewSource(rapid.Int64().Draw(rt, "village"))), allMethods()...)
 		out := v.run(rt)
 		for i, s := range out.Shares {
+			unmet := v.fig.Demand[i] - s
+			if v.fig.Exports[i] && v.rules.ExportingSites == charter.ExportersWait {
+				unmet = 0
+			}
+			if out.Unmet[i] != unmet {
+				rt.Fatalf("%s needs %d, gets %d and still needs %d", v.takers[i].ID, v.fig.Demand[i], s, out.Unmet[i])
+			}
 			if s < 0 || s > v.fig.Demand[i] {
 				rt.Fatalf("%s gets %d of %d", v.takers[i].ID, s, v.fig.Demand[i])
 			}
@@ -165,6 +172,9 @@ func TestPlanConserves(t *testing.T) {
 		for i, s := range v.fig.Supply {
 			if out.Left[i]+out.Back[i]+out.Grid[i]+out.Held[i]+out.Used[i] != s || min(out.Left[i], out.Back[i], out.Grid[i], out.Held[i], out.Used[i]) < 0 {
 				rt.Fatalf("source %d of %d: left %d, back %d, grid %d, held %d, used %d", i, s, out.Left[i], out.Back[i], out.Grid[i], out.Held[i], out.Used[i])
+			}
+			if out.Unsold[i] < out.Left[i] || out.Unsold[i] > out.Left[i]+out.Grid[i] {
+				rt.Fatalf("source %d: %d to sell, left %d, grid %d", i, out.Unsold[i], out.Left[i], out.Grid[i])
 			}
 		}
 		if sumOf(out.Used) != sumOf(out.Shares) {

@@ -26,7 +26,9 @@ type Figures struct {
 // its next Run; copy what must outlive it.
 type Outcome struct {
 	Shares  []int64 // of each member, from rounds and solidarity
+	Unmet   []int64 // of each member: what she still needs; 0 for who feeds in, where they wait
 	Left    []int64 // of each part: what nobody took
+	Unsold  []int64 // of each part: what the market round may sell, which is Left, and of Grid what the last round gives
 	Back    []int64 // of each part: what a round gave back to the injectors before the last
 	Grid    []int64 // of each part: the community's, to sell to the grid
 	Held    []int64 // of each part: in reserve for storage and sale
@@ -77,12 +79,6 @@ func (s *Step) Share(need, weight int64, rank uint64) int64 {
 	return o.Share(need, weight, rank) * s.Unit
 }
 
-// kept are the buffers of an Outcome.
-type kept struct {
-	Outcome
-	demand []int64 // still unmet
-}
-
 // seedWord is what a seed gives to [kernel.Rank].
 func seedWord(s Seed) uint64 {
 	return kernel.Rank(binary.BigEndian.Uint64(s[8:]), binary.BigEndian.Uint64(s[:8]))
@@ -113,6 +109,9 @@ func (p *Plan) Run(in *Figures) (*Outcome, error) {
 		p.rest(i, pl)
 	}
 	p.solidarity(in, seed)
+	for i, e := range out.Left {
+		out.Unsold[i] += e
+	}
 	return out, nil
 }
 
@@ -152,19 +151,20 @@ func sums(v []int64) (int, bool) {
 // begin sets the results to nothing shared, reserves held back.
 func (p *Plan) begin(in *Figures) *Outcome {
 	k, n, m := &p.last, len(p.takers), len(p.parts)
-	k.Shares, k.demand = resize(k.Shares, n), resize(k.demand, n)
-	k.Left, k.Back, k.Grid, k.Held, k.Used = resize(k.Left, m), resize(k.Back, m), resize(k.Grid, m), resize(k.Held, m), resize(k.Used, m)
+	k.Shares, k.Unmet = resize(k.Shares, n), resize(k.Unmet, n)
+	k.Left, k.Back, k.Grid, k.Held, k.Used, k.Unsold = resize(k.Left, m), resize(k.Back, m), resize(k.Grid, m), resize(k.Held, m), resize(k.Used, m), resize(k.Unsold, m)
 	p.offer, p.taken = resize(p.offer, m), resize(p.taken, m)
 	clear(k.Shares)
 	clear(k.Grid)
 	clear(k.Back)
 	clear(k.Used)
+	clear(k.Unsold)
 	k.Flows, k.Steps, k.Reserve = k.Flows[:0], k.Steps[:0], 0
-	copy(k.demand, in.Demand)
+	copy(k.Unmet, in.Demand)
 	if in.Exports != nil && p.rules.ExportingSites == charter.ExportersWait {
 		for i, exports := range in.Exports {
 			if exports {
-				k.demand[i] = 0
+				k.Unmet[i] = 0
 			}
 		}
 	}
@@ -175,7 +175,7 @@ func (p *Plan) begin(in *Figures) *Outcome {
 		}
 		k.Left[i] = s - k.Held[i]
 	}
-	return &k.Outcome
+	return k
 }
 
 // offered notes what a round offers of each part, and gives the sum.
@@ -230,7 +230,7 @@ func (p *Plan) capsOf(i int, pl *planned, in *Figures) caps {
 
 // needs gathers what the members of a tier still need, in units, after caps.
 func (p *Plan) needs(who []int32, c caps) (sum int64) {
-	demand := p.last.demand
+	demand := p.last.Unmet
 	if who == nil {
 		p.need = append(p.need[:0], demand...)
 	} else {
@@ -336,7 +336,7 @@ func (p *Plan) present(t *tier, in *Figures) (weight []int64, of int64) {
 
 // book adds what a tier got.
 func (p *Plan) book(who []int32) {
-	shares, demand, unit := p.last.Shares, p.last.demand, p.unit
+	shares, demand, unit := p.last.Shares, p.last.Unmet, p.unit
 	if who == nil {
 		for i, g := range p.got {
 			shares[i] += g * unit

@@ -74,7 +74,7 @@ func (p *Plan) keyed(i int, pl *planned, seed uint64) {
 		var moved int64
 		clear(p.taken)
 		for n, e := range pl.edges {
-			flow := min(p.pieces[n], k.demand[e.taker])
+			flow := min(p.pieces[n], k.Unmet[e.taker])
 			if c.each >= 0 {
 				flow = min(flow, c.each-p.got[e.taker])
 			}
@@ -82,7 +82,7 @@ func (p *Plan) keyed(i int, pl *planned, seed uint64) {
 				continue
 			}
 			k.Flows[first+n].Amount += flow
-			k.demand[e.taker] -= flow
+			k.Unmet[e.taker] -= flow
 			k.Shares[e.taker] += flow
 			p.got[e.taker] += flow
 			p.taken[e.part] += flow
@@ -167,6 +167,9 @@ func (p *Plan) rest(i int, pl *planned) {
 		k.Left[part] -= p.offer[part]
 		if rest == charter.RestGrid {
 			k.Grid[part] += p.offer[part]
+			if i == len(p.rounds)-1 {
+				k.Unsold[part] = p.offer[part]
+			}
 		} else {
 			k.Back[part] += p.offer[part]
 		}

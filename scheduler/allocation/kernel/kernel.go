@@ -80,6 +80,9 @@ type Scratch struct {
 	high   pairs    // those above a pivot
 	sample [maxSample]pair
 	points [maxSample]uint64
+
+	bids, offers    []Order // of a market, those that stand, best first
+	asked, rationed []int64 // at its margin
 }
 
 func grow[T any](b []T, n int) []T {
