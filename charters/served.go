@@ -26,17 +26,9 @@ func NotServed(c *charter.Charter) charter.Problems {
 	if c.Sharing.Market != nil {
 		add("sharing.market", "taking bids for what is left is", "leave it out until then")
 	}
-	for i, r := range c.Sharing.Reserve {
-		if r.For == charter.ReserveSale {
-			add(fmt.Sprintf("sharing.reserve[%d].for", i), "selling for the community is", "remove this reserve until then; what it holds back would stay with those who fed it in")
-		}
-	}
 	for i, r := range c.Sharing.Rounds {
 		if r.CapPeriod != nil {
 			add(fmt.Sprintf("sharing.rounds[%d].cap_period", i), "counting a cap over a "+string(r.CapPeriod.Per)+" is", "use a cap for each interval until then")
-		}
-		if r.Rest == charter.RestGrid {
-			add(fmt.Sprintf("sharing.rounds[%d].rest", i), "selling for the community is", "write injectors until then")
 		}
 	}
 	return p

@@ -20,13 +20,14 @@ import (
 	"github.com/allmende-energy/allmende/scheduler/settlement"
 )
 
-// household reads a line such as "anna: sun battery": a member with a site, its
-// meter and what else stands there.
+// household reads a line such as "anna (owners, young): sun battery": a member, her
+// groups, her site, its meter and what else stands there.
 func (s *scenario) household(line string) []roll.Entry {
 	id, has, _ := strings.Cut(strings.TrimSpace(line), ":")
+	id, groups := grouped(id)
 	m := roll.MemberID(id)
 	out := []roll.Entry{
-		{Member: &roll.Member{ID: m, Name: id}},
+		{Member: &roll.Member{ID: m, Name: id, Groups: groups}},
 		{Site: &roll.Site{ID: roll.SiteID(id), Member: m, Connection: s.connection}},
 	}
 	for _, kind := range []roll.AssetKind{roll.Meter, roll.Inverter, roll.Battery} {
@@ -36,6 +37,15 @@ func (s *scenario) household(line string) []roll.Entry {
 		out = append(out, device(id, kind))
 	}
 	return out
+}
+
+// grouped reads "anna (owners, young)".
+func grouped(who string) (id string, groups []roll.Group) {
+	id, list, _ := strings.Cut(strings.TrimSuffix(who, ")"), " (")
+	for _, g := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		groups = append(groups, roll.Group(g))
+	}
+	return id, groups
 }
 
 func device(id string, kind roll.AssetKind) roll.Entry {
@@ -51,7 +61,8 @@ func device(id string, kind roll.AssetKind) roll.Entry {
 }
 
 // change reads lines that change the register from a time on: "clara: sun
-// joins", "ben leaves", "mill gets a battery", "mill loses its battery".
+// joins", "ben leaves", "mill gets a battery", "mill loses its battery", "ben is
+// now (owners, young)".
 func (s *scenario) change(d *datadriven.TestData) (string, error) {
 	from, err := s.clock(d.CmdArgs[0].Vals[0])
 	if err != nil {
@@ -70,6 +81,11 @@ func (s *scenario) change(d *datadriven.TestData) (string, error) {
 		switch {
 		case strings.HasSuffix(line, " joins"):
 			add(roll.OpAdd, s.household(strings.TrimSuffix(line, " joins"))...)
+		case strings.Contains(line, " is now"):
+			_, groups := grouped(line)
+			changes = append(changes, roll.Change{
+				From: from, Op: roll.OpChange, Fields: []string{roll.FieldGroups}, Entry: roll.Entry{Member: &roll.Member{ID: roll.MemberID(who), Groups: groups}},
+			})
 		case strings.HasSuffix(line, " leaves"):
 			ref := roll.Ref{Kind: roll.KindMember, ID: who}
 			for _, r := range append(present.Dependents(ref), ref) {

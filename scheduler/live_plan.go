@@ -81,7 +81,7 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 	for _, i := range l.members {
 		demand := in[i].Demand
 		if parts != nil {
-			demand = p.state.live.rules.OfOthers(demand, int64(p.live.Members[i].Export), int64(give))
+			demand = p.state.live.rules.OfOthers(demand, p.fedIn[i], int64(give))
 		}
 		f.Demand = append(f.Demand, demand)
 		f.Exports = append(f.Exports, in[i].Exports)

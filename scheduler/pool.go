@@ -20,6 +20,7 @@ type poolPower struct {
 	supply, demand    energy.Power // without the community's batteries
 	charge, discharge energy.Power
 	parts             []int64 // of the supply, under rules version 2: each source of the charter, and the rest
+	fedIn             []int64 // into this pool, by each member of the book, under rules version 2
 	// blind: a site's meter gave no value. Dispatch then steers nothing: half a
 	// picture is worse than batteries at rest.
 	blind bool
@@ -29,6 +30,7 @@ func (s *State) poolNow(pool roll.PoolID, live *Live) poolPower {
 	p := poolPower{state: s, pool: pool, live: live}
 	if s.live.plans != nil {
 		p.parts = make([]int64, len(s.live.rules.Sources)+1)
+		p.fedIn = make([]int64, len(s.book.members))
 	}
 	for i, m := range s.book.members {
 		s.live.sharers[i] = allocation.Member{ID: m, Groups: s.book.groups[m]}
@@ -82,6 +84,7 @@ func (p *poolPower) site(site siteEntry) {
 	p.supply += exported
 	if p.parts != nil {
 		p.parts[partOf(&s.live.rules, site)] += int64(exported)
+		p.fedIn[i] += int64(exported)
 	}
 	p.demand += imported
 	sharer := &s.live.sharers[i]

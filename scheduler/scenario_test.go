@@ -56,12 +56,16 @@ type scenario struct {
 	amended    []scheduler.Amended
 	now        energy.Instant // of the newest tick
 	connection roll.ConnectionID
+	rules      string // a charter of the script's own
 }
 
 const founded = "2026-06-01T00:00:00Z"
 
 func (s *scenario) run(d *datadriven.TestData) (string, error) {
 	switch d.Cmd {
+	case "charter":
+		s.rules = d.Input
+		return "", nil
 	case "community":
 		return s.found(d)
 	case "register":
@@ -104,7 +108,7 @@ func (s *scenario) found(d *datadriven.TestData) (string, error) {
 			}
 		}
 	}
-	for _, tpl := range charters.Templates() {
+	for _, tpl := range append(charters.Templates(), charters.Template{Name: "own", YAML: []byte(s.rules)}) {
 		if tpl.Name != name {
 			continue
 		}
@@ -330,6 +334,9 @@ func (s *scenario) printLeaf(out *strings.Builder, i int) {
 		}
 		for _, p := range set.Pools {
 			fmt.Fprintf(out, "  pool %v, need %v: shared %v, from storage %v, from the grid %v, to the grid %v", p.Supply, p.Demand, p.Shared, p.FromStorage, p.GridImport, p.GridExport)
+			if p.ForSale != 0 {
+				fmt.Fprintf(out, ", of that sold by the community %v", p.ForSale)
+			}
 			if p.Residual != 0 {
 				fmt.Fprintf(out, ", unexplained %v", p.Residual)
 			}
@@ -340,7 +347,11 @@ func (s *scenario) printLeaf(out *strings.Builder, i int) {
 			if m.FromStorage > 0 {
 				fmt.Fprintf(out, " and %v from storage", m.FromStorage)
 			}
-			fmt.Fprintf(out, "; feeds in %v, of that shared %v\n", m.Supply, m.Sold)
+			fmt.Fprintf(out, "; feeds in %v, of that shared %v", m.Supply, m.Sold)
+			if m.ForSale > 0 {
+				fmt.Fprintf(out, ", for the community %v", m.ForSale)
+			}
+			out.WriteByte('\n')
 		}
 		for _, b := range in.Storage {
 			fmt.Fprintf(out, "  %s: %v + %v − %v − %v lost = %v\n", b.Asset, stock(b.Opening), b.Charged, b.Discharged, stock(b.Loss)-stock(b.Reconciled), stock(b.Closing))

@@ -16,7 +16,14 @@ import (
 //  4. The reserve for solidarity goes, by equal water-filling, to the members of
 //     its groups who still need; what they don't need joins the rest.
 //  5. The market round sells from the rest to who bids and still needs.
-//  6. What is left then stays with the injectors, or is the grid's (Rest of the last round).
+//  6. What is left then stays with the injectors, or is the community's to sell to
+//     the grid (Rest of the last round).
+//
+// Batteries charge from what members leave, and the community sells what batteries
+// leave: from what is for sale they take only what the rest does not cover, so that
+// nobody charges from the grid what the community feeds into it. Behind one meter,
+// what left through it before anybody could have it goes where the last round
+// sends what it leaves.
 //
 // An owner's battery reserve is in none of it: what a battery keeps for its
 // owner is not part of any pool, whatever a charter says.

@@ -78,7 +78,10 @@ type PoolTotals struct {
 	Residual    energy.Energy `json:"residual"` // one_meter: what the submeters don't explain; may be negative
 	GridImport  energy.Energy `json:"grid_import"`
 	GridExport  energy.Energy `json:"grid_export"`
-	Rounds      []Round       `json:"rounds"`
+	// ForSale is the part of GridExport that the community sold as its own
+	// (rules version 2: rest: grid, and a reserve for sale).
+	ForSale energy.Energy `json:"for_sale,omitempty"`
+	Rounds  []Round       `json:"rounds"`
 }
 
 // Round is a round's certificate: enough to check a member's share from her own row.
@@ -167,7 +170,9 @@ type MemberRow struct {
 	Sold        energy.Energy `json:"sold"`         // her part of what others (or she) received from the sun
 	Stored      energy.Energy `json:"stored"`       // her part of what storage took from the sun
 	GridImport  energy.Energy `json:"grid_import"`  // demand − share − from_storage
-	GridExport  energy.Energy `json:"grid_export"`  // supply − sold − stored
+	GridExport  energy.Energy `json:"grid_export"`  // supply − sold − stored − for_sale: what she sells to the grid herself
+	// ForSale is her part of what the community sold to the grid as its own.
+	ForSale energy.Energy `json:"for_sale,omitempty"`
 }
 
 // SiteInput are the validated register differences of one site.

@@ -17,6 +17,7 @@ var ErrBalance = errors.New("the books don't balance")
 const (
 	AccountGridImport = "pool:grid_import" // credit: what the pool took from outside
 	AccountGridExport = "pool:grid_export" // debit: what it gave away
+	AccountSale       = "pool:sale"        // debit: what the community sold to the grid as its own
 )
 
 // MemberAccount names an account of a member: "shared", "grid" or "fed_in".
@@ -39,7 +40,8 @@ type Booking struct {
 //	member:<m>:fed_in   − supply
 //	storage:<asset>     + charged, − discharged
 //	pool:grid_import    − what the members and the batteries took from the grid
-//	pool:grid_export    + what nobody here took
+//	pool:grid_export    + what nobody here took, and the community does not sell
+//	pool:sale           + what the community sold to the grid as its own
 //
 // They sum to zero in each pool; entries of zero are left out. Rows that
 // contradict themselves are refused with [ErrBalance].
@@ -91,15 +93,18 @@ func CheckBalance(entries []Entry) error {
 	return nil
 }
 
-// poolBookings are a pool's own two accounts: what is left when its members and
+// poolBookings are a pool's own accounts: what is left when its members and
 // batteries are booked.
 func poolBookings(t *PoolTotals) []Booking {
 	var out []Booking
 	if t.GridImport != 0 {
 		out = append(out, Booking{Entry{t.Pool, AccountGridImport, -t.GridImport}, -1})
 	}
-	if t.GridExport != 0 {
-		out = append(out, Booking{Entry{t.Pool, AccountGridExport, t.GridExport}, -1})
+	if own := t.GridExport - t.ForSale; own != 0 {
+		out = append(out, Booking{Entry{t.Pool, AccountGridExport, own}, -1})
+	}
+	if t.ForSale != 0 {
+		out = append(out, Booking{Entry{t.Pool, AccountSale, t.ForSale}, -1})
 	}
 	return out
 }

@@ -150,10 +150,12 @@ func checkRemains(pools []PoolTotals, sheet *Sheet) error {
 			return findingf("pool %q shared more or less than its rounds did", p.Pool)
 		case p.GridImport != p.Demand+p.Charged-inside || p.GridExport != p.Supply+p.Discharged-inside:
 			return findingf("pool %q does not balance", p.Pool)
+		case p.ForSale < 0 || p.ForSale > p.GridExport:
+			return findingf("pool %q sold more than it gave to the grid", p.Pool)
 		}
 		s := sums[p.Pool]
 		delete(sums, p.Pool)
-		if s != nil && (s.Shared > p.Shared || s.FromStorage > p.FromStorage || s.Charged > p.Charged || s.Discharged > p.Discharged) {
+		if s != nil && (s.Shared > p.Shared || s.FromStorage > p.FromStorage || s.Charged > p.Charged || s.Discharged > p.Discharged || s.ForSale > p.ForSale) {
 			return findingf("the rows of pool %q that remain are more than its totals", p.Pool)
 		}
 	}

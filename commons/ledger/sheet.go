@@ -131,12 +131,12 @@ func (f *folder) book(pool roll.PoolID, account string, amount energy.Energy) {
 }
 
 func (f *folder) member(m MemberRow) error {
-	if min(m.Share, m.FromStorage, m.Sold, m.Stored) < 0 {
+	if min(m.Share, m.FromStorage, m.Sold, m.Stored, m.ForSale) < 0 {
 		return fmt.Errorf("%w: member %q in pool %q has a negative share", ErrBalance, m.Member, m.Pool)
 	}
 	var took, gave energy.Energy
 	f.sum(&took, m.Share, m.FromStorage)
-	f.sum(&gave, m.Sold, m.Stored)
+	f.sum(&gave, m.Sold, m.Stored, m.ForSale)
 	demand, supply := took, gave
 	f.sum(&demand, m.GridImport)
 	f.sum(&supply, m.GridExport)
@@ -156,6 +156,7 @@ func (f *folder) member(m MemberRow) error {
 	f.sum(&t.Residual, m.Residual)
 	f.sum(&t.GridImport, m.GridImport)
 	f.sum(&t.GridExport, m.Supply, -m.Share, -m.FromStorage)
+	f.sum(&t.ForSale, m.ForSale)
 
 	f.book(m.Pool, MemberAccount(m.Member, "shared"), took)
 	f.book(m.Pool, MemberAccount(m.Member, "grid"), m.GridImport)
@@ -222,6 +223,7 @@ func firstDifference(a, b PoolTotals) (name string, va, vb energy.Energy) {
 		{"residual", a.Residual, b.Residual},
 		{"grid_import", a.GridImport, b.GridImport},
 		{"grid_export", a.GridExport, b.GridExport},
+		{"for_sale", a.ForSale, b.ForSale},
 	} {
 		if c.a != c.b {
 			return c.name, c.a, c.b

@@ -32,6 +32,7 @@ type Outcome struct {
 	Back    []int64 // of each part: what a round gave back to the injectors before the last
 	Grid    []int64 // of each part: the community's, to sell to the grid
 	Held    []int64 // of each part: in reserve for storage and sale
+	Sale    []int64 // of each part: what of Held is in reserve for sale
 	Used    []int64 // of each part: Σ shares
 	Flows   []Flow  // of rounds with keys by source, by round and member
 	Steps   []Step
@@ -153,6 +154,7 @@ func (p *Plan) begin(in *Figures) *Outcome {
 	k, n, m := &p.last, len(p.takers), len(p.parts)
 	k.Shares, k.Unmet = resize(k.Shares, n), resize(k.Unmet, n)
 	k.Left, k.Back, k.Grid, k.Held, k.Used, k.Unsold = resize(k.Left, m), resize(k.Back, m), resize(k.Grid, m), resize(k.Held, m), resize(k.Used, m), resize(k.Unsold, m)
+	k.Sale = resize(k.Sale, m)
 	p.offer, p.taken = resize(p.offer, m), resize(p.taken, m)
 	clear(k.Shares)
 	clear(k.Grid)
@@ -169,9 +171,13 @@ func (p *Plan) begin(in *Figures) *Outcome {
 		}
 	}
 	for i, s := range in.Supply {
-		k.Held[i] = 0
+		k.Held[i], k.Sale[i] = 0, 0
 		for _, r := range p.rules.Reserve {
-			k.Held[i] += r.Percent.Of(s) / p.unit * p.unit
+			held := r.Percent.Of(s) / p.unit * p.unit
+			k.Held[i] += held
+			if r.For == charter.ReserveSale {
+				k.Sale[i] = held
+			}
 		}
 		k.Left[i] = s - k.Held[i]
 	}

@@ -98,7 +98,8 @@ func (p *pool) shareByPlan() error {
 		exported = p.binding.Export
 	}
 	fromSun := min(exported, p.totals.Supply)
-	f.Supply = p.supplies(f.Supply[:0], fromSun)
+	gone := make([]int64, len(p.charter.Sharing.Sources)+1)
+	f.Supply = p.supplies(f.Supply[:0], gone, fromSun)
 	out, err := n.sun.Run(f)
 	if err != nil {
 		return err
@@ -109,7 +110,7 @@ func (p *pool) shareByPlan() error {
 		f.Demand[i] = int64(m.Demand) - out.Shares[i]
 	}
 	p.certify(out, ledger.FromSun)
-	p.attributeParts(out.Used, p.totals.Supply-fromSun)
+	p.attributeParts(out, gone, p.totals.Supply-fromSun)
 
 	given := p.given()
 	fromStorage := min(exported-fromSun, given)
@@ -175,8 +176,9 @@ func (p *pool) partIDs() []roll.MemberID {
 	return append(ids, unnamed)
 }
 
-// supplies are the parts of the pool, less what left through a binding meter.
-func (p *pool) supplies(parts []int64, gone energy.Energy) []int64 {
+// supplies are the parts of the pool, less what left through a binding meter,
+// which less is filled with.
+func (p *pool) supplies(parts, less []int64, gone energy.Energy) []int64 {
 	parts = append(parts, make([]int64, len(p.charter.Sharing.Sources)+1)...)
 	for _, m := range p.members {
 		for i, e := range p.ofParts(m) {
@@ -184,7 +186,6 @@ func (p *pool) supplies(parts []int64, gone energy.Energy) []int64 {
 		}
 	}
 	if gone > 0 {
-		less := make([]int64, len(parts))
 		p.work.Split(less, int64(gone), parts, p.partIDs(), p.seed)
 		for i := range parts {
 			parts[i] -= less[i]
@@ -194,31 +195,72 @@ func (p *pool) supplies(parts []int64, gone energy.Energy) []int64 {
 }
 
 // attributeParts says whose sun was shared: of each part what was used of it, in
-// proportion to what each fed into that part. What went into storage goes in
-// proportion to what each has left.
-func (p *pool) attributeParts(used []int64, give energy.Energy) {
+// proportion to what each fed into that part. What the community sells is each
+// one's in proportion to what she has left of the part.
+func (p *pool) attributeParts(out *allocation.Outcome, gone []int64, give energy.Energy) {
 	p.totals.ChargedGrid = p.totals.Charged - min(p.totals.Charged, give-p.totals.Shared)
 	gives := make([][]int64, len(p.members))
 	for i, m := range p.members {
 		gives[i] = p.ofParts(m)
-		m.Sold = 0
+		m.Sold, m.ForSale = 0, 0
 	}
 	weights, part := make([]int64, len(p.members)), make([]int64, len(p.members))
-	for k, e := range used {
+	for k, used := range out.Used {
 		for i := range p.members {
 			weights[i] = gives[i][k]
 		}
-		p.work.Split(part, e, weights, p.ids, p.seed)
+		p.work.Split(part, used, weights, p.ids, p.seed)
 		for i, m := range p.members {
 			m.Sold += energy.Energy(part[i])
+			weights[i] -= part[i]
+		}
+		if sale := out.Grid[k] + out.Sale[k] + p.restOfGone(k, gone[k]); sale > 0 {
+			p.work.Split(part, sale, weights, p.ids, p.seed)
+			for i, m := range p.members {
+				m.ForSale += energy.Energy(part[i])
+			}
 		}
 	}
-	for i, m := range p.members {
-		weights[i] = int64(m.Supply - m.Sold)
+	p.store(weights, part)
+}
+
+// restOfGone is what of a part's energy that left through the binding meter,
+// before anybody could have it, is the community's to sell: it goes where the
+// last round sends what it leaves.
+func (p *pool) restOfGone(part int, gone int64) int64 {
+	s := &p.charter.Sharing
+	last := &s.Rounds[len(s.Rounds)-1]
+	divides := len(last.Sources) == 0 || part < len(s.Sources) && slices.Contains(last.Sources, s.Sources[part].Name)
+	switch {
+	case last.Rest != charter.RestGrid || !divides:
+		return 0
+	case last.Offer != nil:
+		return last.Offer.Of(gone)
 	}
-	p.work.Split(part, int64(p.totals.Charged-p.totals.ChargedGrid), weights, p.ids, p.seed)
+	return gone
+}
+
+// store says whose sun went into storage: in proportion to what each has left.
+// It comes before what the community sells, because nobody charges from the grid
+// what the community feeds into it; but first from what is not for sale.
+func (p *pool) store(weights, part []int64) {
+	var left int64
+	for i, m := range p.members {
+		m.Stored = 0
+		weights[i] = int64(m.Supply - m.Sold - m.ForSale)
+		left += weights[i]
+	}
+	charged := int64(p.totals.Charged - p.totals.ChargedGrid)
+	p.work.Split(part, min(charged, left), weights, p.ids, p.seed)
 	for i, m := range p.members {
 		m.Stored = energy.Energy(part[i])
+		weights[i] = int64(m.ForSale)
+	}
+	p.work.Split(part, max(charged-left, 0), weights, p.ids, p.seed)
+	for i, m := range p.members {
+		m.Stored += energy.Energy(part[i])
+		m.ForSale -= energy.Energy(part[i])
+		p.totals.ForSale += m.ForSale
 	}
 }
 

@@ -72,7 +72,7 @@ func (p *pool) settle() error {
 // measure reduces a member's sites to demand, supply and own use, with the
 // community's batteries taken out (see withoutBatteries).
 func (p *pool) measure(m *ledger.MemberRow) {
-	m.Demand, m.Supply, m.OwnUse, m.Residual, m.FromStorage = 0, 0, 0, 0, 0
+	m.Demand, m.Supply, m.OwnUse, m.Residual, m.FromStorage, m.ForSale = 0, 0, 0, 0, 0, 0
 	for _, s := range m.Sites {
 		imp, exp := p.withoutBatteries(s)
 		m.Demand += imp
@@ -238,7 +238,7 @@ func (p *pool) close() {
 	t := &p.totals
 	for _, m := range p.members {
 		m.GridImport = m.Demand - m.Share - m.FromStorage
-		m.GridExport = m.Supply - m.Sold - m.Stored
+		m.GridExport = m.Supply - m.Sold - m.Stored - m.ForSale
 	}
 	inside := t.Shared + t.FromStorage + t.Charged - t.ChargedGrid
 	t.GridImport = t.Demand + t.Charged - inside

@@ -160,7 +160,7 @@ func TestIntervalConserves(t *testing.T) {
 		ch, in := anyCharter(t), anyInput(t)
 		res := settle(t, ch, in)
 		for _, p := range res.Pools {
-			var share, fromStorage, sold, stored, demand, supply, imported, exported energy.Energy
+			var share, fromStorage, sold, stored, demand, supply, imported, exported, forSale energy.Energy
 			for _, m := range res.Members {
 				if m.Pool != p.Pool {
 					continue
@@ -173,7 +173,8 @@ func TestIntervalConserves(t *testing.T) {
 				supply += m.Supply
 				imported += m.GridImport
 				exported += m.GridExport
-				if m.Share < 0 || m.FromStorage < 0 || m.Sold < 0 || m.Stored < 0 || m.GridImport < 0 || m.GridExport < 0 {
+				forSale += m.ForSale
+				if m.Share < 0 || m.FromStorage < 0 || m.Sold < 0 || m.Stored < 0 || m.GridImport < 0 || m.GridExport < 0 || m.ForSale < 0 {
 					t.Fatalf("a negative part: %+v", m)
 				}
 				if ch.Sharing.ExportingSites == charter.ExportersOthers && m.Supply > 0 && m.Share > p.Supply-m.Supply {
@@ -182,6 +183,9 @@ func TestIntervalConserves(t *testing.T) {
 			}
 			if share != p.Shared || fromStorage != p.FromStorage || sold != p.Shared || stored != p.Charged-p.ChargedGrid {
 				t.Fatalf("pool %s: received %d+%d, given %d, stored %d: %+v", p.Pool, share, fromStorage, sold, stored, p)
+			}
+			if forSale != p.ForSale || exported+forSale+p.Discharged-p.FromStorage != p.GridExport {
+				t.Fatalf("pool %s: members sell %d and the community %d: %+v", p.Pool, exported, forSale, p)
 			}
 			if imported+p.ChargedGrid != p.GridImport || p.Supply+p.Discharged-p.Shared-p.FromStorage-stored != p.GridExport {
 				t.Fatalf("pool %s: the grid does not close: %+v", p.Pool, p)
