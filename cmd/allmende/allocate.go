@@ -39,6 +39,13 @@ instead. "rounds" may be left out (cz-edc: 5, or the number of sinks if smaller)
 whatever a scheme does not need. "groups": ["school"] puts a sink into groups that a charter
 names. Keys and weights of the input replace those of a charter.
 
+Under a charter with a market round, a sink may bid and a source offer, in ct/kWh, for all
+that the rounds leave it or for so much at most. The market stands apart in the answer, with its
+one price for all: shares, left and unmet are those of the rounds, which no bid can change.
+
+  "sources": {"mill": {"energy": "1.00", "offer": "8"}},
+  "sinks": {"ben": {"demand": "4.00", "bid": {"price": "21.5", "energy": "0.50"}}}
+
   allmende allocate --scheme cz-edc < interval.json
   allmende allocate --charter charter.yaml --reserve 10 < interval.json
 

@@ -20,6 +20,7 @@ type allocated struct {
 	Shares map[string]decimalKWh `json:"shares"`
 	Left   map[string]decimalKWh `json:"left"`
 	Unmet  map[string]decimalKWh `json:"unmet"`
+	Market *marketOut            `json:"market,omitempty"`
 }
 
 type flowOut struct {
@@ -96,6 +97,9 @@ func (q *question) allocate(rules *charter.Sharing) (*allocated, error) {
 	if err := evaluable(rules); err != nil {
 		return nil, err
 	}
+	if path, any := q.orders(); any && rules.Market == nil {
+		return nil, problemAt(path, "the charter has no market round; add sharing.market with its lowest and highest price, or leave bids and offers out")
+	}
 	plan, err := allocation.NewPlan(rules, takers, parts, nil)
 	if err != nil {
 		return nil, err
@@ -104,7 +108,11 @@ func (q *question) allocate(rules *charter.Sharing) (*allocated, error) {
 	if err != nil {
 		return nil, err
 	}
-	return allocatedOf(sinks, sources, out), nil
+	a := allocatedOf(sinks, sources, out)
+	if rules.Market != nil {
+		a.Market, err = trade(rules, sinks, sources, out, in.Seed)
+	}
+	return a, err
 }
 
 // participating is the part of a member's meters that counts here.
@@ -132,8 +140,8 @@ func evaluable(rules *charter.Sharing) error {
 
 func allocatedOf(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome) *allocated {
 	a := &allocated{
-		Flows: []flowOut{}, Shares: make(map[string]decimalKWh, len(sinks)),
-		Left: make(map[string]decimalKWh, len(sources)), Unmet: make(map[string]decimalKWh, len(sinks)),
+		Shares: make(map[string]decimalKWh, len(sinks)),
+		Left:   make(map[string]decimalKWh, len(sources)), Unmet: make(map[string]decimalKWh, len(sinks)),
 	}
 	for i, s := range sinks {
 		a.Shares[string(s.name)] = decimalKWh(out.Shares[i])
@@ -142,8 +150,14 @@ func allocatedOf(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome) *a
 	for i, s := range sources {
 		a.Left[string(s.name)] = decimalKWh(int64(s.energy) - out.Used[i])
 	}
-	for _, f := range allocation.FlowsOf(out) {
-		a.Flows = append(a.Flows, flowOut{string(sources[f.Part].name), string(sinks[f.Taker].name), decimalKWh(f.Amount)})
-	}
+	a.Flows = flowsOut(sinks, sources, out)
 	return a
+}
+
+func flowsOut(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome) []flowOut {
+	flows := []flowOut{}
+	for _, f := range allocation.FlowsOf(out) {
+		flows = append(flows, flowOut{string(sources[f.Part].name), string(sinks[f.Taker].name), decimalKWh(f.Amount)})
+	}
+	return flows
 }

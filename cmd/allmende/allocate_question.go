@@ -15,6 +15,7 @@ import (
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/allocation"
 )
 
 // question is the input of "allocate", in the order in which it was written.
@@ -27,6 +28,7 @@ type question struct {
 type sourceIn struct {
 	name   charter.Name
 	energy energy.Energy
+	offer  allocation.Order // for the market round; none: zero
 }
 
 type sinkIn struct {
@@ -36,6 +38,7 @@ type sinkIn struct {
 	weight charter.Weight
 	weighs bool // a weight was given
 	groups []roll.Group
+	bid    allocation.Order // for the market round; none: zero
 }
 
 // Bounds of a question.
@@ -164,17 +167,50 @@ func (q *question) readSources(raw []byte) error {
 	var sum energy.Energy
 	for _, f := range fields {
 		path := under("sources", f.name)
-		e, err := energyOf(path, f.raw)
+		s, err := readSource(path, f.raw)
 		if err != nil {
 			return err
 		}
-		if e > math.MaxInt64-sum {
+		if s.energy > math.MaxInt64-sum {
 			return problemAt(path, "is too large: the sources add up to more than 9 billion kWh")
 		}
-		sum += e
-		q.sources = append(q.sources, sourceIn{charter.Name(f.name), e})
+		sum += s.energy
+		s.name = charter.Name(f.name)
+		q.sources = append(q.sources, s)
 	}
 	return nil
+}
+
+// readSource reads what a source gives, or that with what it is offered for.
+func readSource(path string, raw []byte) (s sourceIn, err error) {
+	if len(raw) == 0 || raw[0] != '{' {
+		s.energy, err = energyOf(path, raw)
+		return s, err
+	}
+	fields, err := objectFields(path, raw)
+	if err != nil {
+		return s, err
+	}
+	given := false
+	for _, f := range fields {
+		at := under(path, f.name)
+		switch f.name {
+		case "energy":
+			given = true
+			s.energy, err = energyOf(at, f.raw)
+		case "offer":
+			s.offer, err = readOrder(at, f.raw)
+		default:
+			err = problemAt(at, "is not a field of a source; there are energy and offer")
+		}
+		if err != nil {
+			return s, err
+		}
+	}
+	if !given {
+		return s, problemAt(under(path, "energy"), "is missing")
+	}
+	return s, nil
 }
 
 func (q *question) readSinks(raw []byte) error {
@@ -224,8 +260,10 @@ func readSink(path string, raw []byte) (sinkIn, error) {
 			if json.Unmarshal(f.raw, &s.groups) != nil {
 				err = problemAt(at, `write a list of names, such as ["school"]`)
 			}
+		case "bid":
+			s.bid, err = readOrder(at, f.raw)
 		default:
-			err = problemAt(at, "is not a field of a sink; there are demand, keys, weight and groups")
+			err = problemAt(at, "is not a field of a sink; there are demand, keys, weight, groups and bid")
 		}
 		if err != nil {
 			return s, err
