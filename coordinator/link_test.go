@@ -84,7 +84,7 @@ func runEdge(t *testing.T, address, dir string, bounds uplink.Bounds) *edge {
 // until waits for something that happens elsewhere.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	const patience = time.Minute
+	const patience = 5 * time.Minute
 	for begun := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(begun) > patience {
 			t.Fatalf("%s: never came", what)

@@ -120,7 +120,7 @@ func TestThePastIsAnswered(t *testing.T) {
 func allRecorded(t *testing.T, c *Coordinator) {
 	t.Helper()
 	for began := time.Now(); len(c.record.queue) > 0; time.Sleep(time.Millisecond) {
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > 2*time.Minute {
 			t.Fatal("the recorder stands still")
 		}
 	}

@@ -139,7 +139,7 @@ done`
 // do types a block and waits for its end, and for what it prints.
 func (s *terminal) do(t *testing.T, what step) {
 	t.Helper()
-	const within = 30 * time.Second
+	const within = 5 * time.Minute
 	code, out := s.run(t, what)
 	for began := time.Now(); what.prints != "" && !agrees(read(t, out), what.prints) && time.Since(began) < within; {
 		switch {

@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds a test that hangs; nothing is asserted about it.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 const site = `site: test
 latitude: 48.2
@@ -93,6 +93,7 @@ func newWorldOf(t *testing.T, site string) *world {
 	for _, d := range w.site.Devices() {
 		w.devices = append(w.devices, gateway.Device{Asset: d.Asset, URL: "tcp://" + d.Address, Unit: d.Unit})
 	}
+	w.site.Join()
 	w.background(func(ctx context.Context) error { return w.site.Run(ctx) })
 	return w
 }
@@ -118,6 +119,7 @@ func (w *world) gateway(change func(*gateway.Config)) (stop func()) {
 	cfg := gateway.Config{
 		Coordinator: w.peer.Address, Identity: filepath.Join(w.dir, "identity"),
 		Spool: gateway.SpoolConfig{Dir: filepath.Join(w.dir, "spool")}, Poll: energy.Minute, Devices: w.devices,
+		Modbus: gateway.ModbusConfig{Timeout: time.Minute}, // nobody here is silent; a busy machine may be slow
 	}
 	if change != nil {
 		change(&cfg)

@@ -300,6 +300,7 @@ func (d *demo) startSites(t *troupe) error {
 			return err
 		}
 		d.worlds = append(d.worlds, w)
+		w.Join()
 		t.run("simulated site "+gw, w.Run)
 	}
 	return nil

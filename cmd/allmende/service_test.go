@@ -51,7 +51,7 @@ func TestServeUnderSystemd(t *testing.T) {
 		t.Helper()
 		buf := make([]byte, 4096)
 		for {
-			if err := systemd.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			if err := systemd.SetReadDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			n, err := systemd.Read(buf)

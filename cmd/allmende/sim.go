@@ -57,6 +57,7 @@ func (c *simCmd) Run(ctx context.Context, out *output) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
+	world.Join()
 	go func() { ended <- world.Run(ctx) }()
 	c.announce(out, site, world, clock)
 	if c.PrintPoints {

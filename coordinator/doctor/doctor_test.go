@@ -32,6 +32,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/internal/config"
 	"github.com/allmende-energy/allmende/internal/doctor"
+	"github.com/allmende-energy/allmende/internal/freeport"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 )
 
@@ -47,7 +48,7 @@ type community struct {
 
 func found(t *testing.T) *community {
 	t.Helper()
-	c := &community{t: t, dir: filepath.Join(t.TempDir(), "lane"), http: freeAddress(t)}
+	c := &community{t: t, dir: filepath.Join(t.TempDir(), "lane"), http: freeport.Address(t)}
 	c.write("community.yaml", string(config.ExampleCommunity("lane", "Sunny Lane", "Europe/Vienna")))
 	c.write("charter.yaml", string(charters.Templates()[0].YAML))
 	c.configure("")
@@ -56,7 +57,7 @@ func found(t *testing.T) *community {
 	}
 	stop := c.run()
 	defer stop()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // until the charter's leaf is there
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(5 * time.Millisecond) { // until the charter's leaf is there
 		db, err := store.OpenReader(t.Context(), c.cfg.LedgerFile())
 		if err != nil {
 			t.Fatal(err)
@@ -77,7 +78,7 @@ func found(t *testing.T) *community {
 // clone is another folder with the same in it, for a test that spoils it.
 func (c *community) clone(t *testing.T) *community {
 	t.Helper()
-	d := &community{t: t, dir: filepath.Join(t.TempDir(), "lane"), http: freeAddress(t)}
+	d := &community{t: t, dir: filepath.Join(t.TempDir(), "lane"), http: freeport.Address(t)}
 	if err := os.CopyFS(d.dir, os.DirFS(c.dir)); err != nil {
 		t.Fatal(err)
 	}
@@ -95,16 +96,6 @@ func (c *community) clone(t *testing.T) *community {
 	}
 	d.configure("")
 	return d
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (c *community) write(name, content string) {
@@ -279,11 +270,11 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 			return "backup", doctor.Fail, "40 days"
 		},
 		"no InfluxDB": func(t *testing.T, c *community, _ *coordinatordoctor.Options) (string, doctor.State, string) {
-			c.configure("series: {store: influxdb, influxdb: {url: 'http://" + freeAddress(t) + "', bucket: b}}\n")
+			c.configure("series: {store: influxdb, influxdb: {url: 'http://" + freeport.Address(t) + "', bucket: b}}\n")
 			return "time series", doctor.Fail, "does not answer"
 		},
 		"no PostgreSQL": func(t *testing.T, c *community, _ *coordinatordoctor.Options) (string, doctor.State, string) {
-			c.configure("database: 'postgres://nobody@" + freeAddress(t) + "/none?sslmode=disable'\n")
+			c.configure("database: 'postgres://nobody@" + freeport.Address(t) + "/none?sslmode=disable'\n")
 			return "database", doctor.Fail, "PostgreSQL"
 		},
 		"a newer schema": func(t *testing.T, c *community, _ *coordinatordoctor.Options) (string, doctor.State, string) {

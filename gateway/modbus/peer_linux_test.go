@@ -49,7 +49,7 @@ func TestPymodbusOverSerial(t *testing.T) {
 		theirs.Close()
 		joined.Wait()
 	})
-	b := run(t, Config{URL: "rtu://" + path + "?baud=115200", Timeout: 500 * time.Millisecond, Quiet: 20 * time.Millisecond})
+	b := run(t, Config{URL: "rtu://" + path + "?baud=115200", Timeout: 5 * time.Second, Quiet: 20 * time.Millisecond})
 	ctx := t.Context()
 	for { // until it listens; bounded by the test's own time limit
 		if _, err := b.ReadHolding(ctx, 9, 0, 1); err == nil {

@@ -38,6 +38,7 @@ type World struct {
 	opts  Options
 	log   *slog.Logger
 
+	part    worldtime.Participant // in clock; nil until Join
 	servers []*wire.Server
 	ports   []*port // by listener
 
@@ -263,19 +264,28 @@ func (w *World) saveOrWait(ctx context.Context) {
 	}
 }
 
+// Join makes the stepped world wait for this one. Who lets others read the
+// devices calls it before Run is a goroutine that may not have begun; Run does it
+// where nobody did.
+func (w *World) Join() {
+	if w.part == nil {
+		w.part = w.clock.Join("sim " + w.site.ID)
+	}
+}
+
 // Run lives until ctx ends, then saves, closes the listeners and returns nil,
 // or why the state could not be saved, at first or at last. Where the disk is full
 // in between, a stepped world stands until there is space again, so that no
 // counter is lost.
 func (w *World) Run(ctx context.Context) error {
-	part := w.clock.Join("sim " + w.site.ID)
-	defer part.Leave()
+	w.Join()
+	defer w.part.Leave()
 	var saved time.Time
 	for {
 		w.mu.Lock()
 		next := w.nextStep(w.at).Add(-lead)
 		w.mu.Unlock()
-		_, err := part.WaitUntil(ctx, next)
+		_, err := w.part.WaitUntil(ctx, next)
 		if ctx.Err() != nil {
 			return errors.Join(w.Close(), w.save())
 		}

@@ -25,6 +25,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/allmende-energy/allmende/internal/freeport"
 )
 
 // pebbleVersion is that of the Makefile.
@@ -75,7 +77,7 @@ func Start(t *testing.T) *Authority {
 		}
 		return path
 	}
-	ports := freePorts(t, 4)
+	ports := [4]int{freeport.Port(t), freeport.Port(t), freeport.Port(t), freeport.Port(t)}
 	a := &Authority{
 		Directory: fmt.Sprintf("https://127.0.0.1:%d/dir", ports[0]), manage: fmt.Sprintf("https://127.0.0.1:%d", ports[1]), HTTPPort: ports[2], TLSPort: ports[3],
 		CAFile: write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
@@ -102,15 +104,14 @@ func Start(t *testing.T) *Authority {
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // its management has a certificate of nobody's
 		DisableKeepAlives: true,
 	}}
-	for tries := 0; ; tries++ {
+	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		_, err := a.get(t, a.Directory)
 		if err == nil {
 			return a
 		}
-		if tries > 200 {
+		if time.Since(begun) > 5*time.Minute {
 			t.Fatal(err)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 
@@ -140,18 +141,4 @@ func (a *Authority) Roots(t *testing.T) *x509.CertPool {
 		t.Fatal("no root")
 	}
 	return pool
-}
-
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var out []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
-	}
-	return out
 }

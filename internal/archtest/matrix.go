@@ -66,15 +66,16 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/tracing", Ours: []string{"internal/settings"}, Third: []string{"go.opentelemetry.io/otel/..."}},
 		{Path: "internal/sdnotify", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/logs", Ours: []string{"internal/settings"}},
-		{Path: "internal/acmetest"}, // for tests only
+		{Path: "internal/acmetest", Ours: []string{"internal/freeport"}}, // for tests only
 		{Path: "internal/adminsocket"},
 		{Path: "internal/doctor", Third: []string{"golang.org/x/sys/unix"}},
 		{Path: "internal/archtest"},
-		{Path: "internal/influxtest"},           // for tests only
-		{Path: "internal/endtoend", Third: rpc}, // tests only
-		{Path: "internal/pgtest"},               // for tests only
-		{Path: "docs"},                          // tests only
-		{Path: "deploy"},                        // tests only
+		{Path: "internal/freeport"},                                        // for tests only
+		{Path: "internal/influxtest", Ours: []string{"internal/freeport"}}, // for tests only
+		{Path: "internal/endtoend", Third: rpc},                            // tests only
+		{Path: "internal/pgtest", Ours: []string{"internal/freeport"}},     // for tests only
+		{Path: "docs"},   // tests only
+		{Path: "deploy"}, // tests only
 		{Path: "tools/inventory"},
 
 		{Path: "gateway/modbus", Third: []string{"github.com/simonvetter/modbus", "golang.org/x/sys/unix"}},

@@ -43,7 +43,7 @@ func run(t *testing.T, s Source) (reports chan error, stop func()) {
 
 func await(t *testing.T, reports chan error, what string, ok func(error) bool) {
 	t.Helper()
-	timeout := time.After(60 * time.Second)
+	timeout := time.After(5 * time.Minute)
 	var last error
 	for {
 		select {

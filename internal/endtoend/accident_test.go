@@ -69,12 +69,22 @@ func same(t *testing.T, have, want [][]byte) {
 	t.Helper()
 	for i := range min(len(have), len(want)) {
 		if !bytes.Equal(have[i], want[i]) {
-			t.Fatalf("leaf %d is\n%s\nand was\n%s", i, have[i], want[i])
+			from := 0
+			for from < min(len(have[i]), len(want[i])) && have[i][from] == want[i][from] {
+				from++
+			}
+			t.Fatalf("leaf %d of %d and %d differs from byte %d on: it is\n%s\nand was\n%s", i, len(have), len(want), from, around(have[i], from), around(want[i], from))
 		}
 	}
 	if len(have) != len(want) {
 		t.Fatalf("%d leaves, expected %d", len(have), len(want))
 	}
+}
+
+// around is a leaf where it begins to differ; a whole one is long.
+func around(leaf []byte, at int) []byte {
+	const before, after = 400, 200
+	return leaf[max(0, at-before):min(len(leaf), at+after)]
 }
 
 // accident is a neighbourhood to which something happens.

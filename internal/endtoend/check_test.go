@@ -28,7 +28,7 @@ func (n *neighbourhood) check(rec *citylearn.Recording) {
 		t.Fatal(err)
 	}
 	if !report.Holds || !report.Simulated || report.Erased != 0 || report.Intervals < 96*days {
-		t.Errorf("verification: %+v", report)
+		n.wrong("verification: %+v", report)
 	}
 	database := n.database
 	if database == "" {
@@ -101,13 +101,13 @@ func (c *comparison) interval(s store.SettledRecord) {
 		supply += m.Supply
 	}
 	if share != min(supply, demand) || sold != share || pool.Shared != share || pool.FromStorage != fromStorage {
-		t.Errorf("%v: pool %d, need %d, received %d, given %d", s.Settled.Interval, supply, demand, share, sold)
+		c.n.wrong("%v: pool %d, need %d, received %d, given %d", s.Settled.Interval, supply, demand, share, sold)
 	}
 	if pool.Supply+pool.Discharged+pool.GridImport != pool.Demand+pool.Charged+pool.GridExport {
-		t.Errorf("%v does not conserve: %+v", s.Settled.Interval, pool)
+		c.n.wrong("%v does not conserve: %+v", s.Settled.Interval, pool)
 	}
 	if pool.ChargedGrid != 0 && s.Settled.Quality == energy.Good && pool.ChargedGrid > 500*energy.WattHour {
-		t.Errorf("%v: batteries took %v from the grid", s.Settled.Interval, pool.ChargedGrid)
+		c.n.wrong("%v: batteries took %v from the grid", s.Settled.Interval, pool.ChargedGrid)
 	}
 	c.shared += share
 	c.stored += pool.Charged
@@ -122,10 +122,10 @@ func (c *comparison) accounts(s store.SettledRecord, in settlement.Input) {
 	for _, b := range in.Storage {
 		sum := func(s ledger.Stock) energy.Energy { return s.Own + s.Commons + s.Grid }
 		if before, ok := c.closing[string(b.Asset)]; ok && before != b.Opening {
-			c.t.Errorf("%v: %s opens with %+v, closed with %+v", s.Settled.Interval, b.Asset, b.Opening, before)
+			c.n.wrong("%v: %s opens with %+v, closed with %+v", s.Settled.Interval, b.Asset, b.Opening, before)
 		}
 		if sum(b.Opening)+b.Charged-b.Discharged-sum(b.Loss)+sum(b.Reconciled) != sum(b.Closing) {
-			c.t.Errorf("%v: the account of %s does not close: %+v", s.Settled.Interval, b.Asset, b)
+			c.n.wrong("%v: the account of %s does not close: %+v", s.Settled.Interval, b.Asset, b)
 		}
 		c.closing[string(b.Asset)] = b.Closing
 	}
@@ -150,7 +150,7 @@ func (c *comparison) check(iv energy.Interval, who string, d drift) {
 		*x.sum += x.now
 		*x.most = max(*x.most, x.now, -x.now)
 		if max(x.now, -x.now) >= x.bound || max(*x.sum, -*x.sum) >= x.bound {
-			c.t.Errorf("%v %s: %s is off by %v, and by %v since the beginning", iv, who, x.name, x.now, *x.sum)
+			c.n.wrong("%v %s: %s is off by %v, and by %v since the beginning", iv, who, x.name, x.now, *x.sum)
 		}
 	}
 }
@@ -159,10 +159,10 @@ func (c *comparison) report() {
 	c.t.Logf("shared %v, stored %v; %d intervals not of good quality; worst difference: import %v, export %v, production %v, consumption %v",
 		c.shared, c.stored, c.estimated, c.worst.imported, c.worst.exported, c.worst.production, c.worst.consumption)
 	if c.shared == 0 || c.stored == 0 {
-		c.t.Error("nothing was shared or stored: the days say nothing")
+		c.n.wrong("nothing was shared or stored: the days say nothing")
 	}
 	// The gateway that was killed across a boundary leaves two intervals estimated.
 	if c.estimated == 0 || c.estimated > 6 {
-		c.t.Errorf("%d intervals are not of good quality", c.estimated)
+		c.n.wrong("%d intervals are not of good quality", c.estimated)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/internal/freeport"
 	"github.com/allmende-energy/allmende/internal/worldtime"
 	"github.com/allmende-energy/allmende/meters/citylearn"
 )
@@ -116,10 +117,33 @@ type neighbourhood struct {
 	coordinator *process
 	gateways    map[string]*process
 	sims        map[string]*process
+	failures    []string // the first of them, which are said again at the very end
+}
+
+// wrong fails the test. It says the first few faults only: a log is cut, and the
+// hundreds that follow from one say nothing.
+func (n *neighbourhood) wrong(format string, args ...any) {
+	n.t.Helper()
+	const most = 10
+	switch {
+	case len(n.failures) < most:
+		n.failures = append(n.failures, fmt.Sprintf(format, args...))
+		n.t.Error(n.failures[len(n.failures)-1])
+	case len(n.failures) == most:
+		n.failures = append(n.failures, "and more")
+	}
+}
+
+// sayAgain is the last word of a test that failed.
+func (n *neighbourhood) sayAgain() {
+	if len(n.failures) > 0 {
+		n.t.Logf("what was wrong:\n%s", strings.Join(n.failures, "\n"))
+	}
 }
 
 func newNeighbourhood(t *testing.T, rec *citylearn.Recording, bin func() (string, error), database string) *neighbourhood {
 	n := &neighbourhood{t: t, bin: build(t, bin), gateways: map[string]*process{}, sims: map[string]*process{}}
+	t.Cleanup(n.sayAgain)
 	if err := n.start.UnmarshalText([]byte(dayOne)); err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +161,8 @@ func newNeighbourhood(t *testing.T, rec *citylearn.Recording, bin func() (string
 		worldtime.Serve(ctx, n.world.clock, l) //nolint:errcheck // it ends with ctx
 	}()
 	t.Cleanup(func() { cancel(); <-served })
-	n.http, n.tls = freeAddress(t), freeAddress(t)
-	n.street = newStreet(t, rec, database, n.http, freeAddress(t), n.tls)
+	n.http, n.tls = freeport.Address(t), freeport.Address(t)
+	n.street = newStreet(t, rec, database, n.http, freeport.Address(t), n.tls)
 	return n
 }
 
@@ -179,11 +203,13 @@ func (n *neighbourhood) writeGateway(gw string) {
 			fmt.Fprintf(&devices, line, id(h), "battery", addr, bat)
 		}
 	}
-	write(n.t, filepath.Join(n.gatewayDir(gw), "gateway.yaml"), "coordinator: %q\npoll: 1m\nmodbus: {timeout: 10s}\ndevices:\n%s", n.tls, devices.String())
+	write(n.t, filepath.Join(n.gatewayDir(gw), "gateway.yaml"), "coordinator: %q\npoll: 1m\nmodbus: {timeout: 1m}\ndevices:\n%s", n.tls, devices.String())
 }
 
 func (n *neighbourhood) startGateway(gw string) {
 	n.gateways[gw] = start(n.t, gw, n.bin, "gateway", "run", "--dir", n.gatewayDir(gw), "--world", n.world.addr)
+	// From now on the world waits for it, whatever the coordinator knows of it.
+	n.gateways[gw].says(`The gateway runs with`)
 }
 
 // until lets the world go on to a time after the beginning, as hours and minutes.
@@ -211,10 +237,13 @@ func (n *neighbourhood) untilInstant(at energy.Instant) {
 	}
 }
 
-// awaitGateways waits, in a world that stands, until gateways are connected.
+// awaitGateways waits, in a world that stands, until gateways are connected: for
+// their own word first, because the coordinator may still hold the stream of a
+// process that was killed.
 func (n *neighbourhood) awaitGateways(ids ...string) {
 	n.t.Helper()
 	for _, id := range ids {
+		n.gateways[id].says(`connected to the coordinator`)
 		await(n.t, "gateway "+id+" to connect", func() bool {
 			var answer struct {
 				Gateways []struct {

@@ -132,7 +132,7 @@ func (n *killing) sums(rec *citylearn.Recording, end energy.Instant) {
 		Fault string `json:"fault"`
 	}
 	if err := json.Unmarshal(run(t, n.bin, "ledger", "verify", n.coordinatorDir(), "--json"), &report); err != nil || !report.Holds {
-		t.Errorf("the ledger does not hold: %s %v", report.Fault, err)
+		n.wrong("the ledger does not hold: %s %v", report.Fault, err)
 	}
 	db, err := store.OpenReader(t.Context(), filepath.Join(n.coordinatorDir(), "data", "ledger.db"))
 	if err != nil {
@@ -153,7 +153,7 @@ func (n *killing) sums(rec *citylearn.Recording, end energy.Instant) {
 			break
 		}
 		if !s.Settled.Complete {
-			t.Errorf("%v is not complete", s.Settled.Interval)
+			n.wrong("%v is not complete", s.Settled.Interval)
 		}
 		if s.Settled.Quality != energy.Good {
 			estimated++
@@ -177,7 +177,7 @@ func (n *killing) sums(rec *citylearn.Recording, end energy.Instant) {
 	for i, d := range sum {
 		for what, off := range map[string]energy.Energy{"import": d.imported, "export": d.exported, "production": d.production} {
 			if max(off, -off) >= energy.WattHour {
-				t.Errorf("%s: %s is off by %v since the beginning", rec.Buildings[i].ID, what, off)
+				n.wrong("%s: %s is off by %v since the beginning", rec.Buildings[i].ID, what, off)
 			}
 		}
 	}
@@ -185,7 +185,7 @@ func (n *killing) sums(rec *citylearn.Recording, end energy.Instant) {
 	// Only a gateway that was dead when a quarter-hour ended makes it an estimate,
 	// and the next one with it.
 	if most := 2 * (n.dead["gw-1"] + n.dead["gw-2"] + n.dead["gw-3"]); estimated > most {
-		t.Errorf("%d intervals are estimated, %d could be", estimated, most)
+		n.wrong("%d intervals are estimated, %d could be", estimated, most)
 	}
 }
 
@@ -229,7 +229,7 @@ func (n *killing) samples(stopped energy.Instant) {
 		waiting := spooled[min(len(have), len(spooled)):]
 		if !slices.Equal(have, spooled[:len(spooled)-len(waiting)]) ||
 			slices.ContainsFunc(waiting, func(m meters.Sample) bool { return m.At < stopped.Add(-2*energy.Minute) }) {
-			t.Errorf("%s spooled %d samples, in the inbox are %d, and they differ", gw, len(spooled), len(have))
+			n.wrong("%s spooled %d samples, in the inbox are %d, and they differ", gw, len(spooled), len(have))
 		}
 		t.Logf("%s: %d samples", gw, len(spooled))
 	}

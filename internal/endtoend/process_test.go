@@ -5,7 +5,6 @@ package endtoend_test
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +19,7 @@ import (
 
 // patience bounds every wait for another process, generously: a slow machine
 // makes the test slow, not red.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // raced is the program under test, made once, with the race detector if the
 // test has it; plain is without: the detector takes several times as long, and
@@ -117,7 +116,7 @@ func start(t *testing.T, name, bin string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", name, tail(p.out.String(), 4000))
+			t.Logf("%s said:\n%s", name, tail(p.out.String(), 1000)) // there are many, and logs are cut
 		}
 	})
 	return p
@@ -212,17 +211,6 @@ func run(t *testing.T, bin string, args ...string) []byte {
 		t.Fatalf("allmende %v: %v\n%s%s", args, err, tail(stdout.String(), 4000), tail(stderr.String(), 4000))
 	}
 	return stdout.Bytes()
-}
-
-// freeAddress is a loopback address that nobody listens on at this moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // nothing was written
-	return l.Addr().String()
 }
 
 func write(t *testing.T, path, format string, args ...any) {

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/allmende-energy/allmende/internal/freeport"
 )
 
 // Version is what `make needs` builds.
@@ -50,7 +51,7 @@ func Start(t testing.TB) *Server {
 	}
 	s := &Server{t: t, program: program, dir: t.TempDir()}
 	for i := range s.ports {
-		s.ports[i] = freePort(t)
+		s.ports[i] = freeport.Address(t)
 	}
 	s.URL = "http://" + s.ports[0]
 	t.Cleanup(s.Kill)
@@ -75,16 +76,6 @@ func root(t testing.TB) string {
 		}
 		dir = filepath.Dir(dir)
 	}
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 const config = `
@@ -119,7 +110,7 @@ func (s *Server) Restart() {
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	const patience = 60 * time.Second
+	const patience = 5 * time.Minute
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		r, err := http.Get(s.URL + "/ping") //nolint:noctx // on loopback, in a test
 		if err == nil {

@@ -27,9 +27,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/allmende-energy/allmende/internal/freeport"
 )
 
-const patience = 2 * time.Minute // with one of PostgreSQL's programs
+const patience = 6 * time.Minute // with one of PostgreSQL's programs
 
 // Server is a PostgreSQL server; its zero value has not been started. Its
 // methods may be called from several goroutines.
@@ -110,16 +112,6 @@ func (s *Server) OnNetwork(tb testing.TB, database string, who *url.Userinfo) st
 	return u.String()
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", loopback+":0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
-}
-
 func nameOf(tb testing.TB, database string) string {
 	tb.Helper()
 	u, err := url.Parse(database)
@@ -153,10 +145,7 @@ func (s *Server) start(tb testing.TB) error {
 	}
 	listen := ""
 	if s.port = "5432"; s.Network {
-		listen = loopback
-		if s.port, err = freePort(); err != nil {
-			return err
-		}
+		listen, s.port = loopback, strconv.Itoa(freeport.Port(tb))
 	}
 	settings := append([]string{
 		"listen_addresses = '" + listen + "'", "unix_socket_directories = '" + dir + "'", "port = " + s.port,
@@ -231,7 +220,7 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) ctl(args ...string) error {
 	log := filepath.Join(s.dir, "log")
-	args = append([]string{"--pgdata=" + s.data(), "--wait", "--timeout=60", "--silent", "--log=" + log}, args...)
+	args = append([]string{"--pgdata=" + s.data(), "--wait", "--timeout=300", "--silent", "--log=" + log}, args...)
 	if out, err := s.run("pg_ctl", args...); err != nil {
 		said, _ := os.ReadFile(log)
 		return fmt.Errorf("pg_ctl: %w\n%s\n%s", err, out, said)

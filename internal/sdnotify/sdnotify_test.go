@@ -27,7 +27,7 @@ func systemd(t *testing.T, name string) (*net.UnixConn, func() string) {
 	t.Cleanup(func() { conn.Close() })
 	return conn, func() string {
 		t.Helper()
-		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		buf := make([]byte, 4096)
