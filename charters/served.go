@@ -2,11 +2,7 @@
 
 package charters
 
-import (
-	"fmt"
-
-	"github.com/allmende-energy/allmende/commons/charter"
-)
+import "github.com/allmende-energy/allmende/commons/charter"
 
 // NotServed lists what a valid charter asks for that `allmende serve` does not do
 // yet. Such a charter can be checked, explained, compared and tried with
@@ -25,11 +21,6 @@ func NotServed(c *charter.Charter) charter.Problems {
 	}
 	if c.Sharing.Market != nil {
 		add("sharing.market", "taking bids for what is left is", "leave it out until then")
-	}
-	for i, r := range c.Sharing.Rounds {
-		if r.CapPeriod != nil {
-			add(fmt.Sprintf("sharing.rounds[%d].cap_period", i), "counting a cap over a "+string(r.CapPeriod.Per)+" is", "use a cap for each interval until then")
-		}
 	}
 	return p
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/allmende-energy/allmende/charters"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/coordinator/api"
@@ -258,7 +259,8 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 	}
 	state, err := scheduler.New(scheduler.Config{
 		Registers: c.register.since(from), Amended: c.register.amended(), Charter: inForce.Charter, CharterHash: inForce.Hash, Effective: inForce.Effective,
-		Epoch: c.fence.current(), SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
+		Calendar: charters.CalendarOf(c.register.zone),
+		Epoch:    c.fence.current(), SetpointTTL: c.cfg.SetpointTTL, StaleAfter: c.cfg.StaleAfter,
 	})
 	if err != nil {
 		return 0, nil, err

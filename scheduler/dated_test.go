@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"pgregory.net/rapid"
 
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
@@ -135,7 +136,12 @@ func (s *scenario) plan(changes []roll.Change, dies bool) error {
 func TestAnyOrderOfKnowing(t *testing.T) {
 	const quarters = 12
 	rapid.Check(t, func(t *rapid.T) {
-		s := village(t)
+		begin := village
+		if rapid.Bool().Draw(t, "counted") {
+			most := rapid.Int64Range(50, 1500).Draw(t, "most")
+			begin = func(t *rapid.T) *scenario { return countedVillage(t, most) }
+		}
+		s := begin(t)
 		samples := drawMeters(t, quarters)
 		acts := rapid.IntRange(0, 6).Draw(t, "acts")
 		for n := range quarters + 1 {
@@ -166,7 +172,7 @@ func TestAnyOrderOfKnowing(t *testing.T) {
 		for range 10 {
 			settleAll(s)
 		}
-		all := village(t)
+		all := begin(t)
 		all.history, all.cfg.Registers = s.history, s.history.Since(s.day)
 		if err := all.start(true); err != nil {
 			t.Fatal(err)
@@ -233,6 +239,29 @@ func village(t *rapid.T) *scenario {
 		t.Fatal(err)
 	}
 	s.now = s.day
+	s.leaves = nil
+	if err := s.start(true); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// countedVillage is the village under a charter with a cap over a period, which
+// here is of five quarters, so that some begin and end.
+func countedVillage(t *rapid.T, most int64) *scenario {
+	s := village(t)
+	ch := &s.cfg.Charter
+	ch.RulesVersion = 2
+	ch.Sharing.Rounds = []charter.Round{
+		{Name: "a little", Method: charter.Proportional, CapPeriod: &charter.PeriodCap{Energy: energy.Energy(most) * energy.WattHour, Per: charter.PerDay}},
+		{Name: "half", Method: charter.Equal, Rest: charter.RestGrid, Cap: new(energy.Energy)},
+	}
+	*ch.Sharing.Rounds[1].Cap = 50 * energy.WattHour
+	s.cfg.Calendar = func(_ charter.Period, at energy.Instant) (from, until energy.Instant) {
+		const length = 5 * energy.QuarterHour
+		from = s.day.Add(at.Sub(s.day) / length * length)
+		return from, from.Add(length)
+	}
 	s.leaves = nil
 	if err := s.start(true); err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ type settledInterval struct {
 	opening  map[roll.AssetID]ledger.Stock
 	closing  map[roll.AssetID]ledger.Stock
 	members  map[roll.MemberID]sums
+	uses     settlement.Uses // of rounds with a cap over a period
 }
 
 // sums are what pages show of a member's settled interval.
@@ -125,6 +126,7 @@ func newSettledInterval(set ledger.IntervalSettled, rows []ledger.Row, index int
 	for _, b := range in.Storage {
 		s.opening[b.Asset], s.closing[b.Asset] = b.Opening, b.Closing
 	}
+	s.uses = settlement.UsesOf(in.Members)
 	for _, m := range in.Members {
 		sum := s.members[m.Member]
 		sum.share += m.Share + m.FromStorage
@@ -134,10 +136,20 @@ func newSettledInterval(set ledger.IntervalSettled, rows []ledger.Row, index int
 	return s
 }
 
-// continues says whether every battery opens as it closed before.
+// continues says whether every battery opens as it closed before, and whether
+// every account of a period goes on from there.
 func (s *settledInterval) continues(before *settledInterval) bool {
 	for asset, stock := range s.opening {
 		if closed, known := before.closing[asset]; known && closed != stock {
+			return false
+		}
+	}
+	for key, u := range s.uses {
+		want := energy.Energy(0)
+		if was, had := before.uses[key]; had && was.From == u.From {
+			want = was.Before + was.Got
+		}
+		if u.Before != want {
 			return false
 		}
 	}

@@ -130,7 +130,7 @@ func (s *scenario) found(d *datadriven.TestData) (string, error) {
 		at, _ := time.Parse(time.RFC3339, founded)
 		s.day = energy.InstantOf(at)
 		s.history = roll.Found(s.community, s.day)
-		s.cfg = scheduler.Config{Registers: roll.Always(s.community), Charter: ch, CharterHash: hash, Effective: s.day, Epoch: 1}
+		s.cfg = scheduler.Config{Registers: roll.Always(s.community), Charter: ch, CharterHash: hash, Effective: s.day, Epoch: 1, Calendar: charters.CalendarOf(time.UTC)}
 	}
 	return "", s.start(true)
 }
@@ -350,6 +350,9 @@ func (s *scenario) printLeaf(out *strings.Builder, i int) {
 			fmt.Fprintf(out, "; feeds in %v, of that shared %v", m.Supply, m.Sold)
 			if m.ForSale > 0 {
 				fmt.Fprintf(out, ", for the community %v", m.ForSale)
+			}
+			for _, u := range m.Periods {
+				fmt.Fprintf(out, "; in “%s” %v this %s", u.Round, u.Before+u.Got, u.Per)
 			}
 			out.WriteByte('\n')
 		}

@@ -27,6 +27,9 @@ type Config struct {
 	CharterHash string
 	Effective   energy.Instant // from when the charter is in force; no interval before it is settled
 	Epoch       int64
+	// Calendar cuts periods where the community lives. Only a charter that asks
+	// for periods needs it.
+	Calendar charter.Calendar
 
 	SetpointTTL energy.Span // how long a setpoint may stand
 	StaleAfter  energy.Span // how old a live value may be
@@ -59,6 +62,8 @@ type State struct {
 	ledger   settledIntervals
 	live     liveState
 	settle   settlement.Settler
+
+	periodRounds []charter.PeriodRound // of the charter
 }
 
 // New checks the configuration and returns the state before the first event.
@@ -86,7 +91,11 @@ func New(cfg Config) (*State, error) {
 	if err := cfg.Charter.Validate(); err != nil {
 		return nil, fmt.Errorf("scheduler: %w", err)
 	}
+	if cfg.Calendar == nil && (len(cfg.Charter.PeriodRounds()) > 0 || cfg.Charter.WeightingPeriod != "") {
+		return nil, errors.New("scheduler: the charter counts by periods, and there is no calendar")
+	}
 	s := &State{cfg: cfg, community: cfg.Registers[0].Community.ID, books: newBooks(cfg, cfg.Registers), tracks: map[source]*meters.Track{}}
+	s.periodRounds = cfg.Charter.PeriodRounds()
 	s.cfg.Registers = nil // the books hold them from here on
 	s.speakers = s.books.speakers()
 	s.ledger = newSettledIntervals(cfg)

@@ -90,7 +90,8 @@ func (s *State) resettle(start energy.Instant) []PendingLeaf {
 	}
 	s.ledger.byStart[start] = done
 	s.ledger.inFlight = append(s.ledger.inFlight, nil, done)
-	if next := old.interval.Next(); !maps.Equal(done.closing, old.closing) && s.ledger.byStart[next.Start] != nil {
+	carries := !maps.Equal(done.closing, old.closing) || !maps.Equal(done.uses, old.uses)
+	if next := old.interval.Next(); carries && s.ledger.byStart[next.Start] != nil {
 		// Its accounts open differently now, and it waits for nothing else.
 		s.ledger.dirty[next.Start] = touched{old.interval.End(), why.roll || s.ledger.dirty[next.Start].roll}
 	}
@@ -152,6 +153,7 @@ func (s *State) inputs(iv energy.Interval) (in settlement.Input, complete bool) 
 		}
 		in.Members = append(in.Members, ledger.MemberRow{
 			Member: site.member, Pool: site.pool, Groups: g.book.groups[site.member], Sites: []ledger.SiteInput{row},
+			Periods: g.periods(site.member, site.pool),
 		})
 	}
 	for _, b := range g.book.batteries {
@@ -233,6 +235,30 @@ func (g *gather) opening(b batteryEntry) ledger.Stock {
 		}
 	}
 	return settlement.Opening(b.Capacity, g.soc(b.id, g.iv.Start), b.ReserveSoC)
+}
+
+// periods are a member's accounts of rounds with a cap over a period: they go on
+// from the interval before, as batteries do.
+func (g *gather) periods(m roll.MemberID, pool roll.PoolID) []ledger.PeriodUse {
+	s := g.state
+	if len(s.periodRounds) == 0 {
+		return nil
+	}
+	var before settlement.Uses
+	last := s.ledger.byStart[g.iv.Start.Add(-g.iv.Length)]
+	if last != nil {
+		before = last.uses
+	}
+	out := before.Open(&s.cfg.Charter, s.cfg.Calendar, g.iv.Start, m, pool)
+	if settled := s.ledger.byStart[g.iv.Start]; last == nil && settled != nil {
+		// The interval before lies behind the horizon; what it came to stands here.
+		for i, p := range out {
+			if known, ok := settled.uses[settlement.UseKey{Member: m, Pool: pool, Round: p.Round, Per: p.Per}]; ok && known.From == p.From {
+				out[i].Before = known.Before
+			}
+		}
+	}
+	return out
 }
 
 func (g *gather) soc(a roll.AssetID, at energy.Instant) int64 {

@@ -153,6 +153,7 @@ func (t *trial) start(facts []expr.Facts) (*whatif.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	run.Calendar(charters.CalendarOf(t.zone))
 	var terms [2]*charter.Terms
 	for i, ch := range []*charter.Charter{&t.old, &t.proposed} {
 		if len(ch.Expressions) == 0 {

@@ -128,6 +128,10 @@ type Name string
 
 // PeriodCap is a cap over more than an interval. Periods are cut in the
 // community's time zone; an interval belongs to the period in which it begins.
+// What a member received in the period before counts interval by interval, as the
+// settlements stand: where one is corrected, those behind it in the period are
+// settled again. It counts in each pool by itself, as Cap does, and anew for who
+// was not in the pool for an interval. A live tick does not know it.
 type PeriodCap struct {
 	Energy energy.Energy `json:"energy"`
 	Per    Period        `json:"per"`

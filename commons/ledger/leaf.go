@@ -159,7 +159,10 @@ type MemberRow struct {
 	// weighting period: an input, as groups are, so that settling again needs no
 	// expressions. Empty where the charter has none.
 	Terms []charter.MemberTerm `json:"terms,omitempty"`
-	Sites []SiteInput          `json:"sites"`
+	// Periods are her accounts of the rounds whose cap counts over a period, in
+	// the charter's order. Empty where it has none.
+	Periods []PeriodUse `json:"periods,omitempty"`
+	Sites   []SiteInput `json:"sites"`
 
 	Residual    energy.Energy `json:"residual"` // her part of a one_meter residual; may be negative
 	Demand      energy.Energy `json:"demand"`   // Σ import without community batteries, with residual
@@ -173,6 +176,17 @@ type MemberRow struct {
 	GridExport  energy.Energy `json:"grid_export"`  // supply − sold − stored − for_sale: what she sells to the grid herself
 	// ForSale is her part of what the community sold to the grid as its own.
 	ForSale energy.Energy `json:"for_sale,omitempty"`
+}
+
+// PeriodUse is what a member received in a round with a cap over a period: as
+// with a battery's account, each interval goes on from where the one before ended.
+// A period begins with nothing, and so does who was not in the pool just before.
+type PeriodUse struct {
+	Round  string         `json:"round"`
+	Per    charter.Period `json:"per"`
+	From   energy.Instant `json:"from"`   // the period's first instant
+	Before energy.Energy  `json:"before"` // received since then, as the interval begins: an input
+	Got    energy.Energy  `json:"got"`    // in the interval
 }
 
 // SiteInput are the validated register differences of one site.

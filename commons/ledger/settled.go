@@ -5,11 +5,11 @@ package ledger
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/allmende-energy/allmende/commons/canon"
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 )
@@ -51,7 +51,7 @@ func (v *verification) settled(ctx context.Context, index int64, l Leaf) error {
 	if err := v.entries(ctx, index, set.Pools, sheet); err != nil {
 		return err
 	}
-	return v.openings(ctx, index, set.Interval, sheet)
+	return v.openings(ctx, index, set.Interval, sheet, erased == 0, ch.Charter.PeriodRounds())
 }
 
 // rows reads the annex of a leaf and opens its commitments.
@@ -211,19 +211,25 @@ func (v *verification) reversal(ctx context.Context, index int64, r Reversal) er
 	return v.sameEntries(ctx, index, Negate(booked))
 }
 
-// openings checks that every battery's account goes on where the interval
-// before, as it stands now, closed it.
-func (v *verification) openings(ctx context.Context, index int64, i energy.Interval, sheet *Sheet) error {
+// openings checks that every account goes on where the interval before, as it
+// stands now, closed it: a battery's, and a member's of a cap over a period.
+func (v *verification) openings(ctx context.Context, index int64, i energy.Interval, sheet *Sheet, whole bool, rounds []charter.PeriodRound) error {
+	if err := checkPeriods(i, sheet, rounds); err != nil {
+		return err
+	}
 	if before := v.chain.live(previous(i)); before != nil {
-		closing, err := v.closings(ctx, before.leaf)
+		closing, err := v.closings(ctx, &v.report.States[before.state])
 		if err != nil {
 			return err
 		}
-		if b, was := brokenAccount(closing, sheet.Storage); b != nil {
+		if b, was := brokenAccount(closing.of, sheet.Storage); b != nil {
 			return findingf("storage %q opens with %v, but closed with %v in leaf %d", b.Asset, b.Opening, was, before.leaf)
 		}
+		if m, use, want := closing.brokenUse(sheet.Members); m != nil {
+			return findingf("member %q has received %v in round %q since %v, but %v by leaf %d", m.Member, use.Before, use.Round, use.From, want, before.leaf)
+		}
 	}
-	v.last = closingsOf(index, sheet)
+	v.last = closingsOf(index, i.Start, sheet, whole)
 	return nil
 }
 
@@ -239,7 +245,7 @@ func (v *verification) pending(ctx context.Context) error {
 		if next == nil || next.leaf > st.Leaf {
 			continue // settled later, and checked then
 		}
-		closing, err := v.closings(ctx, st.Leaf)
+		closing, err := v.closings(ctx, &st)
 		if err != nil {
 			return err
 		}
@@ -247,54 +253,12 @@ func (v *verification) pending(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if b, _ := brokenAccount(closing, sheet.Storage); b != nil {
+		b, _ := brokenAccount(closing.of, sheet.Storage)
+		if m, _, _ := closing.brokenUse(sheet.Members); b != nil || m != nil {
 			v.report.States[next.state].State = StatePending
 		}
 	}
 	return nil
-}
-
-// closings are the batteries' stocks at the end of a settled leaf.
-type closings struct {
-	leaf int64
-	of   map[roll.AssetID]Stock
-}
-
-func closingsOf(leaf int64, sheet *Sheet) closings {
-	c := closings{leaf, make(map[roll.AssetID]Stock, len(sheet.Storage))}
-	for _, s := range sheet.Storage {
-		c.of[s.Asset] = s.Closing
-	}
-	return c
-}
-
-// closings are those of the last leaf most often, and read again otherwise.
-func (v *verification) closings(ctx context.Context, leaf int64) (map[roll.AssetID]Stock, error) {
-	if v.last.leaf == leaf {
-		return v.last.of, nil
-	}
-	sheet, err := v.sheet(ctx, leaf)
-	if err != nil {
-		return nil, err
-	}
-	return closingsOf(leaf, sheet).of, nil
-}
-
-// sheet reads the rows of a leaf that was checked before.
-func (v *verification) sheet(ctx context.Context, leaf int64) (*Sheet, error) {
-	stored, err := v.log.Rows(ctx, leaf)
-	if err != nil {
-		return nil, fmt.Errorf("annex of leaf %d: %w", leaf, err)
-	}
-	rows := make([]Row, len(stored))
-	for i := range stored {
-		rows[i] = stored[i].Row
-	}
-	sheet, err := ReadRows(rows)
-	if err != nil {
-		return nil, finding{err}
-	}
-	return sheet, nil
 }
 
 // brokenAccount is the first battery that does not open as it closed.

@@ -55,7 +55,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "meters/series/influx", Ours: []string{"energy", "meters/series"}, Third: []string{"github.com/influxdata/influxdb-client-go/v2/..."}},
 		{Path: "meters/series/embedded/block", Ours: []string{"energy", "meters/series"}},
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
-		{Path: "charters", Ours: []string{"commons/charter", "commons/roll", "charters/expr", "internal/strictyaml"}},
+		{Path: "charters", Ours: []string{"energy", "commons/charter", "commons/roll", "charters/expr", "internal/strictyaml"}},
 		{Path: "charters/esbeta"},
 		{Path: "charters/expr", Ours: []string{"energy", "commons/charter", "commons/roll", "internal/strictyaml"}, Third: []string{"cel.dev/cel-go/..."}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},

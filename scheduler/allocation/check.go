@@ -4,6 +4,7 @@ package allocation
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/allmende-energy/allmende/commons/charter"
@@ -49,8 +50,7 @@ func (p *Plan) Gains(taker int, line Line, steps []Step) ([]Gain, error) {
 			for i+n < len(steps) && steps[i+n].Round == s.Round && steps[i+n].Pass == s.Pass {
 				n++
 			}
-			before := s.Pass > 0
-			gains = p.passGains(gains, taker, line, steps[i:i+n], need, before)
+			gains = p.passGains(gains, taker, line, steps[i:i+n], need)
 			i += n
 		} else {
 			gains = p.poolGain(gains, taker, line, s, need)
@@ -73,7 +73,7 @@ func (p *Plan) poolGain(gains []Gain, taker int, line Line, s *Step, need int64)
 			return gains
 		}
 		who, weights = pl.tiers[s.Tier].who, pl.tiers[s.Tier].weight
-		need = cut(need, pl.round, line.Budget, s.Round)
+		need = min(need, bound(pl.round, line.Budget, s.Round))
 	}
 	k := taker
 	if who != nil {
@@ -102,33 +102,31 @@ func (p *Plan) solidarityOf(taker int) []int32 {
 	return []int32{}
 }
 
-func cut(need int64, r *charter.Round, budget []int64, round int) int64 {
+// bound is the most that a member gets in a round.
+func bound(r *charter.Round, budget []int64, round int) int64 {
+	most := int64(math.MaxInt64)
 	if r.CapPeriod != nil {
+		most = int64(r.CapPeriod.Energy)
 		if round < len(budget) {
-			need = min(need, max(0, budget[round]))
-		} else {
-			need = min(need, int64(r.CapPeriod.Energy))
+			most = max(0, budget[round])
 		}
 	}
 	if r.Cap != nil {
-		need = min(need, int64(*r.Cap))
+		most = min(most, int64(*r.Cap))
 	}
-	return need
+	return most
 }
 
 // passGains is one pass over a member's keys, in her order.
-func (p *Plan) passGains(gains []Gain, taker int, line Line, steps []Step, need int64, again bool) []Gain {
+func (p *Plan) passGains(gains []Gain, taker int, line Line, steps []Step, need int64) []Gain {
 	pl := &p.rounds[steps[0].Round]
-	room := cut(need, pl.round, line.Budget, steps[0].Round)
-	if again && pl.round.Cap != nil { // what earlier passes of the round gave counts against its cap
-		left := int64(*pl.round.Cap)
-		for _, g := range gains {
-			if g.Step.Round == steps[0].Round {
-				left -= g.Share
-			}
+	most := bound(pl.round, line.Budget, steps[0].Round)
+	for _, g := range gains { // what earlier passes of the round gave counts against its cap
+		if g.Step.Round == steps[0].Round {
+			most -= g.Share
 		}
-		room = min(need, left)
 	}
+	room := min(need, most)
 	for _, e := range pl.edges {
 		if int(e.taker) != taker {
 			continue

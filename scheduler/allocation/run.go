@@ -25,16 +25,17 @@ type Figures struct {
 // Outcome is how an interval was shared. It lives in the plan and lasts until
 // its next Run; copy what must outlive it.
 type Outcome struct {
-	Shares  []int64 // of each member, from rounds and solidarity
-	Unmet   []int64 // of each member: what she still needs; 0 for who feeds in, where they wait
-	Left    []int64 // of each part: what nobody took
-	Unsold  []int64 // of each part: what the market round may sell, which is Left, and of Grid what the last round gives
-	Back    []int64 // of each part: what a round gave back to the injectors before the last
-	Grid    []int64 // of each part: the community's, to sell to the grid
-	Held    []int64 // of each part: in reserve for storage and sale
-	Sale    []int64 // of each part: what of Held is in reserve for sale
-	Used    []int64 // of each part: Σ shares
-	Flows   []Flow  // of rounds with keys by source, by round and member
+	Shares  []int64   // of each member, from rounds and solidarity
+	Unmet   []int64   // of each member: what she still needs; 0 for who feeds in, where they wait
+	Left    []int64   // of each part: what nobody took
+	Unsold  []int64   // of each part: what the market round may sell, which is Left, and of Grid what the last round gives
+	Back    []int64   // of each part: what a round gave back to the injectors before the last
+	Grid    []int64   // of each part: the community's, to sell to the grid
+	Held    []int64   // of each part: in reserve for storage and sale
+	Sale    []int64   // of each part: what of Held is in reserve for sale
+	Used    []int64   // of each part: Σ shares
+	InRound [][]int64 // of each round with a cap over a period: of each member; nil elsewhere
+	Flows   []Flow    // of rounds with keys by source, by round and member
 	Steps   []Step
 	Reserve int64 // what solidarity gave, within Shares
 }
@@ -101,11 +102,20 @@ func (p *Plan) Run(in *Figures) (*Outcome, error) {
 			break
 		}
 		total := p.offered(pl)
+		counted := pl.round.CapPeriod != nil
+		if counted {
+			out.InRound[i] = append(out.InRound[i][:0], out.Shares...)
+		}
 		switch {
 		case len(pl.edges) > 0:
-			p.keyed(i, pl, seed)
+			p.keyed(i, pl, in, seed)
 		case len(pl.tiers) > 0:
 			p.pooled(i, pl, total, in, seed)
+		}
+		if counted {
+			for k, before := range out.InRound[i] {
+				out.InRound[i][k] = out.Shares[k] - before
+			}
 		}
 		p.rest(i, pl)
 	}
@@ -154,7 +164,7 @@ func (p *Plan) begin(in *Figures) *Outcome {
 	k, n, m := &p.last, len(p.takers), len(p.parts)
 	k.Shares, k.Unmet = resize(k.Shares, n), resize(k.Unmet, n)
 	k.Left, k.Back, k.Grid, k.Held, k.Used, k.Unsold = resize(k.Left, m), resize(k.Back, m), resize(k.Grid, m), resize(k.Held, m), resize(k.Used, m), resize(k.Unsold, m)
-	k.Sale = resize(k.Sale, m)
+	k.Sale, k.InRound = resize(k.Sale, m), resize(k.InRound, len(p.rounds))
 	p.offer, p.taken = resize(p.offer, m), resize(p.taken, m)
 	clear(k.Shares)
 	clear(k.Grid)

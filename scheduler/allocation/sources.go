@@ -58,14 +58,14 @@ func (p *Plan) drawListed(used int64, seed uint64) {
 }
 
 // keyed runs a round with a key for each source and member, pass by pass.
-func (p *Plan) keyed(i int, pl *planned, seed uint64) {
+func (p *Plan) keyed(i int, pl *planned, in *Figures, seed uint64) {
 	k := &p.last
 	first := len(k.Flows)
 	for _, e := range pl.edges {
 		k.Flows = append(k.Flows, Flow{Taker: e.taker, Part: e.part})
 	}
 	p.pieces = resize(p.pieces, len(pl.edges))
-	c := p.capsOf(i, pl, &Figures{})
+	c := p.capsOf(i, pl, in)
 	p.got = resize(p.got, len(p.takers)) // what each got in this round, for its cap
 	clear(p.got)
 	for pass := range pl.passes {
@@ -77,6 +77,9 @@ func (p *Plan) keyed(i int, pl *planned, seed uint64) {
 			flow := min(p.pieces[n], k.Unmet[e.taker])
 			if c.each >= 0 {
 				flow = min(flow, c.each-p.got[e.taker])
+			}
+			if c.budget != nil {
+				flow = min(flow, c.budget[e.taker]-p.got[e.taker])
 			}
 			if flow <= 0 {
 				continue

@@ -100,6 +100,8 @@ func (p *pool) shareByPlan() error {
 	fromSun := min(exported, p.totals.Supply)
 	gone := make([]int64, len(p.charter.Sharing.Sources)+1)
 	f.Supply = p.supplies(f.Supply[:0], gone, fromSun)
+	rounds := p.charter.Sharing.Rounds
+	f.Budget = budgets(f.Budget, rounds, p.members)
 	out, err := n.sun.Run(f)
 	if err != nil {
 		return err
@@ -110,6 +112,7 @@ func (p *pool) shareByPlan() error {
 		f.Demand[i] = int64(m.Demand) - out.Shares[i]
 	}
 	p.certify(out, ledger.FromSun)
+	draw(f.Budget, rounds, p.members, out.InRound)
 	p.attributeParts(out, gone, p.totals.Supply-fromSun)
 
 	given := p.given()
@@ -126,6 +129,7 @@ func (p *pool) shareByPlan() error {
 		p.totals.FromStorage += m.FromStorage
 	}
 	p.certify(out, ledger.FromStorage)
+	draw(f.Budget, rounds, p.members, out.InRound)
 	return nil
 }
 

@@ -61,6 +61,13 @@ func (s *Settler) Settle(ch *charter.Charter, in Input) (Result, error) {
 		Storage:     slices.Clone(in.Storage),
 		Connections: slices.Clone(in.Connections),
 	}
+	for i := range res.Members {
+		m := &res.Members[i]
+		m.Periods = slices.Clone(m.Periods)
+		for k := range m.Periods {
+			m.Periods[k].Got = 0
+		}
+	}
 	sortRows(&res)
 	seed := allocation.SeedOf(in.Interval)
 	for _, id := range poolsOf(res) {
@@ -106,6 +113,9 @@ func (in Input) check() error {
 			return fmt.Errorf("settling %v: member %q stands twice in pool %q", in.Interval, m.Member, m.Pool)
 		}
 		seen[k] = true
+		if err := checkPeriods(&m); err != nil {
+			return fmt.Errorf("settling %v: %w", in.Interval, err)
+		}
 		for _, site := range m.Sites {
 			if outside(site.Import, site.Export, site.Production) {
 				return fmt.Errorf("settling %v: site %q has a register difference below zero or beyond %v", in.Interval, site.Site, maxEnergy)

@@ -75,6 +75,9 @@ func anyNewRules(t *rapid.T, ch *charter.Charter) {
 			most := anyEnergy(3e6).Draw(t, "cap") + 1
 			r.Cap = &most
 		}
+		if rapid.Bool().Draw(t, "capped over a period") {
+			r.CapPeriod = &charter.PeriodCap{Energy: anyEnergy(3e6).Draw(t, "period cap") + 1, Per: charter.PerDay}
+		}
 		if rapid.Bool().Draw(t, "offered") {
 			offer := percent(charter.Whole)
 			r.Offer = &offer
@@ -114,6 +117,11 @@ func anyInput(t *rapid.T) settlement.Input {
 		row := ledger.MemberRow{Member: roll.MemberID(fmt.Sprintf("m%d", i)), Pool: rapid.SampledFrom([]roll.PoolID{roll.GridPool, house}).Draw(t, "pool")}
 		if rapid.Bool().Draw(t, "grouped") {
 			row.Groups = []roll.Group{"g"}
+		}
+		for k := range 3 {
+			if rapid.Bool().Draw(t, "counted") {
+				row.Periods = append(row.Periods, ledger.PeriodUse{Round: fmt.Sprint("r", k), Per: charter.PerDay, Before: anyEnergy(4e6).Draw(t, "before")})
+			}
 		}
 		for j := range rapid.IntRange(1, 2).Draw(t, "sites") {
 			exported := anyEnergy(5e6).Draw(t, "export")
@@ -159,6 +167,9 @@ func TestIntervalConserves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ch, in := anyCharter(t), anyInput(t)
 		res := settle(t, ch, in)
+		for i := range res.Members {
+			withinPeriods(t, ch, &res.Members[i])
+		}
 		for _, p := range res.Pools {
 			var share, fromStorage, sold, stored, demand, supply, imported, exported, forSale energy.Energy
 			for _, m := range res.Members {
@@ -226,6 +237,26 @@ func TestIntervalConserves(t *testing.T) {
 			}
 		}
 	})
+}
+
+// withinPeriods: what a member got in a round never passes its cap over a period,
+// what storage gave included.
+func withinPeriods(t *rapid.T, ch *charter.Charter, m *ledger.MemberRow) {
+	var got energy.Energy
+	for _, u := range m.Periods {
+		got += u.Got
+		for _, r := range ch.Sharing.Rounds {
+			if r.Name == u.Round && r.CapPeriod != nil && u.Got > max(0, r.CapPeriod.Energy-u.Before) {
+				t.Fatalf("round %s: %v after %v, where %v are allowed", r.Name, u.Got, u.Before, r.CapPeriod.Energy)
+			}
+		}
+		if u.Got < 0 {
+			t.Fatalf("less than nothing: %+v", u)
+		}
+	}
+	if got > m.Share+m.FromStorage {
+		t.Fatalf("%v in her accounts, but %v and %v received", got, m.Share, m.FromStorage)
+	}
 }
 
 // What the ledger derives from the rows by itself agrees with the totals, and

@@ -36,6 +36,13 @@ func Why(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.Membe
 	seed := allocation.SeedOf(settled.Interval)
 	need := ch.Sharing.OfOthers(int64(row.Demand), int64(row.Supply), int64(settled.Pools[at].Supply))
 	line := allocation.Line{Need: need, Rank: n.sun.Rank(0, seed)}
+	for i := range ch.Sharing.Rounds {
+		left := int64(0)
+		if r := &ch.Sharing.Rounds[i]; r.CapPeriod != nil {
+			left = budget(r, row)
+		}
+		line.Budget = append(line.Budget, left)
+	}
 	full := int64(row.Demand) - need // what she may have met from storage only
 	if row.Supply > 0 && ch.Sharing.ExportingSites == charter.ExportersWait {
 		line.Need = 0
@@ -60,6 +67,9 @@ func Why(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.Membe
 			}
 			all = append(all, Gain{Source: source.src, Round: g.Step.Round, Name: name, Gain: g})
 			line.Need -= g.Share
+			if g.Step.Round >= 0 {
+				line.Budget[g.Step.Round] -= g.Share
+			}
 		}
 		line.Need += full
 		full = 0

@@ -70,6 +70,7 @@ type Report struct {
 type Run struct {
 	sides   [2]side // old, new
 	members map[roll.MemberID]*Change
+	cal     charter.Calendar
 	data    hash.Hash
 	count   int
 }
@@ -81,6 +82,7 @@ type side struct {
 	settler settlement.Settler
 	terms   *charter.Terms
 	closing map[roll.AssetID]ledger.Stock
+	uses    settlement.Uses // of caps over a period
 }
 
 // New prepares a comparison of a charter with the one it would replace. Local
@@ -98,6 +100,10 @@ func New(old, proposed *charter.Charter, local func(energy.Instant) Clock) (*Run
 
 // Terms says what a charter's expressions give; without it, the rows' own terms count.
 func (r *Run) Terms(old, proposed *charter.Terms) { r.sides[0].terms, r.sides[1].terms = old, proposed }
+
+// Calendar says how days, months and years are cut, for caps over a period;
+// without it, such a cap counts each interval by itself.
+func (r *Run) Calendar(cal charter.Calendar) { r.cal = cal }
 
 // Add settles one recorded interval under both charters.
 func (r *Run) Add(in settlement.Input, grid Grid) error {
@@ -144,10 +150,15 @@ func (r *Run) settle(i int, in settlement.Input, grid Grid) error {
 			in.Storage[k].Opening = stock
 		}
 	}
-	if s.terms != nil {
-		in.Members = slices.Clone(in.Members)
-		for k := range in.Members {
-			in.Members[k].Terms = s.terms.For(in.Members[k].Member)
+	in.Members = slices.Clone(in.Members)
+	for k := range in.Members {
+		m := &in.Members[k]
+		if s.terms != nil {
+			m.Terms = s.terms.For(m.Member)
+		}
+		m.Periods = nil
+		if r.cal != nil {
+			m.Periods = s.uses.Open(s.charter, r.cal, in.Interval.Start, m.Member, m.Pool)
 		}
 	}
 	res, err := s.settler.Settle(s.charter, in)
@@ -159,6 +170,7 @@ func (r *Run) settle(i int, in settlement.Input, grid Grid) error {
 			return fmt.Errorf("pool %q: %w", p.Pool, ErrConservation)
 		}
 	}
+	s.uses = settlement.UsesOf(res.Members)
 	for k := range res.Storage {
 		s.closing[res.Storage[k].Asset] = res.Storage[k].Closing
 	}

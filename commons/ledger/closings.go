@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/energy"
+)
+
+// closings are the accounts at the end of a settled leaf: the batteries' stocks,
+// and what members received in rounds with a cap over a period.
+type closings struct {
+	leaf  int64
+	start energy.Instant // of the leaf's interval
+	whole bool           // no row is erased
+	of    map[roll.AssetID]Stock
+	uses  map[useKey]PeriodUse
+}
+
+type useKey struct {
+	member roll.MemberID
+	pool   roll.PoolID
+	round  charter.PeriodRound
+}
+
+func closingsOf(leaf int64, start energy.Instant, sheet *Sheet, whole bool) closings {
+	c := closings{leaf, start, whole, make(map[roll.AssetID]Stock, len(sheet.Storage)), nil}
+	for _, s := range sheet.Storage {
+		c.of[s.Asset] = s.Closing
+	}
+	for i := range sheet.Members {
+		m := &sheet.Members[i]
+		for _, p := range m.Periods {
+			if c.uses == nil {
+				c.uses = map[useKey]PeriodUse{}
+			}
+			c.uses[useKey{m.Member, m.Pool, charter.PeriodRound{Round: p.Round, Per: p.Per}}] = p
+		}
+	}
+	return c
+}
+
+// closings are those of the last leaf most often, and read again otherwise.
+func (v *verification) closings(ctx context.Context, s *IntervalState) (closings, error) {
+	if v.last.leaf == s.Leaf {
+		return v.last, nil
+	}
+	sheet, err := v.sheet(ctx, s.Leaf)
+	if err != nil {
+		return closings{}, err
+	}
+	return closingsOf(s.Leaf, s.Interval.Start, sheet, s.Erased == 0), nil
+}
+
+// brokenUse is the first account of a member that does not go on from here. Of who
+// has none here it is not known how it should, where rows are erased.
+func (c *closings) brokenUse(members []MemberRow) (*MemberRow, PeriodUse, energy.Energy) {
+	for i := range members {
+		m := &members[i]
+		for _, u := range m.Periods {
+			was, had := c.uses[useKey{m.Member, m.Pool, charter.PeriodRound{Round: u.Round, Per: u.Per}}]
+			want := energy.Energy(0)
+			switch {
+			case !had && !c.whole:
+				continue
+			case !had:
+			case was.From == u.From:
+				want = was.Before + was.Got
+			case u.From <= c.start: // no period begins anew in the middle of itself
+				return m, u, was.Before + was.Got
+			}
+			if u.Before != want {
+				return m, u, want
+			}
+		}
+	}
+	return nil, PeriodUse{}, 0
+}
+
+// checkPeriods says whether each member has an account of each round with a cap
+// over a period, in a period that has begun.
+func checkPeriods(i energy.Interval, sheet *Sheet, rounds []charter.PeriodRound) error {
+	began := map[charter.Period]energy.Instant{}
+	for k := range sheet.Members {
+		m := &sheet.Members[k]
+		if len(m.Periods) != len(rounds) {
+			return findingf("member %q in pool %q has %d accounts of rounds with a cap over a period, the charter has %d such rounds", m.Member, m.Pool, len(m.Periods), len(rounds))
+		}
+		for n, r := range rounds {
+			u := &m.Periods[n]
+			if (charter.PeriodRound{Round: u.Round, Per: u.Per}) != r || u.From > i.Start || u.Before < 0 || u.Got < 0 {
+				return findingf("member %q in pool %q: her account of round %q is not one of this charter and interval", m.Member, m.Pool, u.Round)
+			}
+			if from, known := began[u.Per]; known && from != u.From {
+				return findingf("the %s began at %v for one member and at %v for member %q", u.Per, from, u.From, m.Member)
+			}
+			began[u.Per] = u.From
+		}
+	}
+	return nil
+}
+
+// sheet reads the rows of a leaf that was checked before.
+func (v *verification) sheet(ctx context.Context, leaf int64) (*Sheet, error) {
+	stored, err := v.log.Rows(ctx, leaf)
+	if err != nil {
+		return nil, fmt.Errorf("annex of leaf %d: %w", leaf, err)
+	}
+	rows := make([]Row, len(stored))
+	for i := range stored {
+		rows[i] = stored[i].Row
+	}
+	sheet, err := ReadRows(rows)
+	if err != nil {
+		return nil, finding{err}
+	}
+	return sheet, nil
+}
