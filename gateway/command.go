@@ -83,7 +83,13 @@ func (p *poller) offer(sp guard.Setpoint) {
 		p.mu.Unlock()
 		return
 	}
-	if err := p.guard.Offer(sp, p.env.stamp()); err != nil {
+	err := p.env.epochs.covers(sp.Epoch)
+	if err == nil {
+		err = p.guard.Offer(sp, p.env.stamp())
+	} else {
+		err = p.guard.OfferLess(sp, p.env.stamp(), err)
+	}
+	if err != nil {
 		p.log.Debug("setpoint refused", "error", err)
 	}
 }
@@ -103,6 +109,7 @@ func (p *poller) act(ctx context.Context) {
 	}
 	defer p.tellControls()
 	in := p.input()
+	defer func() { p.withheld = in.Withhold }()
 	for range writesAtOnce {
 		now := p.env.stamp()
 		action := p.guard.Decide(now, in)
@@ -111,6 +118,13 @@ func (p *poller) act(ctx context.Context) {
 		}
 		if action.Kind != guard.Release && (p.skips > 0 || p.night.asleep) {
 			return // it does not answer; a release is tried all the same
+		}
+		if err := p.count(action); err != nil {
+			in.Withhold = "writes that can't be counted are not made: " + err.Error()
+			if p.withheld != in.Withhold {
+				p.log.Warn("nothing is added to what the device does: writes to its flash memory can't be counted", "quantity", action.Command.Quantity, "error", err)
+			}
+			continue // what takes away, and limits that are to be held, are written all the same
 		}
 		err := p.command(ctx, action)
 		p.guard.Done(action, now, in, err)
@@ -131,14 +145,23 @@ func (p *poller) command(ctx context.Context, a guard.Action) error {
 	}
 	ctx, cancel := p.deadline(ctx, exchangesOfCommand)
 	defer cancel()
-	err := p.env.wear.spend(p.cfg.Asset, p.guard.Budgets())
 	if a.Kind == guard.Release {
-		return p.dev.Release(ctx) // is never left out, counted or not
-	}
-	if err != nil {
-		return errors.Join(errors.New("writes that can't be counted are not made"), err)
+		return p.dev.Release(ctx)
 	}
 	return p.dev.Apply(ctx, a.Command)
+}
+
+// count puts a write on the disk before it is made, if it adds. What takes away
+// is counted afterwards, if need be: it does not wait for a disk.
+func (p *poller) count(a guard.Action) error {
+	if p.dev == nil {
+		return nil // nothing is going to be written
+	}
+	if a.Adds {
+		return p.env.wear.spend(p.cfg.Asset, p.guard.Budgets())
+	}
+	p.env.wear.note(p.cfg.Asset, p.guard.Budgets())
+	return nil
 }
 
 // observe asks the device what is in force, to notice a second master.

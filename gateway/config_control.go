@@ -124,3 +124,28 @@ func (c Config) checkContacts() []problem {
 	}
 	return found
 }
+
+// Offline says in words what the devices of this gateway may feed in and take
+// while no coordinator looks after their connection.
+func (c Config) Offline() (feed, load string) {
+	var feeds, loads energy.Power
+	fed, loaded := 0, 0
+	for _, d := range c.Devices {
+		if d.Limits == nil {
+			continue
+		}
+		if p := min(d.Limits.OfflineFeedIn, d.Limits.MaxFeedIn); p != guard.NoLimit {
+			feeds, fed = feeds+p, fed+1
+		}
+		if p := min(d.Limits.OfflineLoad, d.Limits.MaxLoad); p != guard.NoLimit {
+			loads, loaded = loads+p, loaded+1
+		}
+	}
+	say := func(what string, n int, sum energy.Power) string {
+		if n == 0 {
+			return "no device has a limit of " + what
+		}
+		return fmt.Sprintf("%d of %d devices have a limit of %s, %s together", n, len(c.Devices), what, sum)
+	}
+	return say("feeding in", fed, feeds), say("taking", loaded, loads)
+}

@@ -5,8 +5,6 @@ package gateway
 import (
 	"crypto/ed25519"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -236,42 +234,6 @@ func TestSecondMasterIsReported(t *testing.T) {
 			}
 		})
 	})
-}
-
-// TestWear: the file is ahead of the device, whatever the process does next.
-func TestWear(t *testing.T) {
-	dir := t.TempDir()
-	w, err := openWear(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made := guard.Budget{Most: 500}
-	for range 100 {
-		if err := w.spend("a", map[device.Quantity]guard.Budget{device.BatteryPower: made}); err != nil {
-			t.Fatal(err)
-		}
-		made.Spent++ // and it is written
-		again, err := openWear(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kept := again.of("a")[device.BatteryPower]
-		if kept.Spent < made.Spent || kept.Spent > made.Spent+reserve {
-			t.Fatalf("%d were written, the file has %d", made.Spent, kept.Spent)
-		}
-	}
-	if err := w.settle("a", map[device.Quantity]guard.Budget{device.BatteryPower: made}); err != nil {
-		t.Fatal(err)
-	}
-	if again, err := openWear(dir); err != nil || again.of("a")[device.BatteryPower] != made {
-		t.Errorf("settled: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, wearFile), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openWear(dir); err == nil || !strings.Contains(err.Error(), "remove it") {
-		t.Errorf("damaged: %v", err)
-	}
 }
 
 // TestDecodeProtection reads what stands in gateway.yaml about protection.

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ type machine struct {
 
 	keeper   *uplink.Keeper
 	measures *measures
+	epochs   *epochs
 }
 
 // Run is a gateway from its first to its last sample: it returns nil when ctx
@@ -85,17 +87,25 @@ func Run(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Logge
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
-	worn, err := openWear(cfg.Spool.Dir)
-	if err != nil {
-		return errors.Join(err, store.Close())
+	_, real := clock.(*worldtime.Real)
+	within := steppedDiskWithin
+	if real {
+		within = diskWithin
 	}
-	m := &machine{cfg: cfg, log: log, spool: store, lane: newLane(store, log), mail: map[roll.AssetID]*mailbox{}, keeper: keeper, measures: newMeasures(cfg.Build)}
+	worn, heard := openWear(cfg.Spool.Dir, within), openEpochs(cfg.Spool.Dir, within)
+	for _, err := range []error{worn.damaged, heard.damaged} {
+		if err != nil {
+			log.Error("devices are not commanded, only measured; `allmende gateway doctor` says how to mend it", "error", err)
+		}
+	}
+	m := &machine{cfg: cfg, log: log, spool: store, lane: newLane(store, log), mail: map[roll.AssetID]*mailbox{}, keeper: keeper, measures: newMeasures(cfg.Build), epochs: heard}
 	for _, b := range budgetsOf(cfg, library) {
 		if !b.Fits() {
 			log.Warn("a round takes longer than the time between two polls", "url", b.URL, "says", b.Says)
 		}
 	}
 	m.build(keeper, clock, library, worn)
+	m.Fence(heard.highest())
 	return errors.Join(m.run(ctx), store.Close())
 }
 
@@ -105,12 +115,12 @@ func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock, library *p
 	stamp := stamps(clock, real, bootTime, birth())
 	born := stamp()
 	env := &environment{
-		cfg: m.cfg, now: clock.Now, stamp: stamp, born: born, measures: m.measures, wear: worn,
+		cfg: m.cfg, now: clock.Now, stamp: stamp, born: born, measures: m.measures, wear: worn, epochs: m.epochs,
 		grid: newGridOperator(m.cfg.Contacts, born),
 	}
 	m.link = uplink.New(uplink.Config{
 		Address: m.cfg.Coordinator, Identity: keeper, Software: m.cfg.Software, Source: m.spool,
-		Commands: m, Status: m.status, Now: clock.Now, Log: m.log, Bounds: m.linkBounds(real),
+		Commands: m, Epoch: m.epochs.highest(), Status: m.status, Now: clock.Now, Log: m.log, Bounds: m.linkBounds(real),
 	})
 	byURL := map[string]*loop{}
 	for _, d := range m.cfg.Devices {
@@ -233,8 +243,10 @@ func (m *machine) settle(ctx context.Context) {
 	m.link.Barrier(ctx)
 }
 
-// Fence takes the coordinator's epoch.
+// Fence takes the coordinator's epoch. No lower one is obeyed from now on, and
+// none after a restart once it is on the disk; until then this one is not either.
 func (m *machine) Fence(epoch uint64) {
+	m.epochs.hear(epoch)
 	for _, l := range m.loops {
 		l.mail.fence(epoch)
 	}
@@ -242,6 +254,11 @@ func (m *machine) Fence(epoch uint64) {
 
 // Setpoints hands commands to the loops of their devices.
 func (m *machine) Setpoints(setpoints []guard.Setpoint) {
+	epoch := uint64(0)
+	for _, sp := range setpoints {
+		epoch = max(epoch, sp.Epoch)
+	}
+	m.Fence(epoch)
 	for _, sp := range setpoints {
 		mail, ok := m.mail[sp.Asset]
 		if !ok {
@@ -253,13 +270,18 @@ func (m *machine) Setpoints(setpoints []guard.Setpoint) {
 }
 
 func (m *machine) status() uplink.Status {
-	s := uplink.Status{SpoolError: m.lane.problem()}
+	s := uplink.Status{SpoolError: joined(m.lane.problem(), m.epochs.problem())}
 	for _, l := range m.loops {
 		for _, p := range l.pollers {
 			s.Devices = append(s.Devices, p.status())
 		}
 	}
 	return s
+}
+
+// joined are the texts that are not empty, one after the other.
+func joined(texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), "; ")
 }
 
 var (

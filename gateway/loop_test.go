@@ -40,6 +40,7 @@ type fakeDevice struct {
 	log     []string
 	state   string
 	never   bool // it never reverts
+	flash   int  // writes a day that its memory takes
 	takes   device.Quantity
 	applied *device.Applied
 	reads   int
@@ -76,6 +77,7 @@ func (f *fakeDevice) Controls() []device.Control {
 	if f.takes != "" {
 		c.Quantity = f.takes
 	}
+	c.Flash = f.flash
 	if f.never {
 		c.Reversion = device.NeverReverts
 	}
@@ -162,6 +164,9 @@ func newBench(t *testing.T, cfg Config, devices ...*fakeDevice) *bench {
 			defer b.mu.Unlock()
 			b.live = append(b.live, r...)
 		},
+	}
+	if cfg.Spool.Dir != "" {
+		b.env.wear, b.env.epochs = openWear(cfg.Spool.Dir, diskWithin), openEpochs(cfg.Spool.Dir, diskWithin)
 	}
 	for i, d := range devices {
 		asset := roll.AssetID([]string{"a", "b", "c"}[i])

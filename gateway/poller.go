@@ -45,6 +45,7 @@ type poller struct {
 	observed guard.Stamp // when it was asked last what is in force
 	blind    bool        // it does not tell
 	rival    string      // as it was logged last
+	withheld string      // why nothing could be added the last time
 
 	mu     sync.Mutex
 	report uplink.Device
@@ -58,6 +59,7 @@ type environment struct {
 
 	grid     *gridOperator
 	wear     *wear
+	epochs   *epochs
 	born     guard.Stamp // the first of this process
 	measures *measures
 }

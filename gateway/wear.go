@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/gateway/device"
@@ -20,11 +21,17 @@ import (
 // that starts over and over does not wear a device out. What is in the file is
 // ahead of what was written: a few writes are reserved at a time, and those
 // that a crash leaves unused count as made.
+//
+// A write that adds waits for its reservation. One that takes away never does:
+// it is counted as soon as the disk allows.
 type wear struct {
 	path string
+	disk scribe
+	save func(path string, b []byte) error // replaceFile, or a test's disk
 
 	mu      sync.Mutex
 	budgets map[roll.AssetID]map[device.Quantity]guard.Budget // as in the file
+	damaged error                                             // the file is there and does not tell
 }
 
 // wearFile lies beside the spool's segments: on a disk that keeps what was
@@ -36,31 +43,42 @@ const maxWearFile = 1 << 20
 // reserve is how many writes are put into the file ahead.
 const reserve = 16
 
-// openWear reads the file. One that cannot be read counts as a full day's
-// writes: better a device that waits than one that is worn out.
-func openWear(dir string) (*wear, error) {
-	w := &wear{path: filepath.Join(dir, wearFile), budgets: map[roll.AssetID]map[device.Quantity]guard.Budget{}}
-	info, err := os.Stat(w.path)
+// openWear reads the file. With one that cannot be read nothing is added to what
+// devices with such memory do: better a device that waits than one that is worn out.
+func openWear(dir string, within time.Duration) *wear {
+	w := &wear{path: filepath.Join(dir, wearFile), disk: scribe{within: within}, save: replaceFile}
+	w.budgets, w.damaged = readWear(w.path)
+	return w
+}
+
+func readWear(path string) (map[roll.AssetID]map[device.Quantity]guard.Budget, error) {
+	budgets := map[roll.AssetID]map[device.Quantity]guard.Budget{}
+	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return w, nil
+		return budgets, nil
 	}
 	if err == nil && info.Size() > maxWearFile {
 		err = fmt.Errorf("it has %d bytes", info.Size())
 	}
 	var b []byte
 	if err == nil {
-		b, err = os.ReadFile(w.path)
+		b, err = os.ReadFile(path)
 	}
 	if err == nil {
-		err = json.Unmarshal(b, &w.budgets)
+		err = json.Unmarshal(b, &budgets)
 	}
-	if err == nil && w.budgets == nil {
+	if err == nil && budgets == nil {
 		err = errors.New("it is empty")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the count of writes to flash memory, %s: %w; remove it if these devices were not commanded today", w.path, err)
+		return nil, fmt.Errorf("the count of writes to flash memory can't be read from %s: %w", path, err)
 	}
-	return w, nil
+	return budgets, nil
+}
+
+// mendWear is what a person does about a file that can't be read.
+func mendWear(path string) string {
+	return fmt.Sprintf("stop the gateway, remove %s if its devices were not commanded much today, and start it again", path)
 }
 
 // of are the budgets of a device as the file has them.
@@ -73,34 +91,24 @@ func (w *wear) of(asset roll.AssetID) map[device.Quantity]guard.Budget {
 	return maps.Clone(w.budgets[asset])
 }
 
-// spend makes sure that the file has at least one write more than were made.
-// It is asked before each write.
+// spend makes sure that the file has at least one write more than were made. It
+// is asked before each write that adds, and waits for the disk within bounds.
 func (w *wear) spend(asset roll.AssetID, now map[device.Quantity]guard.Budget) error {
-	if w == nil || len(now) == 0 {
+	if w == nil || len(now) == 0 || w.ahead(asset, now) {
 		return nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ahead := true
-	for q, b := range now {
-		kept, ok := w.budgets[asset][q]
-		ahead = ahead && ok && b.Spent < kept.Spent
+	if w.damaged != nil {
+		return fmt.Errorf("%w; `allmende gateway doctor` says how to mend it", w.damaged)
 	}
-	if ahead {
-		return nil
+	return w.disk.do(func() error { return w.write(asset, ahead(now)) })
+}
+
+// note counts a write that takes away. It never waits, and never refuses.
+func (w *wear) note(asset roll.AssetID, now map[device.Quantity]guard.Budget) {
+	if w == nil || len(now) == 0 || w.damaged != nil || w.ahead(asset, now) {
+		return
 	}
-	next := map[device.Quantity]guard.Budget{}
-	for q, b := range now {
-		b.Spent += min(reserve, max(int64(b.Most)/20, 1))
-		next[q] = b
-	}
-	before := w.budgets[asset]
-	w.budgets[asset] = next
-	err := w.save()
-	if err != nil {
-		w.budgets[asset] = before // what is not in the file does not count as ahead
-	}
-	return err
+	w.disk.start(func() error { return w.write(asset, ahead(now)) })
 }
 
 // settle writes down what was made in truth, at the end.
@@ -108,19 +116,52 @@ func (w *wear) settle(asset roll.AssetID, now map[device.Quantity]guard.Budget) 
 	if w == nil || len(now) == 0 {
 		return nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.budgets[asset] = now
-	return w.save()
+	if w.damaged != nil {
+		return w.damaged
+	}
+	return w.disk.do(func() error { return w.write(asset, now) })
 }
 
-// save replaces the file as a whole, durably.
-func (w *wear) save() error {
-	b, err := json.Marshal(w.budgets)
+// ahead says whether the file has more writes than were made.
+func (w *wear) ahead(asset roll.AssetID, now map[device.Quantity]guard.Budget) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for q, b := range now {
+		if kept, ok := w.budgets[asset][q]; !ok || b.Spent >= kept.Spent {
+			return false
+		}
+	}
+	return true
+}
+
+// ahead are budgets with a few writes reserved.
+func ahead(now map[device.Quantity]guard.Budget) map[device.Quantity]guard.Budget {
+	next := map[device.Quantity]guard.Budget{}
+	for q, b := range now {
+		b.Spent += min(reserve, max(int64(b.Most)/20, 1))
+		next[q] = b
+	}
+	return next
+}
+
+// write is the scribe's job: it replaces the file as a whole, durably. What is
+// not in the file does not count as ahead.
+func (w *wear) write(asset roll.AssetID, of map[device.Quantity]guard.Budget) error {
+	w.mu.Lock()
+	next := maps.Clone(w.budgets)
+	w.mu.Unlock()
+	next[asset] = of
+	b, err := json.Marshal(next)
+	if err == nil {
+		err = w.save(w.path, b)
+	}
 	if err != nil {
 		return err
 	}
-	return replaceFile(w.path, b)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.budgets = next
+	return nil
 }
 
 func replaceFile(path string, b []byte) error {

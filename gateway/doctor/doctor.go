@@ -48,6 +48,8 @@ func Checks(dir string, now func() time.Time) []doctor.Check {
 		p.identity(),
 		p.coordinator(),
 		p.spool(),
+		p.commands(),
+		p.limits(),
 		p.devices(),
 	}
 }
@@ -126,6 +128,29 @@ func (p *patient) spool() doctor.Check {
 			return one(doctor.Worry("bring the coordinator back, or raise spool.max_mb in "+gateway.ConfigFile, "it takes %d of the %d MiB that it may: what was acknowledged goes first, then new samples are refused", size>>20, most>>20))
 		}
 		return one(doctor.Well("it takes %d of the %d MiB that it may", size>>20, most>>20))
+	}}
+}
+
+// commands looks at what must be readable for devices to be commanded at all.
+func (p *patient) commands() doctor.Check {
+	return doctor.Check{Name: "commands", Look: func(context.Context) (found []doctor.Finding) {
+		for _, k := range []gateway.Kept{gateway.KeptEpoch(p.cfg.Spool.Dir), gateway.KeptWrites(p.cfg.Spool.Dir)} {
+			if k.Err != nil {
+				found = append(found, doctor.Ill(k.Mend, "devices are measured and not commanded: %v", k.Err))
+				continue
+			}
+			found = append(found, doctor.Well("%s", k.Says))
+		}
+		return found
+	}}
+}
+
+// limits says what holds while the coordinator is away, and who does not see to it.
+func (p *patient) limits() doctor.Check {
+	return doctor.Check{Name: "limits", Look: func(context.Context) []doctor.Finding {
+		feed, load := p.cfg.Offline()
+		return one(doctor.Well("while no coordinator is there: %s, and %s. Nobody adds this up with other gateways under the same connection: "+
+			"see that together they stay within its limit. The coordinator commands the power of batteries and sets no limits", feed, load))
 	}}
 }
 

@@ -65,6 +65,26 @@ func gone(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// TestWhatCommandsNeed: a damaged file keeps devices from being commanded, and
+// the doctor says which, and what to do.
+func TestWhatCommandsNeed(t *testing.T) {
+	dir := configure(t, fmt.Sprintf("coordinator: %q\ndevices:\n  - {asset: a, url: \"tcp://%s\", unit: 1, limits: {rated_w: 9000, max_feed_in_w: 8000, offline_feed_in_w: 4000}}\n", gone(t), gone(t)))
+	says(t, dir, "commands", doctor.OK, "no coordinator was heard of")
+	says(t, dir, "commands", doctor.OK, "can be read")
+	says(t, dir, "limits", doctor.OK, "1 of 1 devices have a limit of feeding in, 4000 W together")
+	says(t, dir, "limits", doctor.OK, "Nobody adds this up")
+	if err := os.Mkdir(filepath.Join(dir, "spool"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"epoch", "writes.json"} {
+		path := filepath.Join(dir, "spool", name)
+		if err := os.WriteFile(path, []byte("\x00\x00"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		says(t, dir, "commands", doctor.Fail, "remove "+path)
+	}
+}
+
 func TestAGatewaysFolder(t *testing.T) {
 	device, coordinator := listener(t).Addr(), listener(t).Addr()
 	dir := configure(t, fmt.Sprintf("coordinator: %q\ndevices:\n  - {asset: a, url: \"tcp://%s\", unit: 1}\n  - {asset: b, url: \"tcp://%s\", unit: 2}\n", coordinator, device, device))

@@ -20,10 +20,8 @@ package guard
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
-	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway/device"
 )
@@ -31,50 +29,6 @@ import (
 // Stamp is a reading of the gateway's monotonic clock in milliseconds. It has
 // no meaning outside the process that made it.
 type Stamp int64
-
-// Authority is who asks for something.
-type Authority uint8
-
-// Authorities, the lower rank first. Above both stand equipment and fuse,
-// which nobody asks: they are in [Limits].
-const (
-	Charter      Authority = iota // the coordinator, by the members' rules
-	GridOperator                  // the operator of the grid, through the coordinator
-	authorities
-)
-
-// Setpoint is a command to a device.
-type Setpoint struct {
-	Asset    roll.AssetID
-	Quantity device.Quantity // empty: device.BatteryPower
-	Power    energy.Power    // of every quantity but ActivePowerPct; of a battery, discharge is positive
-	Permille int64           // of ActivePowerPct
-	From     Authority
-	Stamp    Stamp       // the newest that the coordinator had from this gateway
-	TTL      energy.Span // the command ends at Stamp + TTL
-	Epoch    uint64      // of the coordinator that owns the community
-	Sequence uint64      // rises with every command to the asset within an epoch
-}
-
-// Why a setpoint is refused, for errors.Is.
-var (
-	ErrEpoch     = errors.New("lower epoch")
-	ErrSequence  = errors.New("old sequence")
-	ErrExpired   = errors.New("expired before it came")
-	ErrStamp     = errors.New("stamp of another clock")
-	ErrTTL       = errors.New("time-to-live out of bounds")
-	ErrNoControl = errors.New("the device does not take this command")
-	ErrWatched   = errors.New("the device is only watched: it never comes back to itself, so an operator has to sign a waiver")
-	ErrPower     = errors.New("more than any device has")
-	ErrNegative  = errors.New("a limit is not negative")
-	ErrRank      = errors.New("a grid operator sets limits only")
-)
-
-// MaxTTL bounds how long a command may be in force without being renewed.
-const MaxTTL = energy.Hour
-
-// mostPower bounds what is computed with.
-const mostPower = 1_000_000 * energy.Kilowatt
 
 // Config is what a guard knows about its device.
 type Config struct {
@@ -114,8 +68,13 @@ const (
 type Action struct {
 	Kind    Kind
 	Command device.Command // of Set
-	slot    place
-	behind  backing
+	// Adds: it lets more happen than is in force, or for longer. Everything else
+	// takes away, or holds a limit, and is not to wait for anything.
+	Adds bool
+
+	shortens bool // it ends what is in force sooner
+	slot     place
+	behind   backing
 }
 
 // backing is what stands behind a value: a setpoint until it ends, or, standing,
@@ -131,6 +90,9 @@ type Input struct {
 	SoCAt Stamp          // when it was read
 	Grid  GridLimit      // what the grid operator allows at this moment, see [Contact]
 	At    energy.Instant // world time, for the flash-write budgets
+	// Withhold says why nothing may be added at the moment, and is empty where
+	// it may: what is in force may still be taken away, and limits are held.
+	Withhold string
 }
 
 // place is one thing that can be commanded.
@@ -242,77 +204,6 @@ func placeOf(q device.Quantity) (place, bool) {
 // Fence refuses every epoch below this one from now on.
 func (g *Guard) Fence(epoch uint64) { g.epoch = max(g.epoch, epoch) }
 
-// Offer takes a setpoint or says why not. The refusal is also in the state's note.
-func (g *Guard) Offer(sp Setpoint, now Stamp) error {
-	at, value, err := g.check(sp, now)
-	if err != nil {
-		g.note = "refused: " + err.Error()
-		return fmt.Errorf("setpoint %d of epoch %d for %s refused: %w", sp.Sequence, sp.Epoch, sp.Asset, err)
-	}
-	g.epoch, g.note = sp.Epoch, ""
-	g.orders[at][sp.From] = order{
-		held: true, setpoint: sp, value: value, expires: sp.Stamp + Stamp(sp.TTL), epoch: sp.Epoch, sequence: sp.Sequence,
-	}
-	return nil
-}
-
-func (g *Guard) check(sp Setpoint, now Stamp) (at place, value int64, err error) {
-	at, known := placeOf(sp.Quantity)
-	if !known || sp.From >= authorities || g.slots[at] == nil {
-		return 0, 0, fmt.Errorf("%w (%s)", ErrNoControl, sp.Quantity)
-	}
-	if sp.From != Charter && at == battery {
-		return 0, 0, ErrRank
-	}
-	last := g.orders[at][sp.From]
-	switch {
-	case sp.Epoch < g.epoch:
-		return 0, 0, fmt.Errorf("%w (%d is in force)", ErrEpoch, g.epoch)
-	case sp.Epoch == last.epoch && sp.Sequence <= last.sequence:
-		return 0, 0, fmt.Errorf("%w (%d was accepted)", ErrSequence, last.sequence)
-	case sp.TTL <= 0 || sp.TTL > MaxTTL:
-		return 0, 0, fmt.Errorf("%w (%s, at most %s)", ErrTTL, sp.TTL, MaxTTL)
-	case sp.Stamp < g.cfg.Born || sp.Stamp > now:
-		return 0, 0, ErrStamp
-	case sp.Stamp+Stamp(sp.TTL) <= now:
-		return 0, 0, ErrExpired
-	case sp.Power > mostPower || sp.Power < -mostPower:
-		return 0, 0, ErrPower
-	case !g.commandable(at):
-		return 0, 0, ErrWatched
-	}
-	value, err = g.inUnit(at, sp)
-	return at, value, err
-}
-
-// commandable says whether a place may be written at all.
-func (g *Guard) commandable(at place) bool {
-	s := g.slots[at]
-	return s != nil && (s.control.Reversion != device.NeverReverts || g.cfg.Waived)
-}
-
-// inUnit is a setpoint's value in the unit of its control.
-func (g *Guard) inUnit(at place, sp Setpoint) (int64, error) {
-	value := int64(sp.Power)
-	if sp.Quantity == device.ActivePowerPct {
-		value = min(sp.Permille, full)
-	}
-	if value < 0 && at != battery {
-		return 0, ErrNegative
-	}
-	if at != feed || g.slots[at].control.Quantity == sp.Quantity {
-		return value, nil
-	}
-	rated := int64(g.cfg.Limits.Rated)
-	if rated <= 0 {
-		return 0, fmt.Errorf("%w (%s: it takes %s, and limits.rated_w is missing in gateway.yaml)", ErrNoControl, sp.Quantity, g.slots[at].control.Quantity)
-	}
-	if sp.Quantity == device.ActivePower {
-		return energy.MulDiv(min(value, rated), full, rated), nil
-	}
-	return energy.MulDiv(rated, min(value, full), full), nil
-}
-
 // full is the whole of a rating in permille.
 const full = 1000
 
@@ -350,7 +241,7 @@ func (g *Guard) Decide(now Stamp, in Input) Action {
 		if release && !w.must || resting && (!w.must || !g.rival.mayInsist(now)) {
 			continue
 		}
-		if a := s.write(at, w, now, in.At, rhythm{g.cfg.Poll, g.cfg.Limits.Ramp}); a.Kind != Nothing {
+		if a := s.write(at, w, now, in, rhythm{g.cfg.Poll, g.cfg.Limits.Ramp}); a.Kind != Nothing {
 			return a
 		}
 	}

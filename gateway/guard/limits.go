@@ -300,6 +300,19 @@ func (g *Guard) wantFeed(in Input) want {
 	return s.fit(w)
 }
 
+// offline is what a device may take or give while no coordinator looks after
+// its connection, in the unit of its control.
+func (g *Guard) offline(at place) int64 {
+	switch at {
+	case feed:
+		return g.feedUnit(g.slots[feed], g.cfg.Limits.OfflineFeedIn)
+	case load:
+		return int64(g.cfg.Limits.OfflineLoad)
+	default:
+		return int64(NoLimit)
+	}
+}
+
 // fit keeps a limit within what the device can be told. A limit below that
 // becomes its least value where only the charter asks, and a stop otherwise: a
 // limit that must hold is never widened.

@@ -62,14 +62,14 @@ func TestCommunicationLoss(t *testing.T) {
 	t.Logf("%d schedules in %s: %+v", schedules, time.Since(begun).Round(time.Millisecond), sum)
 	// A schedule in which nothing happens proves nothing.
 	if failed.Load() == 0 && (sum.Accepted == 0 || sum.Refused == 0 || sum.Written == 0 || sum.Failed == 0 || sum.Deaths == 0 ||
-		sum.Reverted == 0 || sum.Released == 0 || sum.InForce == 0 || sum.AtGuard == 0 || sum.OtherClock == 0) {
+		sum.Reverted == 0 || sum.Released == 0 || sum.InForce == 0 || sum.AtGuard == 0 || sum.OtherClock == 0 || sum.Withheld == 0) {
 		t.Error("something never happened")
 	}
 }
 
 // tally is what happened.
 type tally struct {
-	Accepted, Refused, Written, Failed, Deaths, Reverted, Released, InForce, AtGuard, OtherClock int
+	Accepted, Refused, Written, Failed, Deaths, Reverted, Released, InForce, AtGuard, OtherClock, Withheld int
 }
 
 func (t *tally) add(u tally) {
@@ -83,6 +83,7 @@ func (t *tally) add(u tally) {
 	t.InForce += u.InForce
 	t.AtGuard += u.AtGuard
 	t.OtherClock += u.OtherClock
+	t.Withheld += u.Withheld
 }
 
 // simBattery is a battery with a reversion timer. Left to itself it rests.
@@ -169,6 +170,8 @@ type schedule struct {
 	truth   truth
 	tried   bool // this gateway has written something
 	grid    GridLimit
+	full    bool // the disk that writes are counted on
+	worn    bool // the day's budget of writes is spent, all but a few
 	socAt   int64
 	socSeen int64
 	tally   tally
@@ -199,6 +202,7 @@ func newSchedule(seed uint64) *schedule {
 		s.dev.stock = s.dev.capacity / 2
 	}
 	s.bad = []float64{0, 0.05, 0.3, 0.8}[rng.IntN(4)]
+	s.worn = rng.IntN(4) == 0
 	s.birth()
 	return s
 }
@@ -212,9 +216,15 @@ func (s *schedule) birth() {
 		control.LeastReversion = time.Duration(s.dev.watchdog) * time.Millisecond
 		control.MostReversion = control.LeastReversion
 	}
+	if s.worn {
+		control.Flash = 20_000 // a write in 4 s
+	}
 	controls := []device.Control{control, control, control}
 	controls[1].Quantity, controls[2].Quantity = device.ChargeLimit, device.DischargeLimit
 	s.guard = New(Config{Controls: controls, Limits: s.limits, Poll: energy.Span(s.poll), Waived: s.waived, Born: s.born})
+	if s.worn {
+		s.guard.Restore(map[device.Quantity]Budget{device.BatteryPower: {Spent: 15_995, At: energy.Instant(s.now)}})
+	}
 	s.truth, s.tried = truth{}, false
 	s.dev.trouble = true
 	s.socSeen, s.socAt = -1, s.now
@@ -286,6 +296,9 @@ func (s *schedule) watch() error {
 			// A write that armed the timer and went no further gives the old
 			// value the new one's time.
 			bound = max(d.ends, d.armed+2*s.poll, d.stretch) + 1000 + tick
+			if s.worn { // armed for longer, to spare its memory
+				bound = max(bound, d.armed+18_000+tick)
+			}
 		case device.RevertsByWatchdog:
 			bound = max(d.ends+d.watchdog, bound)
 		case device.NeverReverts:
@@ -343,6 +356,9 @@ func (s *schedule) tick() error {
 			s.grid.Draw = energy.Power(s.rng.IntN(3)) * energy.Kilowatt
 		}
 	}
+	if s.rng.IntN(15) == 0 {
+		s.full = !s.full
+	}
 	kept := s.wire[:0]
 	for _, m := range s.wire {
 		if m.arrives > s.now {
@@ -390,7 +406,11 @@ func (s *schedule) tick() error {
 }
 
 func (s *schedule) input() Input {
-	return Input{SoC: s.socSeen, SoCAt: s.born + Stamp(s.socAt-s.bornAt), Grid: s.grid, At: energy.Instant(s.now)}
+	in := Input{SoC: s.socSeen, SoCAt: s.born + Stamp(s.socAt-s.bornAt), Grid: s.grid, At: energy.Instant(s.now)}
+	if s.full {
+		in.Withhold = "the disk is full"
+	}
+	return in
 }
 
 func (s *schedule) die() {
@@ -446,6 +466,12 @@ func (s *schedule) carryOut(a Action) error {
 	d := &s.dev
 	before := s.clock()
 	s.tried = true
+	if s.full && a.Kind == Set && a.Command.Quantity == device.BatteryPower && a.Command.Value != 0 {
+		s.tally.Withheld++
+		if v := energy.Power(a.Command.Value); a.Adds || !d.trouble && (v > max(d.power, 0) || v < min(d.power, 0)) {
+			return fmt.Errorf("at %d: %s is written on top of %s, which nobody could count", s.now, v, d.power)
+		}
+	}
 	// The write takes its time; the old value goes on meanwhile.
 	took := s.rng.Int64N(150)
 	d.until(s.now, s.now+took, &s.tally)
@@ -509,6 +535,9 @@ func (s *schedule) settled() error {
 	d, tr := &s.dev, s.truth
 	if !s.alive || d.trouble || !d.held {
 		return nil
+	}
+	if (s.worn || s.full) && d.kind == device.RevertsByTimer && d.reverts-s.now <= 300 {
+		return nil // it is just coming back to itself, a write's time later than the guard counts
 	}
 	if tr.live == nil || tr.live.ends+300 < s.now {
 		return fmt.Errorf("at %d: %s is in force and no setpoint is", s.now, d.power)

@@ -28,7 +28,7 @@ type rhythm struct {
 func (r rhythm) shortest() energy.Span { return 2 * r.poll }
 
 // write says what the slot needs in order to follow w at now.
-func (s *slot) write(at place, w want, now Stamp, world energy.Instant, r rhythm) Action {
+func (s *slot) write(at place, w want, now Stamp, in Input, r rhythm) Action {
 	if s.known && s.reverts() && now >= s.revertsAt {
 		s.known = false // by now it follows itself
 	}
@@ -37,22 +37,82 @@ func (s *slot) write(at place, w want, now Stamp, world energy.Instant, r rhythm
 	if held != "" && s.note == "" {
 		s.note = held
 	}
-	a := Action{Kind: Set, slot: at, Command: device.Command{
-		Quantity: s.control.Quantity, Value: value, Stop: w.stop, Reversion: s.reversion(w, now, r.shortest()).Duration(),
-	}, behind: backing{w.until, w.standing}}
-	same := s.known && value == s.written.Value && w.stop == s.written.Stop
-	if same {
-		s.behind = a.behind // the value in force is backed by the newest order
-	}
-	if same && !s.mustRearm(w, now, energy.SpanOf(a.Command.Reversion), r.poll) {
+	a, needed := s.action(at, w, value, now, r)
+	if !needed {
 		return Action{}
 	}
-	takesAway := !same && s.commanded && !s.grows(at, value)
-	if !w.must && !takesAway && !s.budget.Allows(world) {
-		s.note = "the flash-write budget of the day is used up"
+	why := s.refusal(a, w, in)
+	if why == "" {
+		return a
+	}
+	s.note = why
+	// What is in force meanwhile must lie within what is asked for: a battery does
+	// not go on discharging because its charging has to wait.
+	w.stop = w.stop || at != battery && s.known && s.written.Stop
+	a, needed = s.action(at, w, s.covered(at, value), now, r)
+	if !needed || s.refusal(a, w, in) != "" {
 		return Action{}
 	}
 	return a
+}
+
+// action is the write of a value, and whether it is needed.
+func (s *slot) action(at place, w want, value int64, now Stamp, r rhythm) (a Action, needed bool) {
+	reversion := s.reversion(w, now, r.shortest())
+	a = Action{Kind: Set, slot: at, Command: device.Command{
+		Quantity: s.control.Quantity, Value: value, Stop: w.stop, Reversion: reversion.Duration(),
+	}, behind: backing{w.until, w.standing}}
+	a.shortens = s.known && s.control.Reversion == device.RevertsByTimer && now+Stamp(reversion) < s.revertsAt
+	a.Adds = s.adds(at, w, value, a.shortens)
+	if s.same(a.Command) {
+		s.behind = a.behind // the value in force is backed by the newest order
+		return a, s.mustRearm(w, now, energy.SpanOf(a.Command.Reversion), r.poll)
+	}
+	return a, true
+}
+
+// same says that a command is in force already.
+func (s *slot) same(c device.Command) bool {
+	return s.known && c.Value == s.written.Value && c.Stop == s.written.Stop
+}
+
+// refusal says why a write has to wait, "" if it need not.
+func (s *slot) refusal(a Action, w want, in Input) string {
+	takesAway := s.commanded && (!s.same(a.Command) || a.shortens) && !s.grows(a.slot, a.Command.Value)
+	switch {
+	case a.Adds && in.Withhold != "":
+		return in.Withhold
+	case !w.must && !takesAway && !s.budget.Allows(in.At):
+		return "the flash-write budget of the day is used up"
+	}
+	return ""
+}
+
+// adds says that a value lets more happen than is in force, or, of a battery's
+// power, for longer. A limit that is told for the first time, or again, adds nothing.
+func (s *slot) adds(at place, w want, value int64, shortens bool) bool {
+	switch {
+	case w.stop || value == 0:
+		return false
+	case at != battery:
+		return s.known && value > s.written.Value
+	case s.known && value == s.written.Value:
+		return !shortens
+	}
+	return !s.known || (value < 0) != (s.written.Value < 0) || magnitude(value) > magnitude(s.written.Value)
+}
+
+// covered is what of a value may be in force while the value itself has to wait.
+func (s *slot) covered(at place, value int64) int64 {
+	switch {
+	case !s.known:
+		return value // what it may hold ends with what stands behind that
+	case at != battery:
+		return min(value, s.written.Value)
+	case (value < 0) == (s.written.Value < 0):
+		return s.written.Value
+	}
+	return 0
 }
 
 // outlived says that the device may hold a value behind which nothing stands

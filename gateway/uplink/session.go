@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/allmende-energy/allmende/gateway/guard"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
 
@@ -119,6 +120,9 @@ func (l *Link) open(ctx context.Context, conn *grpc.ClientConn) (*session, error
 	welcome := down.GetWelcome()
 	if welcome == nil {
 		return nil, fmt.Errorf("%w: its first message is no welcome", ErrProtocol)
+	}
+	if e := welcome.GetEpoch(); e > guard.MaxEpoch {
+		return nil, fmt.Errorf("%w: its epoch is %d, no coordinator counts so far", ErrProtocol, e)
 	}
 	renewed, err := l.cfg.Source.Resume(id, welcome.GetAcknowledgedSequence())
 	if err != nil {

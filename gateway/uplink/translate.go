@@ -118,6 +118,9 @@ func decodeSetpoints(m *allmendev1.SetpointBatch) ([]guard.Setpoint, error) {
 	}
 	out := make([]guard.Setpoint, 0, len(m.GetSetpoints()))
 	for _, s := range m.GetSetpoints() {
+		if e := s.GetEpoch(); e > guard.MaxEpoch {
+			return nil, fmt.Errorf("%w: a setpoint of epoch %d, no coordinator counts so far", ErrProtocol, e)
+		}
 		quantity, known := decodeQuantity(s.GetQuantity())
 		if !known {
 			continue // of a newer coordinator: what is not understood is not obeyed

@@ -44,9 +44,10 @@ type Source interface {
 }
 
 // Commands takes what comes down. Its methods are called from the stream's
-// goroutine and don't wait.
+// goroutine and don't wait for devices.
 type Commands interface {
-	// Fence: the coordinator's epoch at the start of a stream.
+	// Fence: the coordinator's epoch at the start of a stream. It may wait for the
+	// disk, within bounds, to keep the epoch.
 	Fence(epoch uint64)
 	Setpoints([]guard.Setpoint)
 }
@@ -58,6 +59,7 @@ type Config struct {
 	Software string
 	Source   Source
 	Commands Commands
+	Epoch    uint64 // the highest that was heard of before
 	Status   func() Status
 	Now      func() energy.Instant // world time
 	Log      *slog.Logger
@@ -118,7 +120,7 @@ type Link struct {
 
 // New returns a link; Run connects it.
 func New(cfg Config) *Link {
-	l := &Link{cfg: cfg, bounds: cfg.Bounds.withDefaults(), wake: make(chan struct{}, 1), live: map[roll.AssetID]meters.Reading{}}
+	l := &Link{cfg: cfg, bounds: cfg.Bounds.withDefaults(), wake: make(chan struct{}, 1), live: map[roll.AssetID]meters.Reading{}, epoch: cfg.Epoch}
 	l.barrier.changed = make(chan struct{})
 	l.refused.samples, l.refused.strikes, l.refused.live = map[uint64]bool{}, map[roll.AssetID]int{}, map[roll.AssetID]bool{}
 	return l
