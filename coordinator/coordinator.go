@@ -363,12 +363,14 @@ func (c *Coordinator) prepareServers(ctx context.Context, l listeners) error {
 // services are what people and programs may call, each as the policy says: over
 // the network, by REST and on the local socket.
 func (c *Coordinator) services(community *api.Community) []api.Service {
+	past := &past{c.commons, c.history(), c.register}
 	return []api.Service{
 		api.CommunityService(community),
 		api.IdentityService(c.fleet),
 		api.AccountService(c.people.Accounts()),
 		api.PeopleService(c.people.Administration()),
-		api.HistoryService(api.NewHistory(&past{c.commons, c.history(), c.register}, c.minAggregate())),
+		api.HistoryService(api.NewHistory(past, c.minAggregate())),
+		api.SharingService(api.NewSharing(past, c.minAggregate())),
 		api.AdministrationService(c.register),
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/allmende-energy/allmende/charters"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator"
 	"github.com/allmende-energy/allmende/coordinator/store"
@@ -40,6 +39,7 @@ type demoCmd struct {
 	Speed    float64   `default:"60" help:"World seconds for each second, 1 to 3600. Where the computer cannot keep up, the world runs slower, and the demo says so."`
 	Dir      string    `placeholder:"DIR" help:"Keep the data here and go on from it next time; without, a temporary folder is used and removed."`
 	Start    time.Time `default:"2026-06-20T04:00:00Z" help:"World time of the first start, in RFC 3339."`
+	Charter  string    `default:"equal-shares" placeholder:"FILE" help:"The charter that a new demo begins with: the name of a template, or a file. One that goes on from earlier data keeps its own."`
 	HTTP     string    `default:"127.0.0.1:8080" help:"Address of page and REST."`
 	GRPC     string    `default:"127.0.0.1:9090" help:"Address of gRPC for integrators."`
 	Gateways string    `default:"127.0.0.1:9443" help:"Address for gateways (mutual TLS)."`
@@ -54,6 +54,7 @@ computer, and nothing needs to be configured.
 
   allmende demo                       a minute passes every second
   allmende demo --speed 900           a quarter-hour passes every second
+  allmende demo --charter needs-first  another charter than equal shares
   allmende demo --dir my-demo         keep the data; verify it afterwards with
   allmende ledger verify my-demo`
 }
@@ -181,10 +182,8 @@ func (d *demo) writeFiles() error {
 		return err
 	}
 	files["community.yaml"] = community
-	for _, t := range charters.Templates() {
-		if t.Name == "equal-shares" {
-			files["charter.yaml"] = t.YAML
-		}
+	if files["charter.yaml"], err = charterText(d.Charter); err != nil {
+		return err
 	}
 	for _, gw := range demoGateways {
 		site, err := demoFiles.ReadFile("demo/" + gw + ".yaml")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -101,6 +102,19 @@ func charterNamed(name string) (charter.Charter, error) {
 		}
 	}
 	return readCharter(name)
+}
+
+// charterText is the YAML of a template by its name, or of a file.
+func charterText(name string) ([]byte, error) {
+	for _, t := range charters.Templates() {
+		if t.Name == name {
+			return t.YAML, nil
+		}
+	}
+	if _, err := readCharter(name); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Clean(name))
 }
 
 // days reads the span of a comparison.

@@ -12,12 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/allmende-energy/allmende/commons/charter"
-	"github.com/allmende-energy/allmende/commons/ledger"
-	"github.com/allmende-energy/allmende/commons/roll"
-	"github.com/allmende-energy/allmende/energy"
-	"github.com/allmende-energy/allmende/scheduler/settlement"
 )
 
 // TestWhatIfHomes compares over two days of the recorded homes.
@@ -92,58 +86,5 @@ func TestWhatIfRefuses(t *testing.T) {
 		if code := run(t.Context(), append([]string{"whatif"}, args...), &output{In: strings.NewReader(""), Out: &out, Err: &errs}); code == 0 || errs.Len() == 0 {
 			t.Errorf("%v is not refused", args)
 		}
-	}
-}
-
-// TestWhyTellsTheRounds: what a member is told sums to what was booked, and the
-// charter's own sentence stands beside it.
-func TestWhyTellsTheRounds(t *testing.T) {
-	ch, err := charterNamed("needs-first")
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := settlement.Input{Interval: energy.IntervalAt(0, energy.QuarterHour), Members: []ledger.MemberRow{
-		{Member: "anna", Pool: roll.GridPool, Groups: []roll.Group{"vulnerable"}, Sites: []ledger.SiteInput{{Site: "a", Import: 900_000}}},
-		{Member: "ben", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "b", Import: 700_001}}},
-		{Member: "carl", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "c", Export: 600_000}}},
-	}}
-	var s settlement.Settler
-	res, err := s.Settle(&ch, in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	settled := &ledger.IntervalSettled{Interval: in.Interval, RulesVersion: ch.RulesVersion, Pools: res.Pools}
-	w, err := whyOf(&ch, settled, &res.Members[0])
-	if err != nil || !w.Checked {
-		t.Fatalf("%+v, %v", w, err)
-	}
-	var sum energy.Energy
-	for _, r := range w.Rounds {
-		sum += r.Got
-	}
-	// The floor gives anna 0.2 kWh, the second round half of the other 0.4.
-	if sum != w.Share || w.Share != 400_000 || len(w.Rounds) != 2 || w.Rounds[0].Got != 200_000 || !strings.Contains(w.Rounds[0].Says, "vulnerable") {
-		t.Errorf("%+v", w)
-	}
-	rows, err := res.Rows(func(roll.AssetID) roll.MemberID { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	c := whyCmd{Member: "anna"}
-	if err := c.tell(&output{Out: &out}, &ch, settled, rows); err != nil || !strings.Contains(out.String(), "exactly what was booked") {
-		t.Errorf("%v\n%s", err, out.String())
-	}
-	c.Member = "nobody"
-	if c.tell(&output{Out: &out}, &ch, settled, rows) == nil {
-		t.Error("nobody is told something")
-	}
-	res.Members[0].Share++
-	if w, err := whyOf(&ch, settled, &res.Members[0]); err != nil || w.Checked {
-		t.Errorf("a unit too many is not noticed: %v", err)
-	}
-	one := charter.Charter{RulesVersion: 1, Sharing: ch.Sharing}
-	if _, err := whyOf(&one, &ledger.IntervalSettled{RulesVersion: 1, Pools: res.Pools}, &res.Members[0]); err != nil {
-		t.Error(err)
 	}
 }

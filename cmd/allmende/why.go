@@ -9,19 +9,23 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
 	"github.com/allmende-energy/allmende/commons/charter"
-	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/api"
 	"github.com/allmende-energy/allmende/energy"
-	"github.com/allmende-energy/allmende/scheduler/settlement"
+	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
 
 // whyCmd tells a member how her share of an interval came about.
 type whyCmd struct {
 	Member   string `arg:"" help:"The member's id."`
-	Interval string `arg:"" help:"An instant in the interval, such as 2026-06-01T12:00:00+02:00."`
-	Dir      string `required:"" type:"existingdir" help:"The community's folder."`
-	JSON     bool   `help:"Print as JSON, for programs."`
+	Interval string `arg:"" optional:"" help:"An instant in the interval, such as 2026-06-01T12:00:00+02:00; left out: the newest that is settled."`
+	Dir      string `xor:"where" type:"existingdir" placeholder:"DIR" help:"Read the ledger of the community in this folder, whether its coordinator runs or not."`
+	Server   string `xor:"where" placeholder:"URL" help:"Ask a coordinator elsewhere: the address of its page, such as https://sun.example.org."`
+	Token    string `env:"ALLMENDE_TOKEN" placeholder:"TOKEN" help:"With --server: an access token (allmende token create). Better given as ALLMENDE_TOKEN, which other users don't see."`
+	JSON     bool   `help:"Print as JSON, as REST does."`
 }
 
 // Help is what "allmende why --help" adds.
@@ -31,184 +35,147 @@ key, the round's certificate, and what follows from both. It uses nothing but he
 the certificates, which stand in the ledger for everybody: she can do the sums by hand.
 
   share = min(need, weight · num / den), cut to the unit below, and one unit more where the
-  remainder of that division is above cut, or equals cut and her rank is not above tie_rank
+  remainder of that division is above the cut, or equals it and her rank is not above tie_rank
 
-  allmende why anna 2026-06-01T12:00:00+02:00 --dir village`
-}
+Without --dir and --server it asks the running coordinator of the working directory.
 
-// whyShare is the JSON of "why".
-type whyShare struct {
-	Member      roll.MemberID   `json:"member"`
-	Interval    energy.Interval `json:"interval"`
-	Pool        roll.PoolID     `json:"pool"`
-	Charter     string          `json:"charter"`
-	CharterHash string          `json:"charter_hash"`
-	Demand      energy.Energy   `json:"demand"`
-	Supply      energy.Energy   `json:"supply"`
-	Share       energy.Energy   `json:"share"`
-	FromStorage energy.Energy   `json:"from_storage"`
-	Rounds      []whyRound      `json:"rounds"`
-	Checked     bool            `json:"checked"` // the rounds give exactly her shares
-}
-
-type whyRound struct {
-	Round       string         `json:"round"`
-	Source      ledger.Source  `json:"source"`
-	Says        string         `json:"says,omitempty"` // the charter's own sentence
-	Need        energy.Energy  `json:"need"`
-	Weight      int64          `json:"weight,omitempty"` // millionths
-	Cap         *energy.Energy `json:"cap,omitempty"`
-	Got         energy.Energy  `json:"got"`
-	Certificate ledger.Round   `json:"certificate"`
+  allmende why anna
+  allmende why anna 2026-06-01T12:00:00+02:00 --dir village
+  allmende why anna --server https://sun.example.org`
 }
 
 // Run tells.
 func (c *whyCmd) Run(ctx context.Context, out *output) error {
-	t, err := time.Parse(time.RFC3339, c.Interval)
-	if err != nil {
-		return fmt.Errorf("interval %q: write an instant such as 2026-06-01T12:00:00+02:00", c.Interval)
+	at := energy.Instant(0) // the newest
+	if c.Interval != "" {
+		t, err := time.Parse(time.RFC3339, c.Interval)
+		if err != nil {
+			return fmt.Errorf("interval %q: write an instant such as 2026-06-01T12:00:00+02:00", c.Interval)
+		}
+		at = energy.Instant(t.UnixMilli())
 	}
-	db, err := openLedger(ctx, c.Dir)
+	why, err := c.ask(ctx, at)
 	if err != nil {
 		return err
-	}
-	defer db.Close() //nolint:errcheck // it was only read
-	leaves, charterAt, err := standing(ctx, db)
-	if err != nil {
-		return err
-	}
-	at := energy.Instant(t.UnixMilli())
-	for _, l := range leaves {
-		if !l.settled.Interval.Contains(at) {
-			continue
-		}
-		in := charterAt(l.settled.Interval.Start)
-		if in == nil {
-			return fmt.Errorf("the ledger names no charter for %v; check it with \"allmende ledger verify %s\"", l.settled.Interval, c.Dir)
-		}
-		rows, _, err := rowsOf(ctx, db, l)
-		if err != nil {
-			return err
-		}
-		return c.tell(out, &in.Charter, l.settled, rows)
-	}
-	return fmt.Errorf("no settled interval contains %s; \"allmende ledger verify %s --intervals\" lists them", c.Interval, c.Dir)
-}
-
-func (c *whyCmd) tell(out *output, ch *charter.Charter, settled *ledger.IntervalSettled, rows []ledger.Row) error {
-	var all []whyShare
-	for _, row := range rows {
-		if row.Kind != ledger.RowMember || string(row.Subject) != c.Member {
-			continue
-		}
-		m, err := row.Member()
-		if err != nil {
-			return err
-		}
-		w, err := whyOf(ch, settled, &m)
-		if err != nil {
-			return err
-		}
-		all = append(all, w)
-	}
-	if len(all) == 0 {
-		return fmt.Errorf("member %q has no row in %v: she took no part then, or her rows are erased", c.Member, settled.Interval)
 	}
 	if c.JSON {
-		return out.JSON(all)
+		b, err := protojson.MarshalOptions{Multiline: true, EmitUnpopulated: true}.Marshal(why)
+		out.Printf("%s\n", b)
+		return err
 	}
-	for i := range all {
-		if err := all[i].table(out); err != nil {
+	for _, pool := range why.GetPools() {
+		if err := tellPool(out, why, pool); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// whyOf explains one row.
-func whyOf(ch *charter.Charter, settled *ledger.IntervalSettled, m *ledger.MemberRow) (whyShare, error) {
-	w := whyShare{
-		Member: m.Member, Interval: settled.Interval, Pool: m.Pool, Charter: ch.Name, CharterHash: settled.CharterHash,
-		Demand: m.Demand, Supply: m.Supply, Share: m.Share, FromStorage: m.FromStorage, Rounds: []whyRound{},
+// ask gets the answer from the ledger's file, or from the running coordinator.
+func (c *whyCmd) ask(ctx context.Context, at energy.Instant) (*allmendev1.WhyShareResponse, error) {
+	if c.Dir != "" {
+		return c.read(ctx, at)
 	}
-	if settled.RulesVersion < 2 {
-		for _, p := range settled.Pools {
-			for _, r := range p.Rounds {
-				if p.Pool == m.Pool {
-					w.Rounds = append(w.Rounds, whyRound{Round: r.Round, Source: r.Source, Says: sentence(ch, r.Round), Certificate: r})
-				}
-			}
-		}
-		return w, nil
-	}
-	gains, err := settlement.Why(ch, settled, m)
+	conn, err := (&where{Server: c.Server, Token: c.Token}).connect(ctx)
 	if err != nil {
-		return w, err
+		return nil, err
 	}
-	for _, g := range gains {
-		r := whyRound{
-			Round: g.Name, Source: g.Source, Says: sentence(ch, g.Name),
-			Need: energy.Energy(g.Need), Weight: g.Weight, Got: energy.Energy(g.Share), Certificate: settlement.Certificate(ch, &g.Step, g.Source),
-		}
-		if g.Round >= 0 {
-			r.Cap = ch.Sharing.Rounds[g.Round].Cap
-		}
-		w.Rounds = append(w.Rounds, r)
-	}
-	w.Checked = settlement.CheckRow(ch, settled, m) == nil
-	return w, nil
+	defer conn.Close() //nolint:errcheck // the answer is there
+	return allmendev1.NewSharingServiceClient(conn).WhyShare(ctx, &allmendev1.WhyShareRequest{MemberId: c.Member, AtUnixMs: int64(at)})
 }
 
-// sentence is what the charter's explanation says of a round.
-func sentence(ch *charter.Charter, round string) string {
-	for _, p := range ch.Explain() {
-		if strings.Contains(p, "“"+round+"”") {
-			return p
-		}
+// read is what the coordinator does, without it.
+func (c *whyCmd) read(ctx context.Context, at energy.Instant) (*allmendev1.WhyShareResponse, error) {
+	db, err := openLedger(ctx, c.Dir)
+	if err != nil {
+		return nil, err
 	}
-	return ""
+	defer db.Close() //nolint:errcheck // it was only read
+	before := at.Add(1)
+	if at == 0 {
+		const ever = energy.Instant(1) << 52
+		before = ever
+	}
+	records, err := db.SettledPage(ctx, before, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(records) == 0 || at != 0 && !records[0].Settled.Interval.Contains(at) {
+		return nil, fmt.Errorf("no settled interval contains %s; \"allmende ledger verify %s --intervals\" lists them", c.Interval, c.Dir)
+	}
+	r := &records[0]
+	ch, err := db.CharterOf(ctx, &r.Settled)
+	if err != nil {
+		return nil, fmt.Errorf("%w; check the ledger with \"allmende ledger verify %s\"", err, c.Dir)
+	}
+	return api.Why(&api.Account{Settled: api.Settled{Index: r.Index, IntervalSettled: r.Settled}, Rows: r.Rows, Charter: ch}, roll.MemberID(c.Member))
 }
 
-func (w *whyShare) table(out *output) error {
-	out.Printf("%s, %v, charter “%s”\n", w.Member, w.Interval, w.Charter)
-	out.Printf("needed %v, fed in %v; received %v from the sun and %v from storage\n\n", w.Demand, w.Supply, w.Share, w.FromStorage)
+// tellPool prints a member's line in a pool, and how it came about.
+func tellPool(out *output, why *allmendev1.WhyShareResponse, p *allmendev1.PoolShare) error {
+	from := time.UnixMilli(why.GetStartUnixMs()).UTC()
+	until := from.Add(time.Duration(why.GetLengthMs()) * time.Millisecond)
+	out.Printf("%s, %s to %s UTC, pool “%s”, charter “%s”\n", why.GetMemberId(), from.Format("2 January 2006 15:04"), until.Format("15:04"), p.GetPoolId(), why.GetCharterName())
+	if !why.GetComplete() {
+		out.Printf("Settled at its deadline, without all readings; when they come it is settled again.\n")
+	}
+	out.Printf("needed from outside  %12s\nfrom the sun         %12s\nfrom storage         %12s\nfrom the grid        %12s\nfed in               %12s\n",
+		kwhOf(p.GetDemandMilliwattHours()), kwhOf(p.GetShareMilliwattHours()), kwhOf(p.GetFromStorageMilliwattHours()),
+		kwhOf(p.GetGridImportMilliwattHours()), kwhOf(p.GetSupplyMilliwattHours()))
+	if len(p.GetRounds()) > 0 && p.GetDemandMilliwattHours() > 0 {
+		if err := tellRounds(out, p.GetRounds()); err != nil {
+			return err
+		}
+	}
+	out.Printf("\n")
+	for _, r := range p.GetRemarks() {
+		out.Printf("%s\n", wrap(r, 80))
+	}
+	out.Printf("%s\n", wrap(p.GetSum(), 80))
+	switch {
+	case p.GetChecked():
+		out.Printf("%s\n", wrap("This line and the certificates, which stand in the ledger for everybody, give exactly what was booked.", 80))
+	default:
+		out.Printf("%s\n", wrap("THIS DOES NOT AGREE with what was booked: ask the steward, and run \"allmende ledger verify\".", 80))
+	}
+	out.Printf("\nEntry %d of the ledger, charter %.16s…\n", why.GetLeafIndex(), why.GetCharterHash())
+	return nil
+}
+
+// tellRounds prints the rounds as a table, and then the sums of each.
+func tellRounds(out *output, rounds []*allmendev1.RoundShare) error {
 	lines := tabwriter.NewWriter(out.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(lines, "round\tfrom\tneed\tweight\tcap\tgot\tpool\tcertificate")
-	for _, r := range w.Rounds {
-		most, weight := "", ""
-		if r.Cap != nil {
-			most = r.Cap.String()
+	fmt.Fprintln(lines, "\nROUND\tFROM\tNEED\tWEIGHT OR KEY\tCAP\tGOT\tPOOL OF THE ROUND")
+	for _, r := range rounds {
+		most, weight, pool := "", "", ""
+		if r.CapMilliwattHours != nil {
+			most = kwhOf(r.GetCapMilliwattHours())
 		}
-		if r.Weight > 0 {
-			weight = charter.Weight(r.Weight).String()
+		if w := r.GetWeightMillionths(); w > 0 {
+			weight = charter.Weight(w).String()
 		}
-		c := r.Certificate
-		proof := fmt.Sprintf("level %d/%d, %d units more", c.LevelNum, c.LevelDen, c.Remainder)
-		need, got := "", ""
-		if e := c.Exact; e != nil {
-			need, got = r.Need.String(), r.Got.String()
-			proof = fmt.Sprintf("λ = %d/%d, cut %d, rank up to %d", e.Num, e.Den, e.Cut, e.TieRank)
-			if e.Den == 0 {
-				proof = "covered everybody"
-				if e.Num == 0 {
-					proof = "nothing to share"
-				}
-			}
+		if r.GetCertificate() != nil {
+			pool = kwhOf(r.GetCertificate().GetPoolMilliwattHours())
 		}
-		fmt.Fprintf(lines, "%s\t%s\t%s\t%s\t%s\t%s\t%v\t%s\n", r.Round, r.Source, need, weight, most, got, c.Pool, proof)
+		fmt.Fprintf(lines, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.GetRound(), r.GetSource(), kwhOf(r.GetNeedMilliwattHours()), weight, most, kwhOf(r.GetGotMilliwattHours()), pool)
 	}
 	if err := lines.Flush(); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
 	}
 	said := map[string]bool{}
-	for _, r := range w.Rounds {
-		if r.Says != "" && !said[r.Round] {
-			said[r.Round] = true
-			out.Printf("\n%s\n", wrap(r.Says, 80))
+	for _, r := range rounds {
+		out.Printf("\n%s, %s\n", r.GetRound(), r.GetSource())
+		if says := r.GetSays(); says != "" && !said[says] {
+			said[says] = true
+			out.Printf("%s\n", indent(wrap("The charter: "+says, 76)))
 		}
-	}
-	if w.Checked {
-		out.Printf("\nHer own line and these certificates give exactly what was booked.\n")
+		if sums := r.GetArithmetic(); sums != "" {
+			out.Printf("%s\n", indent(wrap(sums, 76)))
+		}
 	}
 	return nil
 }
+
+func kwhOf(milliwattHours int64) string { return energy.Energy(milliwattHours).String() }
+
+func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }

@@ -31,11 +31,11 @@ func checkCertificates(ch charter.Charter, set *IntervalSettled, sheet *Sheet) e
 	for i := range sheet.Members {
 		m := &sheet.Members[i]
 		c := certificate{rules: &ch.Sharing, byName: byName, member: m}
-		sun, err := c.bounds(rounds[m.Pool], FromSun, m.Demand)
+		sun, err := c.bounds(rounds[m.Pool], FromSun, m.Demand, nil)
 		if err != nil {
 			return err
 		}
-		storage, err := c.bounds(rounds[m.Pool], FromStorage, m.Demand-m.Share)
+		storage, err := c.bounds(rounds[m.Pool], FromStorage, m.Demand-m.Share, nil)
 		if err != nil {
 			return err
 		}
@@ -44,6 +44,33 @@ func checkCertificates(ch charter.Charter, set *IntervalSettled, sheet *Sheet) e
 		}
 	}
 	return nil
+}
+
+// Bound is what a member needed and got in a round of rules version 1, as far as
+// its certificate tells: to the single units that the divisions left.
+type Bound struct {
+	Round
+	NeedLow, NeedHigh energy.Energy
+	GotLow, GotHigh   energy.Energy
+}
+
+// Bounds goes through the rounds that a member was in, of rules version 1, with
+// nothing but her own row and the certificates of her pool.
+func Bounds(ch *charter.Charter, rounds []Round, m *MemberRow) ([]Bound, error) {
+	byName := make(map[string]*charter.Round, len(ch.Sharing.Rounds))
+	for i := range ch.Sharing.Rounds {
+		byName[ch.Sharing.Rounds[i].Name] = &ch.Sharing.Rounds[i]
+	}
+	c := certificate{rules: &ch.Sharing, byName: byName, member: m}
+	var all []Bound
+	note := func(r Round, need, got span) {
+		all = append(all, Bound{Round: r, NeedLow: need.low, NeedHigh: need.high, GotLow: got.low, GotHigh: got.high})
+	}
+	if _, err := c.bounds(rounds, FromSun, m.Demand, note); err != nil {
+		return nil, err
+	}
+	_, err := c.bounds(rounds, FromStorage, m.Demand-m.Share, note)
+	return all, err
 }
 
 // certificate checks one member's row.
@@ -59,8 +86,8 @@ type span struct{ low, high energy.Energy }
 func (s span) holds(e energy.Energy) bool { return s.low <= e && e <= s.high }
 
 // bounds is what a member got over all rounds of one source, up to the single
-// units that a division leaves.
-func (c certificate) bounds(rounds []Round, src Source, demand energy.Energy) (span, error) {
+// units that a division leaves. Each round that she was in goes to note, which may be nil.
+func (c certificate) bounds(rounds []Round, src Source, demand energy.Energy, note func(r Round, need, got span)) (span, error) {
 	var got span
 	for _, r := range rounds {
 		if r.Source != src {
@@ -73,7 +100,11 @@ func (c certificate) bounds(rounds []Round, src Source, demand energy.Energy) (s
 		if !c.eligible(rule) || r.LevelDen == 0 {
 			continue
 		}
-		one := r.give(c.need(rule, demand, got))
+		need := c.need(rule, demand, got)
+		one := r.give(need)
+		if note != nil {
+			note(r, need, one)
+		}
 		got = span{got.low + one.low, min(got.high+one.high, max(demand, 0))}
 	}
 	return got, nil

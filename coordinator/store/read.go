@@ -7,10 +7,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
@@ -193,6 +195,27 @@ func (r reads) SettledPage(ctx context.Context, before energy.Instant, limit int
 	return records, nil
 }
 
+// SettledFrom are at most limit intervals that start in [from, until) and are not
+// reversed, in order of time.
+func (r reads) SettledFrom(ctx context.Context, from, until energy.Instant, limit int) ([]SettledRecord, error) {
+	records, err := r.settled(ctx, `SELECT l.idx, l.body FROM settled s JOIN leaf l ON l.idx = s.leaf
+		WHERE s.reversed_by IS NULL AND s.start_ms >= ? AND s.start_ms < ? ORDER BY s.start_ms LIMIT ?`, int64(from), int64(until), max(0, min(limit, MaxPage)))
+	if err != nil {
+		return nil, fmt.Errorf("settled intervals from %s: %w", from, err)
+	}
+	return records, nil
+}
+
+// SettledCount is how many intervals SettledFrom has for a span in all.
+func (r reads) SettledCount(ctx context.Context, from, until energy.Instant) (n int64, err error) {
+	err = r.q.QueryRowContext(ctx, `SELECT COUNT(*) FROM settled
+		WHERE reversed_by IS NULL AND start_ms >= ? AND start_ms < ?`, int64(from), int64(until)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("counting settled intervals: %w", classify(err))
+	}
+	return n, nil
+}
+
 func (r reads) settled(ctx context.Context, query string, args ...any) ([]SettledRecord, error) {
 	leaves, err := collect(ctx, r.q, func(rows *sql.Rows, l *indexed) error { return rows.Scan(&l.index, &l.body) }, query, args...)
 	if err != nil {
@@ -285,6 +308,39 @@ func (r reads) ActiveCharter(ctx context.Context) (a Activation, ok bool, err er
 		return Activation{}, false, fmt.Errorf("charter in force, leaf %d: %w", l.index, errors.Join(ledger.ErrDamaged, err))
 	}
 	return Activation{l.index, *leaf.Charter}, true, nil
+}
+
+// Activations are all charters that were ever put in force, in their order. They
+// are few: each was decided by people.
+func (r reads) Activations(ctx context.Context) ([]Activation, error) {
+	leaves, err := collect(ctx, r.q, func(rows *sql.Rows, l *indexed) error { return rows.Scan(&l.index, &l.body) },
+		`SELECT l.idx, l.body FROM charter_activation c JOIN leaf l ON l.idx = c.leaf ORDER BY c.leaf`)
+	if err != nil {
+		return nil, fmt.Errorf("charters: %w", err)
+	}
+	out := make([]Activation, len(leaves))
+	for i, l := range leaves {
+		leaf, err := ledger.DecodeLeaf(l.body)
+		if err != nil || leaf.Charter == nil {
+			return nil, fmt.Errorf("charter, leaf %d: %w", l.index, errors.Join(ledger.ErrDamaged, err))
+		}
+		out[i] = Activation{l.index, *leaf.Charter}
+	}
+	return out, nil
+}
+
+// CharterOf is the charter that a settlement was made by.
+func (r reads) CharterOf(ctx context.Context, settled *ledger.IntervalSettled) (charter.Charter, error) {
+	all, err := r.Activations(ctx)
+	if err != nil {
+		return charter.Charter{}, err
+	}
+	for _, a := range slices.Backward(all) {
+		if a.Hash == settled.CharterHash {
+			return a.Charter, nil
+		}
+	}
+	return charter.Charter{}, fmt.Errorf("the charter %.12s that %v was settled by: %w", settled.CharterHash, settled.Interval, ledger.ErrDamaged)
 }
 
 // collect runs a query to its end, so that no two are open at a time.

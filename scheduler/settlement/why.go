@@ -17,6 +17,7 @@ type Gain struct {
 	Source ledger.Source
 	Round  int // place in the charter; -1: the reserve for solidarity
 	Name   string
+	Rank   uint64 // hers, where remainders are equal
 	allocation.Gain
 }
 
@@ -65,7 +66,7 @@ func Why(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.Membe
 			if g.Step.Round >= 0 {
 				name = ch.Sharing.Rounds[g.Step.Round].Name
 			}
-			all = append(all, Gain{Source: source.src, Round: g.Step.Round, Name: name, Gain: g})
+			all = append(all, Gain{Source: source.src, Round: g.Step.Round, Name: name, Rank: line.Rank, Gain: g})
 			line.Need -= g.Share
 			if g.Step.Round >= 0 {
 				line.Budget[g.Step.Round] -= g.Share

@@ -487,6 +487,10 @@ export interface ListTokensResponse {
   tokens?: Token[]
 }
 
+export interface ListWhatIfsResponse {
+  whatIfs?: WhatIf[]
+}
+
 export interface Live {
   /** Rises by one each tick; also the event id of the stream. */
   sequence?: Int64
@@ -607,6 +611,27 @@ export interface PolicyPermission {
   changes?: boolean
 }
 
+/** PoolShare is a member's line in one pool, and how it came about. */
+export interface PoolShare {
+  poolId?: string
+  demandMilliwattHours?: Int64
+  supplyMilliwattHours?: Int64
+  /** From the sun, and from storage. */
+  shareMilliwattHours?: Int64
+  fromStorageMilliwattHours?: Int64
+  gridImportMilliwattHours?: Int64
+  /** The rounds that she was in, in their order. */
+  rounds?: RoundShare[]
+  /** What else is to be said, a sentence each: rounds that were not for her, why she did not receive. */
+  remarks?: string[]
+  /** The sum over the rounds, as text. */
+  sum?: string
+  /** Her line and the certificates give exactly what was booked. */
+  checked?: boolean
+  /** The certificates are left out, because fewer members stand behind the pool than the community agreed on: they would show single ones. */
+  withheld?: boolean
+}
+
 export interface PoolTotals {
   poolId?: string
   productionMilliwattHours?: Int64
@@ -695,6 +720,49 @@ export interface RevokeTokenResponse {
 
 }
 
+/** RoundCertificate is a round as the ledger holds it, for everybody. */
+export interface RoundCertificate {
+  /** What the round had to give, what those in it needed, and what it gave. */
+  poolMilliwattHours?: Int64
+  demandMilliwattHours?: Int64
+  sharedMilliwattHours?: Int64
+  /** The level: num/den. */
+  num?: Int64
+  den?: Int64
+  /** Single units that the division left and that were handed out. */
+  remainder?: Int64
+  /** From rules version 2 on: who got one of them, see the member's rank. */
+  cut?: Int64
+  tieRank?: Int64
+  rank?: Int64
+  unitMilliwattHours?: Int64
+  floor?: boolean
+  tier?: number
+  pass?: number
+  /** The source that was divided, where keys name one. */
+  part?: string
+  exact?: boolean
+}
+
+/** RoundShare is what a member got in a round, and from what. */
+export interface RoundShare {
+  round?: string
+  /** sun or storage. */
+  source?: string
+  method?: string
+  /** The charter's own sentence. */
+  says?: string
+  /** What she still needed when the round began, cut to her cap. */
+  needMilliwattHours?: Int64
+  /** Her weight, or her key, in millionths; 0 where the method has none. */
+  weightMillionths?: Int64
+  capMilliwattHours?: Int64
+  gotMilliwattHours?: Int64
+  /** How the one follows from the others, as text. */
+  arithmetic?: string
+  certificate?: RoundCertificate
+}
+
 export interface SetPasswordRequest {
   /** Not needed within 15 minutes of a sign-in. */
   currentPassword?: string
@@ -758,6 +826,21 @@ export interface SiteEntry {
   longitude?: string
 }
 
+export interface StartWhatIfRequest {
+  /** The charter that is proposed: the name of a template, or its YAML text. */
+  charterTemplate?: string
+  charterYaml?: string
+  /** What it is compared with: likewise; both empty for the one in force. */
+  againstTemplate?: string
+  againstYaml?: string
+  /** Of the intervals' starts, half open. 0: from the beginning, to the end. */
+  fromUnixMs?: Int64
+  toUnixMs?: Int64
+  /** What a kWh from the grid costs, such as "30 ct/kWh EUR", and what the grid pays for one; empty: nothing. A charter's own tariff goes before it. */
+  retailPrice?: string
+  feedInPrice?: string
+}
+
 export interface Token {
   tokenId?: string
   name?: string
@@ -770,4 +853,101 @@ export interface Token {
   usedUnixMs?: Int64
   /** 0: it is not revoked. */
   revokedUnixMs?: Int64
+}
+
+export interface WhatIf {
+  id?: string
+  state?: WhatIfState
+  /** In wall time. */
+  startedUnixMs?: Int64
+  /** 0 until it has ended. What has ended is kept until then, and a day at most. */
+  endedUnixMs?: Int64
+  keptUntilUnixMs?: Int64
+  charterName?: string
+  charterHash?: string
+  againstName?: string
+  againstHash?: string
+  fromUnixMs?: Int64
+  toUnixMs?: Int64
+  /** Intervals that are settled, of all. */
+  doneIntervals?: Int64
+  totalIntervals?: Int64
+  /** Why it failed, and what to do. */
+  error?: string
+  result?: WhatIfResult
+  /** Whether who asks may cancel it. */
+  mine?: boolean
+}
+
+export interface WhatIfChange {
+  memberId?: string
+  before?: WhatIfTotals
+  after?: WhatIfTotals
+}
+
+export interface WhatIfResult {
+  intervals?: Int64
+  /** Intervals that are left out, because rows of members who left are erased in them. */
+  leftOut?: Int64
+  currency?: string
+  /** Those whose curves one may see, by id. */
+  members?: WhatIfChange[]
+  /** Of how many members there are lines. */
+  memberCount?: Int64
+  /** Σ of all members, under the old and under the new charter. */
+  before?: WhatIfTotals
+  after?: WhatIfTotals
+  spread?: WhatIfSpread
+  /** In every interval, under both charters: no energy was lost and none invented. */
+  conserved?: boolean
+  /** SHA-256 of the recorded data, and of the whole result: the same charters over the same data give the same. */
+  dataHash?: string
+  resultHash?: string
+  /** What is left out, because it would show single members: totals, spread or members. */
+  withheld?: string[]
+}
+
+/** WhatIfSpread is how the change of what members receive is distributed. */
+export interface WhatIfSpread {
+  /** Members who would receive more, less, and the same. */
+  gain?: Int64
+  lose?: Int64
+  same?: Int64
+  /** The change that the least tenth, quarter, half and so on of the members stay at or below; least and greatest are single members' and may be withheld. */
+  quarterMilliwattHours?: Int64
+  halfMilliwattHours?: Int64
+  threeQuartersMilliwattHours?: Int64
+  leastMilliwattHours?: Int64
+  greatestMilliwattHours?: Int64
+}
+
+export type WhatIfState = 'WHAT_IF_STATE_UNSPECIFIED' | 'WHAT_IF_STATE_WAITING' | 'WHAT_IF_STATE_RUNNING' | 'WHAT_IF_STATE_DONE' | 'WHAT_IF_STATE_FAILED' | 'WHAT_IF_STATE_CANCELLED'
+
+export interface WhatIfTotals {
+  demandMilliwattHours?: Int64
+  /** From the sun and from storage. */
+  receivedMilliwattHours?: Int64
+  /** To members and to storage. */
+  givenMilliwattHours?: Int64
+  gridImportMilliwattHours?: Int64
+  gridExportMilliwattHours?: Int64
+  /** What is paid, less what is paid out, in hundredths of the currency; may be negative. */
+  costMinor?: Int64
+}
+
+export interface WhyShareResponse {
+  memberId?: string
+  startUnixMs?: Int64
+  lengthMs?: Int64
+  /** Of the interval's entry in the ledger. */
+  leafIndex?: Int64
+  revision?: number
+  complete?: boolean
+  quality?: Quality
+  /** The charter that it was settled by. */
+  charterName?: string
+  charterHash?: string
+  rulesVersion?: number
+  /** One for each pool that she takes part in: most often one. */
+  pools?: PoolShare[]
 }
