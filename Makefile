@@ -54,7 +54,7 @@ vuln: $(GOVULNCHECK) ## known weaknesses in what the program calls; says loudly 
 
 .PHONY: test-packages
 test-packages: packages ## install the packages and run the services in a machine that is thrown away (needs root)
-	PACKAGES=$(CURDIR)/dist go test -count=1 -timeout 10m ./deploy
+	PACKAGES=$(CURDIR)/dist go test -count=1 -timeout 30m ./deploy
 
 .PHONY: demo
 demo: build ## run a simulated community, page on http://127.0.0.1:8080 (needs Go alone; ARGS="--speed 1 --dir village")
@@ -66,6 +66,7 @@ test: needs vet test-go test-web e2e test-packages ## everything: installs what 
 .PHONY: needs
 needs: $(INFLUXD) ## install what the tests need beyond Go: npm packages, Chromium, servers, Modbus peers
 	@tools/needs.sh
+	@tools/retry.sh go mod download
 	@tools/npm-ci.sh $(WEB)
 
 .PHONY: vet

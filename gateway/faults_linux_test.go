@@ -91,7 +91,7 @@ func TestGarbageDevice(t *testing.T) {
 			w := newWorld(t)
 			w.devices = append(w.devices, gateway.Device{Asset: "broken", URL: "tcp://" + liar(t, answer), Unit: 1})
 			w.gateway(func(c *gateway.Config) {
-				c.Modbus.Timeout = 200 * time.Millisecond
+				c.Modbus.Timeout = 3 * time.Second // of the others, on a busy machine
 				c.Uplink = uplink.Bounds{StatusEvery: time.Millisecond, MaxBackoff: 50 * time.Millisecond}
 			})
 			w.connected()

@@ -32,42 +32,37 @@ finish() {
 }
 trap finish EXIT
 
-free_port() {
-	node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})'
+said() { # said PROGRAM FILE PATTERN: waits until the running program has printed the group of the pattern
+	local tries=0 found=
+	until found=$(sed -nE "s|.*$3.*|\1|p" "$2" | head -n 1) && [ -n "$found" ]; do
+		tries=$((tries + 1))
+		if [ $tries -ge 600 ] || ! kill -0 "$1" 2>/dev/null; then
+			echo "waited for $3 in $(basename "$2")" >&2
+			exit 1
+		fi
+		sleep 0.5
+	done
+	echo "$found"
 }
-port=$(free_port)
-url=http://127.0.0.1:$port
-bin/allmende demo --dir "$folder/village" --http "127.0.0.1:$port" --grpc 127.0.0.1:0 --gateways 127.0.0.1:0 >"$log" 2>&1 &
+bin/allmende demo --dir "$folder/village" --http 127.0.0.1:0 --grpc 127.0.0.1:0 --gateways 127.0.0.1:0 >"$log" 2>&1 &
 demo=$!
-
-answers() { # the program runs and its page answers
-	kill -0 "$demo" && node -e 'fetch(process.argv[1]).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$url/v1/live"
-}
-tries=0
-until answers; do
-	tries=$((tries + 1))
-	if [ $tries -ge 120 ] || ! kill -0 "$demo" 2>/dev/null; then
-		echo "the demo did not come up on $url" >&2
-		exit 1
-	fi
-	sleep 0.5
-done
+url=$(said "$demo" "$log" 'Look here: +(http://[0-9.:]+)')
 
 # Passkeys need a name in the address, so this one is called localhost.
-street_port=$(free_port)
 bin/allmende init "$folder/street" --yes >/dev/null
-bin/allmende serve --dir "$folder/street" --http "127.0.0.1:$street_port" --set grpc.listen=127.0.0.1:0 --set gateways.listen=127.0.0.1:0 >"$folder/street.log" 2>&1 &
+bin/allmende serve --dir "$folder/street" --http 127.0.0.1:0 --set grpc.listen=127.0.0.1:0 --set gateways.listen=127.0.0.1:0 >"$folder/street.log" 2>&1 &
 street=$!
 tries=0
 until setup=$(bin/allmende people setup-link --dir "$folder/street" 2>/dev/null); do
 	tries=$((tries + 1))
-	if [ $tries -ge 120 ] || ! kill -0 "$street" 2>/dev/null; then
+	if [ $tries -ge 600 ] || ! kill -0 "$street" 2>/dev/null; then
 		echo "the coordinator of the street did not come up" >&2
 		exit 1
 	fi
 	sleep 0.5
 done
 
+street_port=$(said "$street" "$folder/street.log" 'page and REST +http://127\.0\.0\.1:([0-9]+)')
 (cd dashboards/web && ALLMENDE_URL=$url ALLMENDE_STREET=http://localhost:$street_port ALLMENDE_SETUP=$setup npm run --silent e2e)
 
 kill -INT "$demo"

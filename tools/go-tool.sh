@@ -5,6 +5,7 @@
 # that version: a link if the machine has it already, otherwise freshly built. One
 # with build tags is always built, because a program does not tell which it has.
 set -euo pipefail
+retry=$(dirname "$0")/retry.sh
 target=$1 package=$2 version=$3 tags=${4:-}
 name=$(basename "$package")
 mkdir -p "$(dirname "$target")"
@@ -19,5 +20,5 @@ done
 echo "installing $name $version"
 into=$(mktemp -d)
 trap 'rm -rf "$into"' EXIT
-GOBIN=$into GOFLAGS= CGO_ENABLED=0 go install -tags "$tags" "$package@$version"
+GOBIN=$into GOFLAGS= CGO_ENABLED=0 "$retry" go install -tags "$tags" "$package@$version"
 mv "$into/$name" "$target"

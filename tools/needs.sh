@@ -4,6 +4,7 @@
 # needs.sh says what the tests need beyond Go, and installs with apt-get what is
 # missing. Building and running the program needs none of it.
 set -euo pipefail
+retry=$(dirname "$0")/retry.sh
 
 missing=()
 need() { # need PACKAGE WHY COMMAND...: the Debian package is missing unless the command succeeds
@@ -45,8 +46,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 	fi
 	echo "installing by apt-get: ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
-	"${as_root[@]}" apt-get update -qq
-	"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	"$retry" "${as_root[@]}" apt-get update -qq
+	"$retry" "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 if ! node -e 'const [a,b]=process.versions.node.split(".").map(Number); process.exit(a>20||a==20&&b>=19?0:1)'; then

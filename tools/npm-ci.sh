@@ -4,6 +4,7 @@
 # npm-ci.sh FOLDER installs exactly what the folder's package-lock.json names,
 # and nothing when that has been done. No package's install script runs.
 set -euo pipefail
+retry=$(cd "$(dirname "$0")" && pwd)/retry.sh
 cd "$1"
 stamp=node_modules/.installed-from
 if cmp -s package-lock.json "$stamp"; then
@@ -14,5 +15,5 @@ if ! command -v npm >/dev/null; then
 	exit 1
 fi
 echo "installing npm packages in $1"
-npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+"$retry" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 cp package-lock.json "$stamp"

@@ -5,6 +5,7 @@
 # installed, or the one of Debian's package, taken out of it. The package itself is
 # not installed, as that would start a server.
 set -euo pipefail
+retry=$(cd "$(dirname "$0")" && pwd)/retry.sh
 target=$1
 mkdir -p "$(dirname "$target")"
 if have=$(command -v promtool); then
@@ -20,8 +21,8 @@ if ! apt-get download -qq prometheus >/dev/null 2>&1; then
 	if [ "$(id -u)" -ne 0 ]; then
 		as_root=(sudo -n)
 	fi
-	"${as_root[@]}" apt-get update -qq
-	apt-get download -qq prometheus >/dev/null
+	"$retry" "${as_root[@]}" apt-get update -qq
+	"$retry" apt-get download -qq prometheus >/dev/null
 fi
 echo "taking promtool out of Debian's package of Prometheus"
 dpkg-deb -x prometheus_*.deb package

@@ -181,7 +181,7 @@ func fill(t *testing.T, server *influxtest.Server) {
 			record(at, series.Asset, "roof", []series.Quantity{series.Power}), record(at, series.Asset, "battery", series.Asset.Quantities()),
 		})
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := s.Close(ctx); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,9 @@ const off = ['gpu', 'quic', 'background-networking', 'component-update', 'sync']
 export default defineConfig({
   testDir: 'e2e',
   outputDir: 'test-results/run',
-  timeout: 60_000,
+  // Patience, so that a busy machine makes a test slow and not red.
+  timeout: 300_000,
+  expect: { timeout: 60_000 },
   workers: 1,
   retries: 0,
   forbidOnly: true,
@@ -16,6 +18,7 @@ export default defineConfig({
     browserName: 'chromium',
     locale: 'en-GB',
     launchOptions: {
+      timeout: 180_000,
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
       args: ['--no-sandbox', '--no-first-run', ...off],
     },

@@ -56,7 +56,7 @@ listeners:
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	lived, ran := make(chan error, 1), make(chan error, 1)
-	bus := modbus.NewBus(modbus.Config{URL: "tcp://" + world.Addrs()[0], Timeout: 5 * time.Second})
+	bus := modbus.NewBus(modbus.Config{URL: "tcp://" + world.Addrs()[0], Timeout: 30 * time.Second})
 	go func() { lived <- world.Run(ctx) }()
 	go func() { ran <- bus.Run(ctx) }()
 	t.Cleanup(func() {
@@ -84,7 +84,7 @@ listeners:
 
 func brisk() commission.Options {
 	return commission.Options{
-		Step: commission.UsualStep, Period: commission.LeastPeriod, Timer: commission.LeastTimer, Settle: time.Second,
+		Step: commission.UsualStep, Period: commission.LeastPeriod, Timer: 2 * commission.LeastTimer, Settle: 5 * time.Second, // of a busy machine
 		Ask: func(string) bool { return true },
 	}
 }

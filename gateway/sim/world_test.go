@@ -77,7 +77,7 @@ func start(t *testing.T, site *Site, clock worldtime.Clock, opts Options) (*Worl
 
 func connect(t *testing.T, addr string) *modbus.Bus {
 	t.Helper()
-	return within(t, addr, 5*time.Second)
+	return within(t, addr, 30*time.Second)
 }
 
 // within is a bus that waits so long for an answer.

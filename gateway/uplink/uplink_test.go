@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds a test that hangs; nothing is asserted about it.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 type commands struct {
 	mu    sync.Mutex

@@ -9,7 +9,7 @@ import { accessible, fits, schemes, sizes, watch } from './watch'
 const base = process.env.ALLMENDE_STREET ?? ''
 const setup = process.env.ALLMENDE_SETUP ?? ''
 test.skip(base === '' || setup === '', 'ALLMENDE_STREET and ALLMENDE_SETUP name no coordinator without accounts')
-test.describe.configure({ mode: 'serial', timeout: 240_000 })
+test.describe.configure({ mode: 'serial', timeout: 600_000 })
 
 const steward = { name: 'Ada <img src=x onerror=alert(1)>', login: 'ada', password: 'a lane with four sunny roofs' }
 const heading = (page: Page, name: string) => page.getByRole('heading', { name, level: 1 })

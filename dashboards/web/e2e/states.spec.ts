@@ -48,11 +48,11 @@ test('a broken line is said, the last figures stay, and it heals', async ({ page
   await page.goto(url)
   await ready(page)
   fake.fail(true)
-  await expect(page.getByRole('status').first()).toContainText('figures', { timeout: 15_000 })
+  await expect(page.getByRole('status').first()).toContainText('figures')
   await expect(page.locator('[data-member]')).toHaveCount(12)
   await accessible(page)
   fake.fail(false)
-  await expect(page.locator('main')).toHaveAttribute('data-link', 'live', { timeout: 20_000 })
+  await expect(page.locator('main')).toHaveAttribute('data-link', 'live')
 })
 
 test('nothing answers from the start: the page says what to look at', async ({ page }) => {
@@ -102,6 +102,7 @@ test('reduced motion: nothing drifts', async ({ page }) => {
   await page.emulateMedia({ reducedMotion: 'reduce' })
   await page.goto(url)
   await ready(page)
+  await page.locator('.seeds').first().waitFor({ state: 'attached' })
   const names = await page.locator('.seeds').evaluateAll((paths) => paths.map((path) => getComputedStyle(path).animationName))
   expect(names.length).toBeGreaterThan(0)
   expect(new Set(names)).toEqual(new Set(['none']))

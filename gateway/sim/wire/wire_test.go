@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds a test that hangs; nothing is asserted about it.
-const patience = 30 * time.Second
+const patience = 5 * time.Minute
 
 // image is unit 1 with holding registers 100 to 109 of value 0x1000 + address,
 // coils 0 to 9 of which the odd ones are on, and input register 7.
