@@ -125,8 +125,8 @@ func (d *Device) Release(ctx context.Context) error {
 	var failed []error
 	for _, k := range d.controls() {
 		ordered, err := d.prepare(ctx, k.Release, Decimal{}, 0)
-		if err == nil {
-			err = d.write(ctx, ordered, true)
+		for i := range ordered { // each gives something back, also where the one before it was refused
+			err = errors.Join(err, d.write(ctx, ordered[i:i+1], true))
 		}
 		if err != nil { // the others are released all the same
 			failed = append(failed, fmt.Errorf("%s on unit %d: releasing its %s: %w", d.kind, d.unit, k.Quantity, err))

@@ -237,3 +237,46 @@ func TestFlashIsSpared(t *testing.T) {
 		t.Errorf("five equal commands wrote %+v", b.wrote)
 	}
 }
+
+// Two quantities of one kind: a released device is given back by every control
+// that it has, also where one of them does not answer; and the failure is told.
+func TestReleaseGoesOn(t *testing.T) {
+	src, err := os.ReadFile(filepath.Join("testdata", "two-controls.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("no answer")
+	for name, bad := range map[string][]uint16{
+		"both answer": nil, "the first does not": {21}, "the second does not": {31, 32}, "neither does": {21, 31, 32}, "a step does not": {32},
+	} {
+		b := regs(7, 0)
+		b.img.Set(profile.Holding, 20, 0, 0)
+		b.img.Set(profile.Holding, 30, 0, 0, 0)
+		dev := open(t, string(src), b)
+		if n := len(dev.Controls()); n != 2 {
+			t.Fatalf("%d controls", n)
+		}
+		for _, q := range []device.Quantity{device.ChargeLimit, device.DischargeLimit} {
+			if err := dev.Apply(t.Context(), device.Command{Quantity: q, Value: 1_000_000, Reversion: time.Minute}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.onWrite = func(b *board, w written) error {
+			if slices.Contains(bad, w.addr) {
+				return refused
+			}
+			b.img.Set(w.table, w.addr, w.values...)
+			return nil
+		}
+		err := dev.Release(t.Context())
+		if want := len(bad) > 0; (err != nil) != want || want && !errors.Is(err, refused) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, addr := range []uint16{21, 31, 32} {
+			held, err := b.img.Get(profile.Holding, addr, 1)
+			if err != nil || (held[0] != 0) != slices.Contains(bad, addr) {
+				t.Errorf("%s: register %d holds %v, %v", name, addr, held, err)
+			}
+		}
+	}
+}
