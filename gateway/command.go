@@ -31,8 +31,12 @@ func (p *poller) watchOver(dev device.Device) {
 	if p.cfg.ReadOnly || p.guard != nil && slices.Equal(controls, p.controls) && p.guarded == p.identity {
 		return
 	}
+	commanded := p.guard != nil && p.guard.Commands()
 	p.guard, p.controls, p.guarded = nil, controls, p.identity
 	if len(controls) == 0 {
+		if commanded {
+			p.log.Error("the device takes no commands any more, and may still follow the last one: see that it does not", "model", p.identity.Model, "firmware", p.identity.Version)
+		}
 		return
 	}
 	limits := guard.DeviceLimits()
@@ -44,6 +48,9 @@ func (p *poller) watchOver(dev device.Device) {
 		Controls: controls, Limits: limits, Poll: p.env.cfg.Poll, Fallback: p.cfg.Fallback, Waived: waived, Born: p.env.born,
 	})
 	p.guard.Restore(p.env.wear.of(p.cfg.Asset))
+	if commanded { // the same device, perhaps, after an update: what it was told ends now
+		p.guard.Clear()
+	}
 	for _, c := range controls {
 		if c.Reversion == device.RevertsByWatchdog && 2*p.env.cfg.Poll.Duration() > c.LeastReversion {
 			p.log.Warn("the device comes back to itself between two polls: shorten poll", "quantity", c.Quantity, "after", c.LeastReversion, "poll", p.env.cfg.Poll)

@@ -368,6 +368,10 @@ func (g *Guard) Drop(why string) {
 	g.cfg.Limits.OfflineFeedIn, g.cfg.Limits.OfflineLoad = NoLimit, NoLimit
 }
 
+// Clear releases the device before anything else: a guard before this one had
+// commanded it.
+func (g *Guard) Clear() { g.leftover, g.clearing = true, true }
+
 // Forget says that the device may have been restarted: what it was told has to
 // be told again.
 func (g *Guard) Forget() {

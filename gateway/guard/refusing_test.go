@@ -132,3 +132,29 @@ func TestOperatorsLimitIsNotWidened(t *testing.T) {
 		}
 	}
 }
+
+// TestTurnsByWayOfRest: a battery that charges, or may, is told to rest before
+// it is told to discharge.
+func TestTurnsByWayOfRest(t *testing.T) {
+	for name, fails := range map[string]error{"it charges": nil, "it may charge": errors.New("no answer in time")} {
+		g := New(Config{Controls: []device.Control{{Quantity: device.BatteryPower, Reversion: device.RevertsByTimer}}, Limits: DeviceLimits(), Poll: energy.Second})
+		g.leftover = false
+		in := Input{SoC: 500, Grid: FreeGrid()}
+		offer := func(p energy.Power, sequence uint64) {
+			t.Helper()
+			if err := g.Offer(Setpoint{Power: p, TTL: energy.Minute, Epoch: 1, Sequence: sequence}, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		offer(-energy.Kilowatt, 1)
+		g.Done(g.Decide(0, in), 0, in, fails)
+		offer(3*energy.Kilowatt, 2)
+		for _, want := range []int64{0, int64(3 * energy.Kilowatt)} {
+			a := g.Decide(1000, in)
+			if a.Kind != Set || a.Command.Value != want {
+				t.Fatalf("%s: %+v, not %d", name, a, want)
+			}
+			g.Done(a, 1000, in, nil)
+		}
+	}
+}

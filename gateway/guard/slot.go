@@ -42,6 +42,11 @@ func (s *slot) write(at place, w want, now Stamp, in Input, r rhythm) Action {
 		return Action{}
 	}
 	why := s.refusal(a, w, in)
+	if why == "" && s.turns(a) {
+		// By way of rest: a device that is told amount and direction one after
+		// the other would else do the new amount in the old direction.
+		a, _ = s.action(at, w, 0, now, r)
+	}
 	if why == "" {
 		return a
 	}
@@ -69,6 +74,18 @@ func (s *slot) action(at place, w want, value int64, now Stamp, r rhythm) (a Act
 		return a, s.mustRearm(w, now, energy.SpanOf(a.Command.Reversion), r.poll)
 	}
 	return a, true
+}
+
+// turns says that a battery which may still go one way is told to go the other.
+func (s *slot) turns(a Action) bool {
+	if a.slot != battery || !s.commanded {
+		return false
+	}
+	may := s.may
+	if s.known {
+		may = interval{}.with(s.written.Value)
+	}
+	return a.Command.Value > 0 && may.low < 0 || a.Command.Value < 0 && may.high > 0
 }
 
 // same says that a command is in force already.
