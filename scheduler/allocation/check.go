@@ -127,9 +127,10 @@ func (p *Plan) passGains(gains []Gain, taker int, line Line, steps []Step, need 
 		}
 	}
 	room := min(need, most)
-	for _, e := range pl.edges {
+	first, _ := slices.BinarySearchFunc(pl.edges, taker, func(e edge, t int) int { return int(e.taker) - t })
+	for _, e := range pl.edges[first:] {
 		if int(e.taker) != taker {
-			continue
+			break
 		}
 		for k := range steps {
 			if steps[k].Part != int(e.part) {

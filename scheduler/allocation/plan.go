@@ -52,6 +52,8 @@ type Plan struct {
 	offer  []int64 // of each part, in one round
 	taken  []int64 // of each part, in one round
 	pieces []int64 // of each edge
+	listed []int32 // parts in the order of the charter's list; nil where nothing is attributed by it
+	others []int32 // parts that are not in it
 	column []int64 // edges of one part
 }
 
@@ -60,8 +62,9 @@ type planned struct {
 	round   *charter.Round
 	tiers   []tier // one, but for priority
 	parts   []int32
-	members []int32 // who holds keys, for rounds and pairs
-	edges   []edge  // sorted by member, in her order of priority
+	members []int32   // who holds keys, for rounds and pairs
+	edges   []edge    // sorted by member, in her order of priority
+	byPart  [][]int32 // the places in edges of each part's keys, in the same order
 	passes  int
 }
 
@@ -109,6 +112,7 @@ func NewPlan(rules *charter.Sharing, takers []Taker, parts []Part, terms *charte
 	for i, part := range parts {
 		l.part[part.Source] = append(l.part[part.Source], int32(i))
 	}
+	p.list(l.part)
 	for i := range rules.Rounds {
 		if name := l.unanswered(&rules.Rounds[i]); name != "" {
 			return nil, fmt.Errorf("%w: round %q asks the expression %q, and it was evaluated for nobody", ErrRule, rules.Rounds[i].Name, name)
@@ -130,6 +134,27 @@ func NewPlan(rules *charter.Sharing, takers []Taker, parts []Part, terms *charte
 		return nil, fmt.Errorf("%w: the reserves add up to more than 100 percent; validate the charter first", ErrRule)
 	}
 	return p, nil
+}
+
+// list looks up in which order a charter's list has the parts give.
+func (p *Plan) list(parts map[charter.Name][]int32) {
+	if p.rules.Attribution != charter.AttributeListed {
+		return
+	}
+	known := make([]bool, len(p.parts))
+	for k := range p.rules.Sources {
+		for _, i := range parts[p.rules.Sources[k].Name] {
+			if !known[i] {
+				known[i] = true
+				p.listed = append(p.listed, i)
+			}
+		}
+	}
+	for i, is := range known {
+		if !is {
+			p.others = append(p.others, int32(i))
+		}
+	}
 }
 
 // TieKey is what rules version 2 breaks ties by: the first 8 bytes, big endian,
@@ -283,8 +308,12 @@ func (l *lookup) weights(r *charter.Round, who []int32) (weight []int64, sum int
 	if r.Weights == nil {
 		return nil, 0, fmt.Errorf("has no weights; validate the charter first")
 	}
+	own := make(map[roll.MemberID]charter.Weight, len(r.Weights.Members))
+	for _, m := range slices.Backward(r.Weights.Members) { // the first entry is the one that counts
+		own[m.Member] = m.Weight
+	}
 	each := func(i int32) {
-		w := max(0, l.weight(r.Weights, &l.plan.takers[i]))
+		w := max(0, l.weight(r.Weights, own, &l.plan.takers[i]))
 		if w > math.MaxInt64-sum {
 			err = fmt.Errorf("has weights that sum to more than 63 bits hold; make them smaller")
 			return
@@ -308,14 +337,12 @@ func (l *lookup) each(who []int32, f func(int32)) {
 	}
 }
 
-func (l *lookup) weight(w *charter.Weights, t *Taker) int64 {
+func (l *lookup) weight(w *charter.Weights, own map[roll.MemberID]charter.Weight, t *Taker) int64 {
 	if w.Expression != "" {
 		return l.terms.Of(w.Expression, t.ID)
 	}
-	for _, m := range w.Members {
-		if m.Member == t.ID {
-			return int64(m.Weight)
-		}
+	if mine, ok := own[t.ID]; ok {
+		return int64(mine)
 	}
 	for _, g := range w.Groups {
 		if slices.Contains(t.Groups, g.Group) {
@@ -360,10 +387,13 @@ func (l *lookup) priority(pl *planned, r *charter.Round) error {
 	}
 	served := make([]bool, len(l.plan.takers))
 	for _, step := range r.Tiers {
-		who := []int32{}
+		who, named := []int32{}, make(map[roll.MemberID]bool, len(step.Members))
+		for _, m := range step.Members {
+			named[m] = true
+		}
 		for i := range l.plan.takers {
 			t := &l.plan.takers[i]
-			if !served[i] && l.eligible(r, t) && (inAny(t, step.Groups) || slices.Contains(step.Members, t.ID)) {
+			if !served[i] && l.eligible(r, t) && (named[t.ID] || inAny(t, step.Groups)) {
 				served[i] = true
 				who = append(who, int32(i))
 			}
@@ -379,7 +409,10 @@ func (l *lookup) priority(pl *planned, r *charter.Round) error {
 
 // edges are the keys of a round of pairs or passes.
 func (l *lookup) edges(pl *planned, r *charter.Round) error {
-	sum := make(map[int32]charter.Percent)
+	sum, divides := make([]charter.Percent, len(l.plan.parts)), make([]bool, len(l.plan.parts))
+	for _, part := range pl.parts {
+		divides[part] = true
+	}
 	for _, m := range r.Keys {
 		i, ok := l.taker[m.Member]
 		if !ok || !l.eligible(r, &l.plan.takers[i]) {
@@ -392,7 +425,7 @@ func (l *lookup) edges(pl *planned, r *charter.Round) error {
 				parts = pl.parts
 			}
 			for _, part := range parts {
-				if !slices.Contains(pl.parts, part) {
+				if !divides[part] {
 					continue // a source that the round does not divide
 				}
 				if sum[part] += k.Percent; sum[part] > charter.Whole {
@@ -403,6 +436,10 @@ func (l *lookup) edges(pl *planned, r *charter.Round) error {
 		}
 	}
 	slices.SortStableFunc(pl.edges, func(a, b edge) int { return int(a.taker) - int(b.taker) })
+	pl.byPart = make([][]int32, len(l.plan.parts))
+	for n, e := range pl.edges {
+		pl.byPart[e.part] = append(pl.byPart[e.part], int32(n))
+	}
 	pl.passes = 1
 	if r.Method == charter.Passes {
 		if pl.passes = r.Passes; pl.passes <= 0 {

@@ -13,7 +13,7 @@ import (
 )
 
 // slow runs a sharing rule of version 2 as its words say, member by member and
-// in fractions without bound, for parts that are drawn from in proportion.
+// in fractions without bound.
 type slow struct {
 	rules  *charter.Sharing
 	takers []Taker
@@ -117,6 +117,11 @@ func (s *slow) round(r *charter.Round) {
 	case charter.Passes:
 		s.passes(r, offer)
 	case charter.Static, charter.Pairs:
+		if r.Method == charter.Pairs || bySource(r) {
+			s.pairs(r, offer)
+		} else {
+			s.take(offer, s.static(r, sumOf(offer)))
+		}
 	}
 	if r.Rest == charter.RestGrid || r.Rest == charter.RestInjectors {
 		for i := range s.left {
@@ -138,6 +143,14 @@ func weightOf(r *charter.Round) func(Taker) int64 {
 			if m.Member == t.ID {
 				return int64(m.Weight)
 			}
+		}
+		for _, g := range r.Weights.Groups {
+			if slices.Contains(t.Groups, g.Group) {
+				return int64(g.Weight)
+			}
+		}
+		if r.Weights.Default != nil {
+			return int64(*r.Weights.Default)
 		}
 		return 0
 	}
@@ -230,10 +243,17 @@ func (s *slow) fill(in func(Taker) bool, weight func(Taker) int64, pool int64, m
 		}
 		return 1
 	})
+	if s.floors() {
+		return got
+	}
 	for _, id := range order[:units] {
 		got[id] += s.unit
 	}
 	return got
+}
+
+func (s *slow) floors() bool {
+	return s.rules.Rounding != nil && s.rules.Rounding.Mode == charter.Floor
 }
 
 // take books shares and draws them from the parts in proportion.
@@ -243,6 +263,19 @@ func (s *slow) take(offer []int64, got map[roll.MemberID]int64) {
 		used += e
 		s.share[id] += e
 		s.demand[id] -= e
+	}
+	if s.rules.Attribution == charter.AttributeListed {
+		offer = slices.Clone(offer)
+		for _, source := range s.rules.Sources {
+			for i, p := range s.parts {
+				if p.Source == source.Name {
+					e := min(used, offer[i])
+					s.left[i] -= e
+					used -= e
+					offer[i] = 0
+				}
+			}
+		}
 	}
 	sum := big.NewInt(sumOf(offer))
 	if sum.Sign() == 0 {

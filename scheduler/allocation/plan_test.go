@@ -53,6 +53,15 @@ func drawVillage(r *rand.Rand, methods ...charter.Method) *village {
 	v.rules.ExportingSites = []charter.ExportRule{charter.ExportersReceive, charter.ExportersWait}[r.Intn(2)]
 	if pick(4) {
 		v.rules.Rounding = &charter.Rounding{Unit: []energy.Energy{1, 1000, 10_000}[r.Intn(3)], Mode: charter.LargestRemainder}
+		if pick(2) {
+			v.rules.Rounding.Mode = charter.Floor
+		}
+	}
+	if pick(4) { // of some of the sources, in any order
+		v.rules.Attribution = charter.AttributeListed
+		for _, k := range r.Perm(len(v.parts))[:r.Intn(len(v.parts)+1)] {
+			v.rules.Sources = append(v.rules.Sources, charter.Source{Name: v.parts[k].Source})
+		}
 	}
 	if pick(4) {
 		v.rules.Reserve = append(v.rules.Reserve, charter.Reserve{For: charter.ReserveSale, Percent: charter.Percent(r.Intn(500_000))})
@@ -84,32 +93,71 @@ func (v *village) drawRound(r *rand.Rand, i int, m charter.Method, groups []roll
 		round.Sources = []charter.Name{v.parts[r.Intn(len(v.parts))].Source}
 	}
 	round.Rest = []charter.Rest{"", charter.RestNext, charter.RestInjectors, charter.RestGrid}[r.Intn(4)]
+	return v.drawRoundOf(r, round, m)
+}
+
+// drawRoundOf adds what a method needs.
+func (v *village) drawRoundOf(r *rand.Rand, round charter.Round, m charter.Method) charter.Round {
+	pick := func(n int) bool { return r.Intn(n) == 0 }
 	switch m {
 	case charter.Weighted:
 		round.Weights = &charter.Weights{}
 		for _, t := range v.takers {
+			if pick(5) {
+				continue
+			}
 			round.Weights.Members = append(round.Weights.Members, charter.MemberWeight{Member: t.ID, Weight: charter.Weight(r.Intn(4) * r.Intn(2_000_000))})
+		}
+		if pick(2) {
+			round.Weights.Groups = []charter.GroupWeight{{Group: villageGroups[1], Weight: charter.Weight(r.Intn(2_000_000))}, {Group: villageGroups[0], Weight: 700_000}}
+		}
+		if pick(2) {
+			weight := charter.Weight(r.Intn(2_000_000))
+			round.Weights.Default = &weight
 		}
 	case charter.Priority:
 		round.Tiers = []charter.Tier{{Groups: villageGroups[:1]}, {Groups: villageGroups[1:], Members: []roll.MemberID{"m0"}}}
+	case charter.Static:
+		switch r.Intn(3) {
+		case 0:
+			return v.drawRoundOf(r, round, charter.Weighted)
+		case 1:
+			v.drawKeys(r, &round, false)
+		default:
+			v.drawKeys(r, &round, true)
+		}
+	case charter.Pairs:
+		v.drawKeys(r, &round, true)
 	case charter.Passes:
 		round.Groups, round.Passes = nil, 1+r.Intn(5)
 		round.Sources = nil
-		left := make([]int, len(v.parts))
-		for k := range left {
-			left[k] = charter.Whole
-		}
-		for _, t := range v.takers {
-			mk := charter.MemberKeys{Member: t.ID}
+		v.drawKeys(r, &round, true)
+	}
+	return round
+}
+
+// drawKeys gives members keys to some of the sources, or to the pool as a whole, of
+// no more than a hundred percent.
+func (v *village) drawKeys(r *rand.Rand, round *charter.Round, bySource bool) {
+	left := make([]int, len(v.parts))
+	for k := range left {
+		left[k] = charter.Whole
+	}
+	for _, t := range v.takers {
+		mk := charter.MemberKeys{Member: t.ID}
+		if !bySource {
+			p := r.Intn(left[0] + 1)
+			left[0] -= p
+			mk.Keys = []charter.Key{{Percent: charter.Percent(p)}}
+		} else {
 			for _, k := range r.Perm(len(v.parts))[:r.Intn(len(v.parts)+1)] {
 				p := r.Intn(left[k]/100+1) * 100
 				left[k] -= p
 				mk.Keys = append(mk.Keys, charter.Key{Source: v.parts[k].Source, Percent: charter.Percent(p)})
 			}
-			round.Keys = append(round.Keys, mk)
 		}
+		round.Keys = append(round.Keys, mk)
 	}
-	return round
 }
 
 func (v *village) run(t interface{ Fatalf(string, ...any) }) *Outcome {
@@ -126,7 +174,9 @@ func (v *village) run(t interface{ Fatalf(string, ...any) }) *Outcome {
 
 var pooled = []charter.Method{charter.Equal, charter.Proportional, charter.Weighted, charter.Priority}
 
-func allMethods() []charter.Method { return append(slices.Clone(pooled), charter.Passes) }
+func allMethods() []charter.Method {
+	return append(slices.Clone(pooled), charter.Passes, charter.Static, charter.Pairs)
+}
 
 // planCases is how many random villages a test asks: more by the environment.
 func planCases(t *testing.T, usual int) int {

@@ -29,27 +29,18 @@ func (p *Plan) draw(used int64, seed uint64) {
 }
 
 func (p *Plan) drawListed(used int64, seed uint64) {
-	for k := range p.rules.Sources {
-		s := &p.rules.Sources[k]
-		for i := range p.parts {
-			if p.parts[i].Source == s.Name {
-				p.taken[i] = min(used, p.offer[i])
-				used -= p.taken[i]
-			}
-		}
+	for _, i := range p.listed {
+		p.taken[i] = min(used, p.offer[i])
+		used -= p.taken[i]
 	}
 	if used == 0 {
 		return
 	}
 	p.column = resize(p.column, len(p.parts))
 	p.pieces = resize(p.pieces, len(p.parts))
-	for i := range p.parts {
+	clear(p.column)
+	for _, i := range p.others {
 		p.column[i] = p.offer[i]
-		for k := range p.rules.Sources {
-			if p.rules.Sources[k].Name == p.parts[i].Source {
-				p.column[i] = 0
-			}
-		}
 	}
 	p.kernel.Prorate(p.pieces, p.column, used, kernel.Ties{Seed: seed, Keys: p.partKey})
 	for i := range p.parts {
@@ -137,21 +128,15 @@ func (p *Plan) cut(i, pass int, pl *planned, seed uint64) {
 // pairParts rounds the parts of one source.
 func (p *Plan) pairParts(part int32, pl *planned, pool int64, seed uint64) kernel.Outcome {
 	p.column, p.weight, p.keys = p.column[:0], p.weight[:0], p.keys[:0]
-	for _, e := range pl.edges {
-		if e.part == part {
-			p.column = append(p.column, pool)
-			p.weight = append(p.weight, int64(e.percent))
-			p.keys = append(p.keys, p.ties[e.taker])
-		}
+	for _, n := range pl.byPart[part] {
+		p.column = append(p.column, pool)
+		p.weight = append(p.weight, int64(pl.edges[n].percent))
+		p.keys = append(p.keys, p.ties[pl.edges[n].taker])
 	}
 	p.need = resize(p.need, len(p.column))
 	o := p.kernel.Once(p.need, p.column, p.weight, pool, charter.Whole, kernel.Ties{Seed: seed, Keys: p.keys})
-	n := 0
-	for k, e := range pl.edges {
-		if e.part == part {
-			p.pieces[k] = p.need[n] * p.unit
-			n++
-		}
+	for k, n := range pl.byPart[part] {
+		p.pieces[n] = p.need[k] * p.unit
 	}
 	return o
 }
