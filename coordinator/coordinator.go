@@ -24,6 +24,7 @@ import (
 	"github.com/allmende-energy/allmende/coordinator/authority"
 	"github.com/allmende-energy/allmende/coordinator/people"
 	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/coordinator/trial"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/internal/adminsocket"
 	"github.com/allmende-energy/allmende/internal/config"
@@ -64,6 +65,7 @@ type Coordinator struct {
 	servers  []server
 	guard    *access.Guard
 	people   *people.People
+	desk     *trial.Desk
 
 	serving sync.WaitGroup // the servers
 	working sync.WaitGroup // owner, committer, ticks
@@ -131,6 +133,8 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 		return nil, err
 	}
 	undo = append(undo, c.people.Close)
+	c.desk = trial.NewDesk(c.store, c.wall)
+	undo = append(undo, c.desk.Close)
 	if err := c.prepareServers(ctx, listeners); err != nil {
 		return nil, err
 	}
@@ -370,7 +374,7 @@ func (c *Coordinator) services(community *api.Community) []api.Service {
 		api.AccountService(c.people.Accounts()),
 		api.PeopleService(c.people.Administration()),
 		api.HistoryService(api.NewHistory(past, c.minAggregate())),
-		api.SharingService(api.NewSharing(past, c.minAggregate())),
+		api.SharingService(api.NewSharing(past, c.desk, c.minAggregate())),
 		api.AdministrationService(c.register),
 	}
 }
@@ -472,6 +476,7 @@ func (c *Coordinator) Stop() error {
 		}
 		stopping.Wait()
 		c.cancel()
+		c.desk.Close()
 		c.working.Wait()
 		c.serving.Wait()
 		c.people.Close()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -37,18 +38,23 @@ type Books interface {
 	SettledAt(ctx context.Context, at energy.Instant) (Account, error)
 	// Rolls are the registers that were in force from an instant on, in order.
 	Rolls(from energy.Instant) []roll.Dated
+	// Zone is where the community's days begin.
+	Zone() *time.Location
 }
 
 // Sharing is the SharingService.
 type Sharing struct {
 	allmendev1.UnimplementedSharingServiceServer
 	books Books
+	desk  Desk
 	least int // members behind a total that everybody sees
 }
 
 // NewSharing returns the service. Fewer than least members never stand behind a
 // total that everybody sees.
-func NewSharing(books Books, least int) *Sharing { return &Sharing{books: books, least: least} }
+func NewSharing(books Books, desk Desk, least int) *Sharing {
+	return &Sharing{books: books, desk: desk, least: least}
+}
 
 // SharingService is the service of the rules at work.
 func SharingService(s *Sharing) Service {

@@ -151,9 +151,10 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Third: []string{"github.com/xuri/excelize/v2"},
 		},
 		{Path: "coordinator/roster", Ours: []string{"energy", "commons/roll", "coordinator/sheet"}},
+		{Path: "coordinator/trial", Ours: []string{"energy", "commons/...", "scheduler/...", "charters", "charters/expr", "coordinator/store"}},
 		{
 			Path:  "coordinator/api",
-			Ours:  with(core, "meters/series", "coordinator/access", "coordinator/roster", "coordinator/sheet", "proto/..."),
+			Ours:  with(core, "meters/series", "coordinator/access", "coordinator/roster", "coordinator/sheet", "coordinator/trial", "proto/..."),
 			Third: with(rpc, "google.golang.org/protobuf/...", "github.com/grpc-ecosystem/grpc-gateway/v2/runtime"),
 		},
 		{

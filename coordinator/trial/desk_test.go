@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package trial
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/allmende-energy/allmende/charters"
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shelf is a book of two members in so many quarter-hours.
+type shelf struct {
+	n  int
+	ch charter.Charter
+}
+
+func (s shelf) SettledCount(context.Context, energy.Instant, energy.Instant) (int64, error) {
+	return int64(s.n), nil
+}
+
+func (s shelf) Activations(context.Context) ([]store.Activation, error) {
+	return []store.Activation{{CharterActivated: ledger.CharterActivated{Charter: s.ch}}}, nil
+}
+
+func (s shelf) SettledFrom(_ context.Context, from, _ energy.Instant, limit int) (out []store.SettledRecord, err error) {
+	for i := range s.n {
+		iv := energy.IntervalAt(energy.Instant(i)*energy.Instant(energy.QuarterHour), energy.QuarterHour)
+		if iv.Start < from || len(out) == limit {
+			continue
+		}
+		res, err := new(settlement.Settler).Settle(&s.ch, settlement.Input{Interval: iv, Members: []ledger.MemberRow{
+			{Member: "anna", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "a", Export: 500_000}}},
+			{Member: "ben", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "b", Import: 400_000}}},
+			{Member: "cleo", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "c", Import: 900_000}}},
+		}})
+		if err != nil {
+			return nil, err
+		}
+		rows, err := res.Rows(func(roll.AssetID) roll.MemberID { return "" })
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, store.SettledRecord{Settled: ledger.IntervalSettled{Interval: iv, Commitments: make([]string, len(rows))}, Rows: rows})
+	}
+	return out, nil
+}
+
+func charterOf(t *testing.T, name string) charter.Charter {
+	t.Helper()
+	ch, err := (Text{Template: name}).Decode(&roll.Community{Members: []roll.Member{{ID: "anna", Groups: []roll.Group{"vulnerable"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ch
+}
+
+func (d *Desk) waitFor(t *testing.T, id string, is func(Operation) bool) Operation {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < 3*time.Minute; time.Sleep(time.Millisecond) {
+		if o, ok := d.Get(id); ok && is(o) {
+			return o
+		}
+	}
+	t.Fatalf("%s does not get there", id)
+	return Operation{}
+}
+
+// One runs at a time, the others wait their turn; too many are refused; cancelling
+// and closing end what runs and what waits; what ended is kept for a day.
+func TestDesk(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	d := NewDesk(shelf{200, charterOf(t, "equal-shares")}, func() time.Time { return now })
+	hold := make(chan struct{})
+	d.paused = func(ctx context.Context) {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
+	q := Question{Proposed: charterOf(t, "proportional"), Until: 1 << 50, Zone: time.UTC}
+	begin := func(by string) Operation {
+		t.Helper()
+		o, err := d.Start(by, "", q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	running := func(o Operation) bool { return o.State == Running && o.Intervals > 0 }
+	first := begin("anna")
+	if o := d.waitFor(t, first.ID, running); o.Total != 200 || o.Intervals != page {
+		t.Errorf("%d of %d", o.Intervals, o.Total)
+	}
+	second := begin("anna")
+	if _, err := d.Start("anna", "", q); !errors.Is(err, ErrFull) {
+		t.Errorf("a third of hers: %v", err)
+	}
+	for range 2 {
+		begin("ben")
+		begin("cleo")
+	}
+	if _, err := d.Start("dora", "", q); !errors.Is(err, ErrFull) {
+		t.Errorf("a seventh: %v", err)
+	}
+	if o, _ := d.Get(second.ID); o.State != Waiting {
+		t.Errorf("two run at once: %v", o.State)
+	}
+	d.Cancel(second.ID)
+	d.waitFor(t, second.ID, func(o Operation) bool { return o.State == Cancelled })
+	d.Cancel(first.ID)
+	d.waitFor(t, first.ID, func(o Operation) bool { return o.State == Cancelled && o.Answer == nil })
+	close(hold)
+	for _, o := range d.List() {
+		if o.State == Cancelled {
+			continue
+		}
+		got := d.waitFor(t, o.ID, func(o Operation) bool { return o.State == Done })
+		if got.Answer.Intervals != 200 || got.Answer.Old.Received != 100_000_000 || got.Answer.New.Received != got.Answer.Old.Received || got.Answer.Lose != 1 || got.Answer.Gain != 1 {
+			t.Errorf("%+v", got.Answer.Report)
+		}
+	}
+	now = now.Add(keptFor)
+	if left := d.List(); len(left) != 0 {
+		t.Errorf("%d are kept for more than a day", len(left))
+	}
+	d.paused = func(ctx context.Context) { <-ctx.Done() }
+	last := begin("anna")
+	d.waitFor(t, last.ID, running)
+	d.Close()
+	if o, _ := d.Get(last.ID); o.State != Cancelled {
+		t.Errorf("closed, and it is %v", o.State)
+	}
+	if _, err := d.Start("anna", "", q); !errors.Is(err, ErrFull) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// Every template is read, or says why not; those that name members are told apart.
+func TestSingles(t *testing.T) {
+	r := &roll.Community{Members: []roll.Member{{ID: "anna", Groups: []roll.Group{"vulnerable"}}, {ID: "ben"}}}
+	for name, harmless := range map[string]bool{"equal-shares": true, "proportional": true, "needs-first": true, "contribution-weighted": false} {
+		ch, err := (Text{Template: name}).Decode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if why := Singles(&ch, r, 5); (why == "") != harmless {
+			t.Errorf("%s: %q", name, why)
+		}
+	}
+	for _, one := range charters.Templates() {
+		ch, err := charters.Decode(one.YAML)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &ch.Sharing
+		if names := len(s.Sources)+len(s.Participation) > 0; names && Singles(&ch, r, 5) == "" {
+			t.Errorf("%s names members, and is taken for harmless", one.Name)
+		}
+	}
+	ch := charterOf(t, "needs-first")
+	ch.Sharing.Rounds = ch.Sharing.Rounds[:1] // nobody but the group
+	if Singles(&ch, r, 5) == "" || Singles(&ch, r, 1) != "" {
+		t.Error("a round for one alone is taken for harmless")
+	}
+}

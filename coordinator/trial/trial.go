@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package trial tries a charter out on what a community's ledger has recorded,
+// before anybody votes on it. [Run] does it once, from a file or beside a
+// coordinator at work; a [Desk] does it for callers who come back for the answer,
+// one after the other, behind everything that the coordinator does otherwise.
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/allmende-energy/allmende/charters"
+	"github.com/allmende-energy/allmende/charters/expr"
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/ledger"
+	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/store"
+	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
+	"github.com/allmende-energy/allmende/scheduler/whatif"
+)
+
+// Refusals, which say what to do.
+var (
+	// ErrQuestion is wrapped by what is wrong with a question.
+	ErrQuestion = errors.New("this cannot be compared")
+	// ErrFull is wrapped where too many compare at once.
+	ErrFull = errors.New("too many comparisons at once")
+)
+
+// Book is the part of a ledger that is read. [store.Store] and [store.Reader] are books.
+type Book interface {
+	SettledFrom(ctx context.Context, from, until energy.Instant, limit int) ([]store.SettledRecord, error)
+	SettledCount(ctx context.Context, from, until energy.Instant) (int64, error)
+	Activations(ctx context.Context) ([]store.Activation, error)
+}
+
+// Question is what to compare.
+type Question struct {
+	Proposed    charter.Charter
+	Against     *charter.Charter // nil: the one that the newest of the intervals was settled by
+	From, Until energy.Instant   // of the intervals' starts, half open
+	Grid        whatif.Grid
+	Zone        *time.Location // where prices by the hour are looked up
+}
+
+// Answer is what came out.
+type Answer struct {
+	whatif.Report
+	Against charter.Charter
+	LeftOut int64 // intervals in which rows are erased
+}
+
+// Bounds of a comparison.
+const (
+	maxIntervals = 8 * 366 * 96 // eight years of quarter-hours
+	page         = 24           // intervals that are in memory at a time
+)
+
+// Run settles what was recorded under both charters. progress hears how many
+// intervals of all are done, after each page; where it returns an error, Run does.
+func Run(ctx context.Context, book Book, q *Question, progress func(done, total int64) error) (Answer, error) {
+	total, err := book.SettledCount(ctx, q.From, q.Until)
+	switch {
+	case err != nil:
+		return Answer{}, err
+	case total == 0:
+		return Answer{}, fmt.Errorf("%w: no settled interval lies in that time; choose an earlier beginning or a later end", ErrQuestion)
+	case total > maxIntervals:
+		return Answer{}, fmt.Errorf("%w: %d intervals lie in that time, at most %d are compared at once; choose a shorter time", ErrQuestion, total, maxIntervals)
+	}
+	r := runner{book: book, q: q, total: total, progress: progress}
+	if err := r.begin(ctx); err != nil {
+		return Answer{}, err
+	}
+	if err := r.each(ctx, r.add); err != nil {
+		return Answer{}, err
+	}
+	rep, err := r.run.Report()
+	return Answer{Report: rep, Against: r.old, LeftOut: r.leftOut}, err
+}
+
+// runner is a comparison at work.
+type runner struct {
+	book        Book
+	q           *Question
+	old         charter.Charter
+	run         *whatif.Run
+	total, done int64
+	leftOut     int64
+	progress    func(done, total int64) error
+}
+
+// begin finds the charters and works out what their expressions give.
+func (r *runner) begin(ctx context.Context) error {
+	own := r.q.Against == nil
+	if own {
+		all, err := r.book.Activations(ctx)
+		if err != nil {
+			return err
+		}
+		for _, a := range all {
+			if a.Effective < r.q.Until {
+				r.old = a.Charter
+			}
+		}
+	} else {
+		r.old = *r.q.Against
+	}
+	var err error
+	if r.run, err = whatif.New(&r.old, &r.q.Proposed, clockAt(r.q.Zone)); err != nil {
+		return fmt.Errorf("%w: %w", ErrQuestion, err)
+	}
+	var terms [2]*charter.Terms
+	for i, ch := range []*charter.Charter{&r.old, &r.q.Proposed} {
+		if len(ch.Expressions) == 0 || i == 0 && own {
+			continue // the rows hold what they gave when they counted
+		}
+		facts, err := r.facts(ctx)
+		if err != nil {
+			return err
+		}
+		got, err := expr.Evaluate(ch, r.q.From, r.q.Until, facts)
+		if err != nil {
+			return fmt.Errorf("%w: charter “%s”: %w", ErrQuestion, ch.Name, err)
+		}
+		terms[i] = &got
+	}
+	r.run.Terms(terms[0], terms[1])
+	return nil
+}
+
+// facts are what expressions ask about: what the recorded time says stands for
+// the period before, as if the same time had been before it.
+func (r *runner) facts(ctx context.Context) ([]expr.Facts, error) {
+	var order []roll.MemberID
+	by := map[roll.MemberID]*expr.Facts{}
+	quiet := *r
+	quiet.progress = func(int64, int64) error { return ctx.Err() }
+	err := quiet.each(ctx, func(rec *store.SettledRecord) error {
+		for _, row := range rec.Rows {
+			if row.Kind != ledger.RowMember {
+				continue
+			}
+			m, err := row.Member()
+			if err != nil {
+				return err
+			}
+			f := by[m.Member]
+			if f == nil {
+				f = &expr.Facts{Member: m.Member}
+				by[m.Member], order = f, append(order, m.Member)
+			}
+			f.Groups, f.Sites = m.Groups, int64(len(m.Sites))
+			f.UsedWh += (m.OwnUse + m.Demand).WattHours()
+			f.FedInWh += m.Supply.WattHours()
+			f.GaveWh += (m.Sold + m.Stored).WattHours()
+			f.ReceivedWh += (m.Share + m.FromStorage).WattHours()
+		}
+		return nil
+	})
+	facts := make([]expr.Facts, len(order))
+	for i, id := range order {
+		facts[i] = *by[id]
+	}
+	return facts, err
+}
+
+// each reads the intervals, a page at a time: no transaction is open for longer.
+func (r *runner) each(ctx context.Context, fn func(*store.SettledRecord) error) error {
+	r.done = 0
+	for from := r.q.From; ; {
+		records, err := r.book.SettledFrom(ctx, from, r.q.Until, page)
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			if err := fn(&records[i]); err != nil {
+				return err
+			}
+			from = records[i].Settled.Interval.Start.Add(1)
+		}
+		r.done += int64(len(records))
+		if err := r.progress(r.done, max(r.total, r.done)); err != nil {
+			return err
+		}
+		if len(records) < page {
+			return nil
+		}
+	}
+}
+
+func (r *runner) add(rec *store.SettledRecord) error {
+	if len(rec.Rows) < len(rec.Settled.Commitments) {
+		r.leftOut++
+		return nil
+	}
+	in, err := settlement.FromRows(rec.Settled, rec.Rows)
+	if err != nil {
+		return err
+	}
+	return r.run.Add(in, r.q.Grid)
+}
+
+func clockAt(zone *time.Location) func(energy.Instant) whatif.Clock {
+	return func(at energy.Instant) whatif.Clock {
+		now := time.UnixMilli(int64(at)).In(zone)
+		return whatif.Clock{
+			Time:    charter.Clock(now.Hour()*60 + now.Minute()),
+			Weekend: now.Weekday() == time.Saturday || now.Weekday() == time.Sunday,
+		}
+	}
+}
+
+// Text is a charter as somebody hands it in: one of the two.
+type Text struct{ Template, YAML string }
+
+// Decode reads it for a community: what it names must be in its register.
+func (t Text) Decode(register *roll.Community) (charter.Charter, error) {
+	src := []byte(t.YAML)
+	switch {
+	case t.Template != "" && t.YAML != "":
+		return charter.Charter{}, fmt.Errorf("%w: give a template's name or a charter's text, not both", ErrQuestion)
+	case t.Template != "":
+		src = nil
+		for _, one := range charters.Templates() {
+			if one.Name == t.Template {
+				src = one.YAML
+			}
+		}
+		if src == nil {
+			return charter.Charter{}, fmt.Errorf("%w: there is no template %.60q; \"allmende charter templates\" lists them", ErrQuestion, t.Template)
+		}
+	case t.YAML == "":
+		return charter.Charter{}, fmt.Errorf("%w: which charter? Give a template's name or a charter's text", ErrQuestion)
+	}
+	ch, err := charters.DecodeFor(src, register)
+	if err != nil {
+		return ch, fmt.Errorf("%w: %w", ErrQuestion, err)
+	}
+	return ch, nil
+}
