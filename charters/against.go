@@ -27,6 +27,11 @@ func Against(c *charter.Charter, r *roll.Community) charter.Problems {
 	if c.Island != nil {
 		a.sharing(c.Island, "island")
 	}
+	if c.Tariff != nil {
+		for i, x := range c.Tariff.Areas {
+			a.group(x.Group, fmt.Sprintf("tariff.areas[%d].group", i))
+		}
+	}
 	if c.Residual.By == charter.ResidualMember {
 		a.member(c.Residual.Member, "residual.member")
 	}

@@ -108,7 +108,7 @@ func TestExamplesOfChartersAreValid(t *testing.T) {
 		yaml, _, _ := strings.Cut(b, "```")
 		whole += yaml
 	}
-	if _, err := charters.Decode([]byte(whole)); err != nil || len(blocks) != 2 {
+	if _, err := charters.Decode([]byte(whole)); err != nil || len(blocks) != 3 {
 		t.Errorf("%d examples: %v", len(blocks), err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/commons/statement"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/scheduler/settlement"
 	"github.com/allmende-energy/allmende/scheduler/whatif"
@@ -32,8 +33,9 @@ type whatIfCmd struct {
 	Group   []string `sep:"none" placeholder:"NAME=ID,ID" help:"With --homes: put these homes into a group that a charter names. May be given more than once."`
 	Retail  string   `placeholder:"PRICE" help:"What a kWh from the grid costs, such as \"30 ct/kWh EUR\"; a charter's tariff goes before it, and with --homes the recorded prices are the default."`
 	FeedIn  string   `placeholder:"PRICE" help:"What the grid pays for a kWh; left out: nothing."`
-	Zone    string   `default:"UTC" help:"Time zone for prices by the hour, such as Europe/Vienna."`
+	Zone    string   `default:"UTC" help:"Time zone for prices by the hour and for the days of membership, such as Europe/Vienna."`
 	Picture string   `placeholder:"FILE" help:"Write a picture of who gets more and who less into this file, as SVG."`
+	Lines   bool     `help:"Say for each member what she pays for under each charter, line by line, each with the charter's rule."`
 	JSON    bool     `help:"Print as JSON, for programs."`
 }
 
@@ -92,6 +94,7 @@ type trial struct {
 	zone          *time.Location
 	from, until   energy.Instant
 	grid          whatif.Grid
+	owners        map[roll.AssetID]roll.MemberID // of batteries, as the rows say
 }
 
 // charterNamed is a template by its name, or a file.
@@ -157,13 +160,7 @@ func (c *whatIfCmd) prices(currency energy.Currency) (g whatif.Grid, err error) 
 
 // start makes the comparison, with what the charters' expressions give.
 func (t *trial) start(facts []expr.Facts) (*whatif.Run, error) {
-	run, err := whatif.New(&t.old, &t.proposed, func(at energy.Instant) whatif.Clock {
-		now := time.UnixMilli(int64(at)).In(t.zone)
-		return whatif.Clock{
-			Time:    charter.Clock(now.Hour()*60 + now.Minute()),
-			Weekend: now.Weekday() == time.Saturday || now.Weekday() == time.Sunday,
-		}
-	})
+	run, err := whatif.New(&t.old, &t.proposed, statement.In(t.zone))
 	if err != nil {
 		return nil, err
 	}
@@ -210,11 +207,8 @@ func (t *trial) print(r *whatif.Report) error {
 	t.out.Printf("From “%s” to “%s”, %d intervals, %d members.\n\n", t.old.Name, t.proposed.Name, r.Intervals, len(r.Members))
 	w := tabwriter.NewWriter(t.out.Out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "member\tneeds kWh\treceives\twould\tchange\tpays\twould\tchange\t")
+	money := t.money
 	row := func(name string, o, n *whatif.Totals) {
-		money := func(minor int64) string {
-			text, _, _ := strings.Cut(energy.Money{Minor: minor, Currency: t.proposed.Currency}.String(), " ")
-			return text
-		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name, kwh(o.Demand.WattHours()), kwh(o.Received.WattHours()), kwh(n.Received.WattHours()),
 			signed(kwh((n.Received - o.Received).WattHours())), money(o.Cost), money(n.Cost), signed(money(n.Cost-o.Cost)))
 	}
@@ -225,10 +219,16 @@ func (t *trial) print(r *whatif.Report) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
 	}
+	t.outside(r)
+	if c := t.cmd; c.Lines {
+		if err := t.lines(r); err != nil {
+			return err
+		}
+	}
 	least, middle, most := spread(r)
 	t.out.Printf("\n%d members would receive more, %d less, %d the same; from %s to %s kWh, half of them at or below %s kWh.\n",
 		r.Gain, r.Lose, len(r.Members)-r.Gain-r.Lose, signed(kwh(least.WattHours())), signed(kwh(most.WattHours())), signed(kwh(middle.WattHours())))
-	t.out.Printf("Energy is conserved in every interval. Money in %s; positive is paid.\ndata %s\nresult %s\n", t.proposed.Currency, r.DataHash, r.Hash)
+	t.out.Printf("Energy is conserved in every interval. Money in %s; positive is paid, and what somebody pays, somebody gets.\ndata %s\nresult %s\n", t.proposed.Currency, r.DataHash, r.Hash)
 	return nil
 }
 

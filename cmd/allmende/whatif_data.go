@@ -176,6 +176,7 @@ func (t *trial) recorded(ctx context.Context) (rep whatif.Report, err error) {
 	if err != nil {
 		return rep, err
 	}
+	t.owners = map[roll.AssetID]roll.MemberID{}
 	first, _, err := t.input(ctx, db, leaves[0])
 	if err != nil {
 		return rep, err
@@ -188,6 +189,7 @@ func (t *trial) recorded(ctx context.Context) (rep whatif.Report, err error) {
 	if err != nil {
 		return rep, err
 	}
+	run.Owners(t.owners)
 	erased := 0
 	rep, err = t.each(ctx, run, len(leaves), func(i int) (settlement.Input, whatif.Grid, bool, error) {
 		in, whole, err := t.input(ctx, db, leaves[i])
@@ -206,6 +208,11 @@ func (t *trial) input(ctx context.Context, db ledger.Log, l settledLeaf) (in set
 	rows, erased, err := rowsOf(ctx, db, l)
 	if err != nil || erased {
 		return in, false, err
+	}
+	for _, row := range rows {
+		if row.Kind == ledger.RowStorage {
+			t.owners[roll.AssetID(row.Key)] = row.Subject
+		}
 	}
 	in, err = settlement.FromRows(*l.settled, rows)
 	return in, err == nil, err

@@ -60,6 +60,34 @@ func TestWhatIfHomes(t *testing.T) {
 	if table := ask("--charter", "proportional"); !strings.Contains(table, "Energy is conserved") {
 		t.Errorf("no table: %s", table)
 	}
+	// What is paid inside and outside is told line by line, with the charter's rules.
+	everything := filepath.Join(t.TempDir(), "everything.yaml")
+	if err := os.WriteFile(everything, []byte(withMoney), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines := ask("--charter", everything, "--group", "street=Building_1,Building_2", "--lines")
+	for _, want := range []string{
+		"grid in between, local", "grid in between, regional", "tariff.bands[0]", "tariff.solidarity", "tariff.membership", "supply contract",
+		"\nthe community\n", "\nthe retailer\n", "\nthe grid operator\n", "The grid operator gets 0.00, and would get ",
+	} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("%q is not told in\n%s", want, lines)
+		}
+	}
+	var money struct {
+		Members                            []struct{ New struct{ Cost_minor int64 } }
+		Community, Retailer, Grid_operator struct{ New struct{ Total_minor int64 } }
+	}
+	if err := json.Unmarshal([]byte(ask("--charter", everything, "--json")), &money); err != nil {
+		t.Fatal(err)
+	}
+	sum := money.Community.New.Total_minor + money.Retailer.New.Total_minor + money.Grid_operator.New.Total_minor
+	for _, m := range money.Members {
+		sum += m.New.Cost_minor
+	}
+	if sum != 0 || money.Grid_operator.New.Total_minor >= 0 || money.Community.New.Total_minor >= 0 {
+		t.Errorf("%d cents from nowhere: %+v", sum, money)
+	}
 	svg, err := os.ReadFile(picture)
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +100,27 @@ func TestWhatIfHomes(t *testing.T) {
 		}
 	}
 }
+
+const withMoney = `charter: allmende/1
+name: With money
+rules_version: 2
+currency: EUR
+interval: 15m
+settle_after: 24h
+price: 12 ct/kWh EUR
+tariff:
+  by: time_of_use
+  bands: [{from: "10:00", to: "14:00", price: 8 ct/kWh EUR}]
+  network: [{level: local, price: 2 ct/kWh EUR}, {level: regional, price: 5 ct/kWh EUR}]
+  areas: [{group: street, level: local}]
+  membership: {minor: 500, per: month}
+  solidarity: 0.5 ct/kWh EUR
+sharing:
+  exporting_sites: receive
+  rounds: [{name: everybody, method: equal}]
+residual: {by: equal}
+storage: {use: none}
+`
 
 func TestWhatIfRefuses(t *testing.T) {
 	for _, args := range [][]string{

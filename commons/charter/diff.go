@@ -122,9 +122,12 @@ func (c *Charter) rules() []rule {
 // paid names the paragraphs that explainPrice adds to the price.
 func (c *Charter) paid() []string {
 	var names []string
+	if c.explainStoragePrice() != "" {
+		names = append(names, "what goes through batteries")
+	}
 	t := c.Tariff
 	if t == nil {
-		return nil
+		return names
 	}
 	if len(t.Network) > 0 {
 		names = append(names, "the charge for the grid")

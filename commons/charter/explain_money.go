@@ -12,27 +12,57 @@ import (
 // explainPrice says what shared energy costs, and what else is paid.
 func (c *Charter) explainPrice() []string {
 	text := []string{c.explainRate()}
+	if says := c.explainStoragePrice(); says != "" {
+		text = append(text, says)
+	}
 	t := c.Tariff
 	if t == nil {
 		return text
 	}
 	if len(t.Network) > 0 {
-		levels := make([]string, len(t.Network))
-		for i, n := range t.Network {
-			levels[i] = fmt.Sprintf("%s %s", c.amount(n.Price), n.Level.words())
-		}
-		text = append(text, "On top comes a charge for the grid between giver and receiver, for each kWh received: "+list(levels, "and")+".")
+		text = append(text, c.explainNetwork())
 	}
 	if m := t.Membership; m != nil {
-		text = append(text, fmt.Sprintf("Each member contributes %s a %s, whatever she uses.", energy.Money{Minor: m.Minor, Currency: c.Currency}, m.Per))
+		says := fmt.Sprintf("Each member contributes %s a %s to the community's budget, whatever she uses.", energy.Money{Minor: m.Minor, Currency: c.Currency}, m.Per)
+		if m.Per != PerDay {
+			says += fmt.Sprintf(" Who is a member for a part of a %s pays for the days of it.", m.Per)
+		}
+		text = append(text, says)
 	}
 	if t.Solidarity != nil {
-		text = append(text, fmt.Sprintf("Of each kWh received, %s go into the solidarity fund.", c.amount(*t.Solidarity)))
+		text = append(text, fmt.Sprintf("Besides, the receiver pays %s for each kWh into the solidarity fund, which belongs to the community.", c.amount(*t.Solidarity)))
 	}
 	if t.StorageWear != nil {
-		text = append(text, fmt.Sprintf("For each kWh that comes out of a battery, %s go to its owner for the wear.", c.amount(*t.StorageWear)))
+		text = append(text, fmt.Sprintf("For each kWh that she gets out of a battery, she also pays %s to the battery's owner for the wear; where the battery is the community's own, to the community.", c.amount(*t.StorageWear)))
 	}
 	return text
+}
+
+// explainStoragePrice says who pays whom when energy goes through a battery.
+func (c *Charter) explainStoragePrice() string {
+	free := c.Price.Micro == 0 && (c.Tariff == nil || c.Tariff.By == "" || c.Tariff.By == TariffFixed)
+	if c.Storage.Use != StorageShared || free {
+		return ""
+	}
+	return "The community buys what goes into a shared battery from those who fed it in, at the price of that hour, and sells what comes out at the price of its hour. " +
+		"What lies between the two, such as losses, it bears or keeps."
+}
+
+// explainNetwork says what the grid between giver and receiver costs, and how
+// near they are.
+func (c *Charter) explainNetwork() string {
+	t := c.Tariff
+	levels := make([]string, len(t.Network))
+	for i, n := range t.Network {
+		levels[i] = fmt.Sprintf("%s %s", c.amount(n.Price), n.Level.words())
+	}
+	near := []string{"sites behind one meter are within one building"}
+	for _, a := range t.Areas {
+		near = append(near, fmt.Sprintf("members of the group “%s” are %s", a.Group, a.Level.words()))
+	}
+	near = append(near, fmt.Sprintf("all others are %s", t.Farthest().words()))
+	return fmt.Sprintf("On top comes a charge for the grid between giver and receiver, which goes to the grid operator. For each kWh received it is %s. How near: %s. "+
+		"What a member receives counts as coming from all who gave at that time, in proportion to what each gave.", list(levels, "and"), list(near, "and"))
 }
 
 func (c *Charter) explainRate() string {
@@ -84,7 +114,7 @@ func (p Proximity) words() string {
 	case RegionalGrid:
 		return "within one region"
 	case WideGrid:
-		return "beyond"
+		return "beyond one region"
 	}
 	return string(p)
 }

@@ -3,6 +3,9 @@
 package charter
 
 import (
+	"slices"
+
+	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 )
 
@@ -15,10 +18,12 @@ type Tariff struct {
 	FeedIn *energy.Price `json:"feed_in,omitempty"` // mid_market: what the grid pays for a kWh
 	Retail *energy.Price `json:"retail,omitempty"`  // mid_market: what a kWh from the grid costs
 
-	Network     []NetworkCharge `json:"network,omitempty"`      // beside the price, by how near giver and receiver are
-	Membership  *Contribution   `json:"membership,omitempty"`   // what each member pays, whatever she uses
-	Solidarity  *energy.Price   `json:"solidarity,omitempty"`   // of each kWh received, into the solidarity fund
-	StorageWear *energy.Price   `json:"storage_wear,omitempty"` // of each kWh that comes out of storage, to the battery's owner
+	Network      []NetworkCharge `json:"network,omitempty"`       // beside the price, by how near giver and receiver are
+	Areas        []Area          `json:"areas,omitempty"`         // which members are nearer to each other than the others
+	DefaultLevel Proximity       `json:"default_level,omitempty"` // how near all others are; left out: the farthest level of Network
+	Membership   *Contribution   `json:"membership,omitempty"`    // what each member pays, whatever she uses, into the community's budget
+	Solidarity   *energy.Price   `json:"solidarity,omitempty"`    // beside the price, for each kWh received, into the solidarity fund
+	StorageWear  *energy.Price   `json:"storage_wear,omitempty"`  // beside the price, for each kWh received out of storage, to the battery's owner
 }
 
 // TariffRule is how the price of shared energy is found.
@@ -65,6 +70,44 @@ const (
 	RegionalGrid Proximity = "regional" // one substation or medium-voltage grid
 	WideGrid     Proximity = "wide"     // anywhere in the market area
 )
+
+// Proximities are all levels, from the nearest.
+func Proximities() []Proximity { return []Proximity{SameBuilding, LocalGrid, RegionalGrid, WideGrid} }
+
+// Area says that members of one group are this near to each other: such as all
+// who hang on one transformer. The register keeps the group, and the ledger's
+// rows hold it, so that a charge can be checked without a map of the grid.
+type Area struct {
+	Group roll.Group `json:"group"`
+	Level Proximity  `json:"level"`
+}
+
+// Farthest is how near two members are of whom no area says more.
+func (t *Tariff) Farthest() Proximity {
+	if t.DefaultLevel != "" {
+		return t.DefaultLevel
+	}
+	far := SameBuilding
+	for _, n := range t.Network {
+		if slices.Index(Proximities(), n.Level) > slices.Index(Proximities(), far) {
+			far = n.Level
+		}
+	}
+	return far
+}
+
+// Nearness is how near two members of these groups are on the public grid: the
+// nearest area that both are in. Behind one meter all are in one building.
+func (t *Tariff) Nearness(a, b []roll.Group) Proximity {
+	near := t.Farthest()
+	for _, x := range t.Areas {
+		if slices.Contains(a, x.Group) && slices.Contains(b, x.Group) &&
+			slices.Index(Proximities(), x.Level) < slices.Index(Proximities(), near) {
+			near = x.Level
+		}
+	}
+	return near
+}
 
 // Contribution is a fixed amount in each period.
 type Contribution struct {

@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/allmende-energy/allmende/commons/roll"
-	"github.com/allmende-energy/allmende/energy"
 )
 
 // Bounds of version 2 outside rounds.
@@ -82,102 +81,6 @@ func (c *Charter) validateExpressions(p *Problems) {
 		case !utf8.ValidString(e.CEL):
 			p.add(at+".cel", "is not UTF-8 text; save the file as UTF-8")
 		}
-	}
-}
-
-func (c *Charter) validateTariff(p *Problems) {
-	t := c.Tariff
-	if t.By == "" && len(t.Bands) == 0 && t.FeedIn == nil && t.Retail == nil && len(t.Network) == 0 &&
-		t.Membership == nil && t.Solidarity == nil && t.StorageWear == nil {
-		p.add("tariff", "is empty; write what it is to say, or remove it")
-		return
-	}
-	if t.By != "" {
-		oneOf(p, "tariff.by", t.By, TariffFixed, TariffTimeOfUse, TariffMidMarket)
-	}
-	c.validateBands(p)
-	c.validateMidMarket(p)
-	seen := map[Proximity]bool{}
-	for i, n := range t.Network {
-		at := fmt.Sprintf("tariff.network[%d]", i)
-		oneOf(p, at+".level", n.Level, SameBuilding, LocalGrid, RegionalGrid, WideGrid)
-		if seen[n.Level] {
-			p.add(at+".level", "%.40s stands here already; remove one", n.Level)
-		}
-		seen[n.Level] = true
-		c.price(p, at+".price", n.Price)
-	}
-	if m := t.Membership; m != nil {
-		if m.Minor <= 0 || m.Minor > maxMinor {
-			p.add("tariff.membership.minor", "%d; write a positive number of cents (the smallest unit of the currency)", m.Minor)
-		}
-		validPeriod(p, "tariff.membership.per", m.Per)
-	}
-	if t.Solidarity != nil {
-		c.price(p, "tariff.solidarity", *t.Solidarity)
-	}
-	if t.StorageWear != nil {
-		c.price(p, "tariff.storage_wear", *t.StorageWear)
-		if c.Storage.Use != StorageShared {
-			p.add("tariff.storage_wear", "is never paid while storage.use is %.40s; write use: shared, or remove it", c.Storage.Use)
-		}
-	}
-}
-
-func (c *Charter) validateBands(p *Problems) {
-	t := c.Tariff
-	switch {
-	case t.By == TariffTimeOfUse && len(t.Bands) == 0:
-		p.add("tariff.bands", "is missing; write from, to and price of each band of hours")
-	case t.By != TariffTimeOfUse && len(t.Bands) > 0:
-		p.add("tariff.bands", "has no use here; remove it, or write by: time_of_use")
-	case len(t.Bands) > maxBands:
-		p.add("tariff.bands", "has %d bands; at most %d are allowed", len(t.Bands), maxBands)
-		return
-	}
-	for i, b := range t.Bands {
-		at := fmt.Sprintf("tariff.bands[%d]", i)
-		if b.Days != "" {
-			oneOf(p, at+".days", b.Days, WorkingDays, Weekends)
-		}
-		if b.From < 0 || b.From >= minutesOfDay {
-			p.add(at+".from", "is no time of day; write one from 00:00 to 23:59")
-		}
-		if b.To < 0 || b.To >= minutesOfDay {
-			p.add(at+".to", "is no time of day; write one from 00:00 to 23:59")
-		}
-		if q := Clock(c.Interval / energy.Minute); q > 0 && (b.From%q != 0 || b.To%q != 0) {
-			p.add(at, "begins or ends within an interval; put it on a full %s", slotName(c.Interval))
-		}
-		c.price(p, at+".price", b.Price)
-	}
-}
-
-const minutesOfDay = 24 * 60
-
-func (c *Charter) validateMidMarket(p *Problems) {
-	t := c.Tariff
-	mid := t.By == TariffMidMarket
-	both := true
-	for _, x := range []struct {
-		path  string
-		price *energy.Price
-	}{{"tariff.feed_in", t.FeedIn}, {"tariff.retail", t.Retail}} {
-		switch {
-		case !mid && x.price != nil:
-			p.add(x.path, "has no use here; remove it, or write by: mid_market")
-			both = false
-		case mid && x.price == nil:
-			p.add(x.path, "is missing; mid_market lies between the two, so write it as \"8 ct/kWh EUR\"")
-			both = false
-		case x.price != nil:
-			both = c.price(p, x.path, *x.price) && both
-		default:
-			both = false
-		}
-	}
-	if both && t.FeedIn.Micro > t.Retail.Micro {
-		p.add("tariff.feed_in", "is above retail, so nobody would gain by sharing; check the two")
 	}
 }
 

@@ -43,6 +43,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 			Ours:  []string{"energy", "commons/canon", "commons/charter", "commons/roll"},
 			Third: []string{"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"},
 		},
+		{Path: "commons/statement", Pure: true, Ours: []string{"energy", "commons/charter", "commons/ledger", "commons/roll"}},
 		{Path: "meters", Pure: true, Ours: []string{"energy", "commons/roll"}},
 		{Path: "scheduler/allocation", Pure: true, Ours: []string{"energy", "commons/charter", "commons/roll", "scheduler/allocation/kernel"}},
 		{Path: "scheduler/allocation/kernel", Pure: true},

@@ -16,6 +16,7 @@ import (
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/commons/statement"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/scheduler/settlement"
 )
@@ -38,7 +39,9 @@ type Totals struct {
 	GridImport energy.Energy `json:"grid_import"`
 	GridExport energy.Energy `json:"grid_export"`
 	Cost       int64         `json:"cost_minor"` // cents paid, less cents received; may be negative
-	purse      purse
+	// Lines are what the cost comes from, each with the charter's rule; left out
+	// where the totals are everybody's.
+	Lines []statement.Line `json:"lines,omitempty"`
 }
 
 // Change is a member under both charters.
@@ -60,15 +63,30 @@ type Report struct {
 	Members   []Change `json:"members"` // sorted by id
 	Old       Totals   `json:"old"`     // Σ of the members
 	New       Totals   `json:"new"`
-	Gain      int      `json:"gain"` // members who receive more
-	Lose      int      `json:"lose"` // members who receive less
-	DataHash  string   `json:"data_hash"`
-	Hash      string   `json:"hash"` // of the report without this line
+	Gain      int      `json:"gain"` // members who receive a watt-hour more, or beyond
+	Lose      int      `json:"lose"` // members who receive a watt-hour less, or beyond
+	// Whom the members pay, and who pays them: what is left inside, and what leaves.
+	// Together with the members' costs each side sums to zero.
+	Community    Account `json:"community"`
+	Retailer     Account `json:"retailer"`
+	GridOperator Account `json:"grid_operator"`
+	DataHash     string  `json:"data_hash"`
+	Hash         string  `json:"hash"` // of the report without this line
 }
+
+// Account is a party who is no member, under both charters.
+type Account struct {
+	Old statement.Statement `json:"old"`
+	New statement.Statement `json:"new"`
+}
+
+// Clock is what clock and calendar at home show.
+type Clock = statement.Local
 
 // Run is a comparison under way.
 type Run struct {
 	sides   [2]side // old, new
+	owners  map[roll.AssetID]roll.MemberID
 	members map[roll.MemberID]*Change
 	cal     charter.Calendar
 	data    hash.Hash
@@ -78,7 +96,7 @@ type Run struct {
 // side is one charter at work. Batteries go on from where they stood under it.
 type side struct {
 	charter *charter.Charter
-	prices  *Prices
+	money   *statement.Book
 	settler settlement.Settler
 	terms   *charter.Terms
 	closing map[roll.AssetID]ledger.Stock
@@ -86,14 +104,14 @@ type side struct {
 }
 
 // New prepares a comparison of a charter with the one it would replace. Local
-// says what time it is at home, for prices by the hour.
+// says what day and time it is at home, see [statement.In].
 func New(old, proposed *charter.Charter, local func(energy.Instant) Clock) (*Run, error) {
 	r := &Run{members: map[roll.MemberID]*Change{}, data: sha256.New()}
 	for i, ch := range []*charter.Charter{old, proposed} {
 		if ch.Interval != old.Interval {
 			return nil, fmt.Errorf("one charter settles every %v, the other every %v; the recorded intervals fit only one of them", old.Interval, ch.Interval)
 		}
-		r.sides[i] = side{charter: ch, prices: NewPrices(ch, local), closing: map[roll.AssetID]ledger.Stock{}}
+		r.sides[i] = side{charter: ch, money: statement.NewBook(ch, local), closing: map[roll.AssetID]ledger.Stock{}}
 	}
 	return r, nil
 }
@@ -104,6 +122,9 @@ func (r *Run) Terms(old, proposed *charter.Terms) { r.sides[0].terms, r.sides[1]
 // Calendar says how days, months and years are cut, for caps over a period;
 // without it, such a cap counts each interval by itself.
 func (r *Run) Calendar(cal charter.Calendar) { r.cal = cal }
+
+// Owners says whose the batteries are; one that is not named is the community's.
+func (r *Run) Owners(of map[roll.AssetID]roll.MemberID) { r.owners = of }
 
 // Add settles one recorded interval under both charters.
 func (r *Run) Add(in settlement.Input, grid Grid) error {
@@ -176,22 +197,19 @@ func (r *Run) settle(i int, in settlement.Input, grid Grid) error {
 	}
 	for k := range res.Members {
 		m := &res.Members[k]
-		c := r.members[m.Member]
-		if c == nil {
-			c = &Change{Member: m.Member}
-			r.members[m.Member] = c
-		}
-		t := &c.Old
+		t := &r.change(m.Member).Old
 		if i == 1 {
-			t = &c.New
+			t = &r.change(m.Member).New
 		}
 		if m.Share+m.FromStorage+m.GridImport != m.Demand {
 			return fmt.Errorf("member %q: %w", m.Member, ErrConservation)
 		}
 		t.add(m)
-		s.prices.book(&t.purse, in.Interval, m, grid)
 	}
-	return nil
+	return s.money.Add(&statement.Interval{
+		At: in.Interval, Pools: res.Pools, Members: res.Members, Storage: res.Storage, Connections: res.Connections,
+		Owners: r.owners, Retail: grid.Retail, FeedIn: grid.FeedIn,
+	})
 }
 
 func (t *Totals) add(m *ledger.MemberRow) {
@@ -211,13 +229,49 @@ func (t *Totals) plus(u *Totals) {
 	t.Cost += u.Cost
 }
 
+// bill writes the members' statements beside their energy.
+func (r *Run) bill(i int, sheet *statement.Sheet) {
+	for k := range sheet.Members {
+		s := &sheet.Members[k]
+		t := &r.change(s.Party.Member).Old
+		if i == 1 {
+			t = &r.change(s.Party.Member).New
+		}
+		t.Cost, t.Lines = s.Total, s.Lines
+	}
+}
+
+func (r *Run) change(m roll.MemberID) *Change {
+	c := r.members[m]
+	if c == nil {
+		c = &Change{Member: m}
+		r.members[m] = c
+	}
+	return c
+}
+
 // Report is what the intervals so far come to.
 func (r *Run) Report() (Report, error) {
 	rep := Report{Intervals: r.count, DataHash: hex.EncodeToString(r.data.Sum(nil))}
+	for i := range r.sides {
+		sheet, err := r.sides[i].money.Sheet()
+		if err != nil {
+			return rep, fmt.Errorf("charter “%s”: %w", r.sides[i].charter.Name, err)
+		}
+		r.bill(i, &sheet)
+		for _, x := range []struct {
+			to *Account
+			s  statement.Statement
+		}{{&rep.Community, sheet.Community}, {&rep.Retailer, sheet.Retailer}, {&rep.GridOperator, sheet.GridOperator}} {
+			if i == 0 {
+				x.to.Old = x.s
+			} else {
+				x.to.New = x.s
+			}
+		}
+	}
 	for _, c := range r.members {
-		d := *c
-		d.Old.Cost, d.New.Cost = d.Old.purse.minor(), d.New.purse.minor()
-		rep.Members = append(rep.Members, d)
+		rep.Members = append(rep.Members, *c)
 	}
 	slices.SortFunc(rep.Members, func(a, b Change) int {
 		if a.Member < b.Member {
@@ -230,9 +284,9 @@ func (r *Run) Report() (Report, error) {
 		rep.Old.plus(&c.Old)
 		rep.New.plus(&c.New)
 		switch d := c.Received(); {
-		case d > 0:
+		case d >= energy.WattHour:
 			rep.Gain++
-		case d < 0:
+		case d <= -energy.WattHour:
 			rep.Lose++
 		}
 	}

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand"
 	"testing"
+	"time"
 
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/commons/statement"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/scheduler/settlement"
 	"github.com/allmende-energy/allmende/scheduler/whatif"
@@ -43,9 +45,7 @@ func day(n int) []settlement.Input {
 
 func compare(t *testing.T, a, b *charter.Charter) whatif.Report {
 	t.Helper()
-	run, err := whatif.New(a, b, func(at energy.Instant) whatif.Clock {
-		return whatif.Clock{Time: charter.Clock(int64(at) / 60_000 % 1440)}
-	})
+	run, err := whatif.New(a, b, statement.In(time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,32 +96,6 @@ func TestSameAgain(t *testing.T) {
 	for _, m := range a.Members { // the methods agree between the versions, but for whose the single units are
 		if d := m.Received(); d > 96 || d < -96 {
 			t.Errorf("%s: %v between versions", m.Member, d)
-		}
-	}
-}
-
-func TestPrices(t *testing.T) {
-	ch := rules(2, charter.Equal)
-	feedIn, retail := cents(8), cents(31)
-	iv := energy.IntervalAt(energy.Instant(23*energy.Hour), energy.QuarterHour)
-	at := func(tariff *charter.Tariff) energy.Price {
-		ch.Tariff = tariff
-		return whatif.NewPrices(ch, func(energy.Instant) whatif.Clock { return whatif.Clock{Time: 23 * 60, Weekend: true} }).At(iv)
-	}
-	night := charter.PriceBand{From: 22 * 60, To: 6 * 60, Price: cents(5)}
-	working := charter.PriceBand{Days: charter.WorkingDays, From: 0, To: 0, Price: cents(99)}
-	for name, try := range map[string]struct {
-		tariff *charter.Tariff
-		want   energy.Price
-	}{
-		"none":       {nil, cents(12)},
-		"fixed":      {&charter.Tariff{By: charter.TariffFixed}, cents(12)},
-		"night":      {&charter.Tariff{By: charter.TariffTimeOfUse, Bands: []charter.PriceBand{working, night}}, cents(5)},
-		"no band":    {&charter.Tariff{By: charter.TariffTimeOfUse, Bands: []charter.PriceBand{working}}, cents(12)},
-		"mid-market": {&charter.Tariff{By: charter.TariffMidMarket, FeedIn: &feedIn, Retail: &retail}, energy.Price{Micro: 19_500_000, Currency: "EUR"}},
-	} {
-		if got := at(try.tariff); got != try.want {
-			t.Errorf("%s: %v, want %v", name, got, try.want)
 		}
 	}
 }
