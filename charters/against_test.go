@@ -39,6 +39,7 @@ func TestAgainstARegister(t *testing.T) {
         groups: [{group: school, weight: 1.5}]
         default: 1
 `, 1)
+	text += "tariff:\n  network: [{level: local, price: 2 ct/kWh EUR}, {level: regional, price: 5 ct/kWh EUR}]\n  areas: [{group: street, level: local}]\n"
 	if _, err := Decode([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +59,7 @@ func TestAgainstARegister(t *testing.T) {
 		`line 28, sharing.rounds[1].weights.groups[0].group: no member is in the group "school"`,
 		`line 31, sharing.rounds[2].groups[1]: no member is in the group "school"`,
 		`line 38, residual.member: there is no member "house"`,
+		`line 43, tariff.areas[0].group: no member is in the group "street"`,
 	}
 	for i, w := range want {
 		if i >= len(p) || !strings.HasPrefix(p[i].String(), w) {

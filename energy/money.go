@@ -67,6 +67,9 @@ func ParsePrice(s string) (Price, error) {
 	fail := func(err error) (Price, error) {
 		return Price{}, fmt.Errorf("price %q: %w (write it as \"12.345 ct/kWh EUR\" or \"0.12345 EUR/kWh\")", clip(s), err)
 	}
+	if len(fields) == 1 {
+		return fail(errors.New("its unit is missing"))
+	}
 	if len(fields) != 2 && len(fields) != 3 {
 		return fail(ErrDecimal)
 	}

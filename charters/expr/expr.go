@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -66,6 +67,9 @@ func Compile(e charter.Expression) (*Compiled, error) {
 	}
 	parsed, issues := env.Parse(e.CEL)
 	if err := issues.Err(); err != nil {
+		if strings.Contains(err.Error(), "recursion limit") {
+			return nil, refuse("its brackets are nested too deep; say it shorter, or use groups")
+		}
 		return nil, refuse("it cannot be read: %s; check brackets, quotes and operators", firstLine(err))
 	}
 	if err := allowed(parsed.NativeRep().Expr()); err != nil {
@@ -182,7 +186,7 @@ func (c *Compiled) run(facts map[string]any) (int64, error) {
 func Check(c *charter.Charter) charter.Problems {
 	var p charter.Problems
 	for i, e := range c.Expressions {
-		if strings.TrimSpace(e.CEL) == "" || e.Gives != charter.GivesEligible && e.Gives != charter.GivesWeight {
+		if strings.TrimSpace(e.CEL) == "" || len(e.CEL) > charter.MaxExpression || !utf8.ValidString(e.CEL) || e.Gives != charter.GivesEligible && e.Gives != charter.GivesWeight {
 			continue // Validate says so
 		}
 		if _, err := Compile(e); err != nil {

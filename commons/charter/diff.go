@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Difference is one rule that two charters say differently.
@@ -94,6 +96,9 @@ func (c *Charter) rules() []rule {
 	if c.Storage.GridCharging == GridCounts {
 		rules[len(rules)-2].says += " What comes out is shared whatever its origin."
 	}
+	if says := c.explainStoragePrice(); says != "" {
+		rules[len(rules)-2].says += " " + says
+	}
 	rules = append(rules, rule{"the price", c.explainRate()})
 	if t := c.Tariff; t != nil && t.By == TariffFixed {
 		rules[len(rules)-1].says += " It is the same at all times."
@@ -101,7 +106,7 @@ func (c *Charter) rules() []rule {
 	if t := c.Tariff; t != nil && t.By == TariffMidMarket {
 		rules = append(rules, rule{"the price that is not used", c.Price.String() + "."})
 	}
-	for i, p := range c.explainPrice()[1:] {
+	for i, p := range c.explainTariff() {
 		names := c.paid()
 		rules = append(rules, rule{names[i], p})
 	}
@@ -119,15 +124,12 @@ func (c *Charter) rules() []rule {
 	return slices.DeleteFunc(rules, func(r rule) bool { return r.says == "" })
 }
 
-// paid names the paragraphs that explainPrice adds to the price.
+// paid names the paragraphs of explainTariff.
 func (c *Charter) paid() []string {
 	var names []string
-	if c.explainStoragePrice() != "" {
-		names = append(names, "what goes through batteries")
-	}
 	t := c.Tariff
 	if t == nil {
-		return names
+		return nil
 	}
 	if len(t.Network) > 0 {
 		names = append(names, "the charge for the grid")
@@ -229,10 +231,7 @@ func (r *Round) details(c *Charter, add func(about, says string)) {
 	if r.Within == Equal {
 		usual = append(usual, "who is served together shares equally")
 	}
-	if r.Rest == RestInjectors {
-		usual = append(usual, "what it leaves over goes back to the injectors")
-	}
-	add(fmt.Sprintf("what the round “%s” says besides", r.Name), capitalSemicolons(usual))
+	add(fmt.Sprintf("what the round “%s” says besides", r.Name), capital(capitalSemicolons(usual)))
 }
 
 func (j *Jurisdiction) rules() []rule {
@@ -248,4 +247,13 @@ func (j *Jurisdiction) rules() []rule {
 		rules = append(rules, rule{"the law's limits", strings.Join(j.Limits, " ")})
 	}
 	return rules
+}
+
+// capital is a text with its first letter as a capital.
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
 }

@@ -15,9 +15,15 @@ func (c *Charter) explainPrice() []string {
 	if says := c.explainStoragePrice(); says != "" {
 		text = append(text, says)
 	}
+	return append(text, c.explainTariff()...)
+}
+
+// explainTariff says what is paid on top of the price, in the order of paid.
+func (c *Charter) explainTariff() []string {
+	var text []string
 	t := c.Tariff
 	if t == nil {
-		return text
+		return nil
 	}
 	if len(t.Network) > 0 {
 		text = append(text, c.explainNetwork())

@@ -152,7 +152,7 @@ func (r *Round) validate(p *Problems, path string) {
 		seen[g] = true
 	}
 	if r.Cap != nil && *r.Cap <= 0 {
-		p.add(path+".cap", "%s kWh lets nobody have anything; write a positive number of kWh, or leave cap out", r.Cap.KWh())
+		p.add(path+".cap", "%s lets nobody have anything; write a positive number of kWh, or leave cap out", *r.Cap)
 	}
 }
 
@@ -210,5 +210,11 @@ func gotSpan(s energy.Span) string {
 	if s == 0 {
 		return "is missing"
 	}
-	return s.String() + " is not allowed here"
+	text := s.String() // such as 10m0s
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text + " is not allowed here"
 }

@@ -70,6 +70,7 @@ func (k *checker) weights(w *Weights, path string) {
 	fixed := len(w.Members) > 0 || len(w.Groups) > 0 || w.Default != nil
 	switch {
 	case w.Expression != "" && fixed:
+		k.used[w.Expression] = true // one mistake is enough
 		k.add(path+".expression", "contradicts the weights beside it; use the expression alone, or fixed weights alone")
 		return
 	case w.Expression != "":

@@ -187,7 +187,7 @@ func (k *checker) caps(r *Round, path string) {
 	}
 	switch {
 	case p.Energy <= 0:
-		k.add(at+".energy", "%s kWh lets nobody have anything; write a positive number of kWh, or leave cap_period out", p.Energy.KWh())
+		k.add(at+".energy", "%s lets nobody have anything; write a positive number of kWh, or leave cap_period out", p.Energy)
 	case p.Energy < unit:
 		k.add(at+".energy", "%s is less than the unit of rounding, %s; raise it, or round finer", p.Energy, unit)
 	case most <= 0:
@@ -256,7 +256,7 @@ func (k *checker) method(r *Round, path string) {
 			k.add(path+".keys", "is missing; write for each member which percentage of which source she holds")
 		}
 		if r.Passes < 0 || r.Passes > MaxPasses {
-			k.add(path+".passes", "%d; write a number from 1 to %d, or leave it out", r.Passes, MaxPasses)
+			k.add(path+".passes", "%d is not allowed here; write a number from 1 to %d, or leave it out", r.Passes, MaxPasses)
 		}
 	case Equal, Proportional:
 	}

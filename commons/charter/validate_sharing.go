@@ -63,7 +63,7 @@ func (k *checker) rounding() {
 		return
 	}
 	if r.Unit != energy.MilliwattHour && r.Unit != energy.WattHour && r.Unit != 10*energy.WattHour {
-		k.add(k.base+".rounding.unit", "%s kWh; write 0.000001, 0.001 or 0.01 (kWh)", r.Unit.KWh())
+		k.add(k.base+".rounding.unit", "%s is not allowed here; write 0.000001, 0.001 or 0.01 (kWh)", r.Unit)
 	}
 	oneOf(k.Problems, k.base+".rounding.mode", r.Mode, LargestRemainder, Floor)
 }

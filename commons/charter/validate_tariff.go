@@ -25,7 +25,7 @@ func (c *Charter) validateTariff(p *Problems) {
 	c.validateNetwork(p)
 	if m := t.Membership; m != nil {
 		if m.Minor <= 0 || m.Minor > maxMinor {
-			p.add("tariff.membership.minor", "%d; write a positive number of cents (the smallest unit of the currency)", m.Minor)
+			p.add("tariff.membership.minor", "%d is not allowed here; write a positive number of cents (the smallest unit of the currency), or remove the contribution", m.Minor)
 		}
 		validPeriod(p, "tariff.membership.per", m.Per)
 	}
@@ -93,7 +93,7 @@ func (c *Charter) validateMidMarket(p *Problems) {
 		}
 	}
 	if both && t.FeedIn.Micro > t.Retail.Micro {
-		p.add("tariff.feed_in", "is above retail, so nobody would gain by sharing; check the two")
+		p.add("tariff.feed_in", "is above retail, so nobody would gain by sharing; swap them, or correct one")
 	}
 }
 
