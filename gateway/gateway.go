@@ -139,7 +139,11 @@ func (m *machine) build(keeper *uplink.Keeper, clock worldtime.Clock, library *p
 		}
 		bus := m.buses[slices.Index(m.loops, l)]
 		l.pollers = append(l.pollers, newPoller(d, env, func(ctx context.Context, unit uint8) (device.Device, error) {
-			return profile.Open(ctx, bus, unit, profile.Options{Profile: d.Profile, Kind: profile.Kind(d.Kind), Library: library})
+			o := profile.Options{Profile: d.Profile, Kind: profile.Kind(d.Kind), Library: library}
+			if d.Limits != nil {
+				o.Draws = d.Limits.Rated
+			}
+			return profile.Open(ctx, bus, unit, o)
 		}, m.log))
 		m.mail[d.Asset] = l.mail
 	}

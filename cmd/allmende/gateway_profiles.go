@@ -143,6 +143,7 @@ type profilePoint struct {
 type profileControl struct {
 	Quantity  string   `json:"quantity"`
 	Confirmed bool     `json:"confirmed"`
+	Switch    bool     `json:"switch"` // it is blocked below least, or let go
 	Least     string   `json:"least"`
 	Most      string   `json:"most"`
 	Reverts   string   `json:"reverts"`
@@ -201,9 +202,12 @@ func newProfileView(lib *profile.Library, p *profile.Profile) profileView {
 		v.Points = append(v.Points, row)
 	}
 	for _, k := range p.Controls {
-		row := profileControl{Quantity: string(k.Quantity), Confirmed: k.Confirmed, From: from(k.From), Note: k.Note, Reverts: reverts(&k)}
-		if k.Least != nil && k.Most != nil {
-			row.Least, row.Most = k.Least.String(), k.Most.String()
+		row := profileControl{Quantity: string(k.Quantity), Confirmed: k.Confirmed, From: from(k.From), Note: k.Note, Reverts: reverts(&k), Switch: k.Switch}
+		if k.Least != nil {
+			row.Least = k.Least.String()
+		}
+		if k.Most != nil {
+			row.Most = k.Most.String()
 		}
 		v.Ordered = append(v.Ordered, row)
 	}
@@ -240,9 +244,12 @@ func (v *profileView) print(out *output) {
 	}
 	t.print(out)
 	for _, k := range v.Ordered {
-		if k.Confirmed {
+		switch {
+		case k.Confirmed && k.Switch:
+			out.Printf("\n%s: blocked by a limit below %s W, or by what limits.rated_w says that yours draws, and else let go; reverts %s; confirmed by %s\n", k.Quantity, k.Least, k.Reverts, strings.Join(k.From, " "))
+		case k.Confirmed:
 			out.Printf("\n%s: %s to %s, reverts %s; confirmed by %s\n", k.Quantity, k.Least, k.Most, k.Reverts, strings.Join(k.From, " "))
-		} else {
+		default:
 			out.Printf("\n%s: not confirmed, so it is only read\n", k.Quantity)
 		}
 		if k.Note != "" {

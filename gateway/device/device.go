@@ -134,7 +134,11 @@ type Control struct {
 	Flash int
 	// Range of Value; both 0: the device's own rating, not known here.
 	Least, Most int64
-	Source      string // where the register is documented
+	// Switch says that a load can only be blocked (0) or let go, and not held at
+	// anything in between. Least is what it draws at most when it is let go, and
+	// letting it go is releasing it.
+	Switch bool
+	Source string // where the register is documented
 }
 
 // Reversion is how a device comes back to itself when nobody commands it any more.

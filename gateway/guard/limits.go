@@ -391,19 +391,25 @@ func (g *Guard) wantLoad(now Stamp, in Input) want {
 	if o, ok := g.held(load, GridOperator); ok {
 		above = min(above, o.value)
 	}
-	l.LeastLoad = max(l.LeastLoad, energy.Power(g.slots[load].control.Least))
-	if most := g.slots[load].control.Most; most > 0 {
-		w.value = min(w.value, most)
+	control := g.slots[load].control
+	least := max(int64(l.LeastLoad), control.Least)
+	if control.Most > 0 && !control.Switch {
+		w.value = min(w.value, control.Most)
 	}
-	if w.value < int64(l.LeastLoad) {
-		w.value = 0
-		w.note = orWhy(w.note, "below its least power")
+	if w.value < least {
+		w.value, w.note = 0, orWhy(w.note, "below its least power")
+		if control.Switch {
+			w.note += fmt.Sprintf("; let go it draws up to %s", energy.Power(control.Least))
+		}
 	}
 	switch paused, since := g.cycle.paused, energy.Span(now-g.cycle.since); {
-	case w.value == 0 && !paused && since < l.MinRun && above >= int64(max(l.LeastLoad, 1)):
-		w.value, w.note = min(int64(max(l.LeastLoad, 1)), above), "its least run time"
+	case w.value == 0 && !paused && since < l.MinRun && above >= max(least, 1):
+		w.value, w.note = min(max(least, 1), above), "its least run time"
 	case w.value > 0 && paused && since < l.MinPause:
 		w.value, w.note = 0, "its least pause time"
+	}
+	if control.Switch && w.value > 0 {
+		return want{} // to let it go is to release it: what it then draws, it may
 	}
 	return w
 }

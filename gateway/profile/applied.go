@@ -58,6 +58,9 @@ func (k *Control) spans() []Span {
 // the device. A simulator obeys it. Its error wraps [device.ErrNotReadable]
 // where the registers do not tell.
 func (k *Control) Commanded(m *Image) (device.Applied, error) {
+	if k.Switch {
+		return k.toggled(m)
+	}
 	off := device.Applied{Quantity: k.Quantity}
 	if holds, any := matches(k.Release, m, 0); any && holds {
 		return off, nil
@@ -87,6 +90,15 @@ func (k *Control) Commanded(m *Image) (device.Applied, error) {
 		return device.Applied{Quantity: k.Quantity, Active: true}, nil
 	}
 	return off, nil
+}
+
+// toggled reads back a switch: it is blocked, or nothing is in force.
+func (k *Control) toggled(m *Image) (device.Applied, error) {
+	blocked, tells := matches(k.Stop, m, 0)
+	if !tells {
+		return device.Applied{Quantity: k.Quantity}, fmt.Errorf("%s: %w", k.Quantity, device.ErrNotReadable)
+	}
+	return device.Applied{Quantity: k.Quantity, Active: blocked}, nil
 }
 
 // directed says whether the sequence depends on the sign.

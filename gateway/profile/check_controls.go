@@ -57,7 +57,10 @@ func (c *checker) control(k *Control, at string) {
 	}
 	c.bounds(k, at)
 	c.reversion(k, at)
-	if len(k.Set) == 0 {
+	switch {
+	case k.Switch:
+		c.toggle(k, at)
+	case len(k.Set) == 0:
 		c.bad(at+".set", "missing; list what is written, in its order")
 	}
 	if len(k.Release) == 0 {
@@ -68,8 +71,43 @@ func (c *checker) control(k *Control, at string) {
 	c.steps(k.Release, at+".release", nil)
 }
 
+// toggle checks a control that has two states only: what blocks the load, and
+// what lets it go, which is how it is released as well.
+func (c *checker) toggle(k *Control, at string) {
+	if k.Quantity != device.LoadPower {
+		c.bad(at+".switch", "only load_power can be one; %s has values", k.Quantity)
+	}
+	if len(k.Set) > 0 {
+		c.bad(at+".set", "a switch knows no values: stop blocks it and release lets it go; remove set, or switch: true")
+	}
+	if k.Reversion.By == device.RevertsByTimer {
+		c.bad(at+".reversion.by", "a switch reverts by a watchdog, or none")
+	}
+	switch {
+	case len(k.Stop) == 0:
+		c.bad(at+".stop", "missing; list what blocks it")
+	case len(k.Release) > 0 && !undoes(k.Release, k.Stop):
+		c.bad(at+".release", "changes nothing that stop has written, so that the load would stay blocked")
+	}
+}
+
+// undoes says whether some register holds another constant after these steps
+// than after the others.
+func undoes(steps, others []Write) bool {
+	return slices.ContainsFunc(steps, func(a Write) bool {
+		return slices.ContainsFunc(others, func(b Write) bool {
+			return a.Takes == "constant" && b.Takes == "constant" && a.Table == b.Table && a.Address == b.Address && a.Value != b.Value
+		})
+	})
+}
+
 func (c *checker) bounds(k *Control, at string) {
 	switch {
+	case k.Switch && (k.Least == nil || k.Least.Raw <= 0):
+		c.bad(at+".least", "missing; a switch needs what the load draws at most when it is let go, in W: a smaller limit blocks it")
+	case k.Switch && k.Most != nil:
+		c.bad(at+".most", "a switch has two states and no range; remove it")
+	case k.Switch:
 	case k.Least == nil || k.Most == nil:
 		c.bad(at+".most", "a control needs least and most, in W or %%: nothing beyond them is ever written")
 	case k.Least.Cmp(*k.Most) >= 0:
@@ -164,7 +202,7 @@ func (c *checker) steps(steps []Write, at string, of *Control) {
 		}
 	}
 	if of != nil && len(steps) > 0 && values == 0 {
-		c.bad(at, "no step takes the value or its magnitude, so nothing would be commanded")
+		c.bad(at, "no step takes the value or its magnitude, so nothing would be commanded; a load that can only be blocked or let go is a switch: true, with stop and release")
 	}
 }
 

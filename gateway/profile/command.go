@@ -42,6 +42,7 @@ func (d *Device) Controls() []device.Control {
 			MostReversion:  time.Duration(k.Reversion.MostSeconds) * time.Second,
 			Refresh:        time.Duration(k.RefreshSeconds) * time.Second,
 			Flash:          k.WritesPerDay,
+			Switch:         k.Switch,
 			Source:         d.profile.sourceURLs(k.From),
 		}
 		if k.Reversion.By == device.RevertsByWatchdog {
@@ -49,7 +50,9 @@ func (d *Device) Controls() []device.Control {
 			c.MostReversion = c.LeastReversion
 		}
 		c.Least, _ = k.Least.In(exponent(k.Quantity))
-		c.Most, _ = k.Most.In(exponent(k.Quantity))
+		if !k.Switch {
+			c.Most, _ = k.Most.In(exponent(k.Quantity))
+		}
 		all = append(all, c)
 	}
 	return all
@@ -110,6 +113,8 @@ func (d *Device) apply(ctx context.Context, c device.Command) error {
 			return fmt.Errorf("%w: profile %s has no way to stop it", device.ErrNoControl, d.profile.Name)
 		}
 		steps, asked = k.Stop, Decimal{}
+	case k.Switch:
+		steps = k.Release // it may draw as much as it can
 	case asked.Cmp(*k.Least) < 0 || asked.Cmp(*k.Most) > 0:
 		return fmt.Errorf("%w: %s, it takes %s to %s", device.ErrRange, asked, k.Least, k.Most)
 	}

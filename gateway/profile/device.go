@@ -23,6 +23,9 @@ type Options struct {
 	// Kind is which of a profile's kinds is meant; empty: its first.
 	Kind    Kind
 	Library *Library
+	// Draws is what this very load draws at most, for one that can only be
+	// blocked or let go; 0: what its profile says of the family.
+	Draws energy.Power
 }
 
 // Device is a unit that is read and commanded by a profile.
@@ -61,7 +64,7 @@ func Open(ctx context.Context, rw ReadWriter, unit uint8, o Options) (device.Dev
 	if err != nil {
 		return nil, err
 	}
-	d, err := open(ctx, rw, unit, p, o.Kind)
+	d, err := open(ctx, rw, unit, p.drawing(o.Draws), o.Kind)
 	if errors.Is(err, ErrMismatch) {
 		return nil, fmt.Errorf("unit %d: %w; \"allmende gateway probe URL --unit %d\" without a profile says what it is, and another profile, unit or firmware may be the right one", unit, err, unit)
 	}
@@ -94,7 +97,7 @@ func openUnknown(ctx context.Context, rw ReadWriter, unit uint8, o Options) (dev
 	}
 	switch {
 	case len(sure) == 1:
-		return open(ctx, rw, unit, sure[0].Profile, o.Kind)
+		return open(ctx, rw, unit, sure[0].Profile.drawing(o.Draws), o.Kind)
 	case dev != nil:
 		return dev, nil // it shows models, though none that measure: they can be looked at
 	case len(names) > 0:
@@ -132,6 +135,22 @@ func open(ctx context.Context, rw ReadWriter, unit uint8, p *Profile, kind Kind)
 		return &chained{Device: dev, name: p.Name}, nil
 	}
 	return d, d.introduce(ctx)
+}
+
+// drawing is the profile of a device of which is known what it draws: a switch
+// blocks below that, and not below what the largest of its family draws.
+func (p *Profile) drawing(w energy.Power) *Profile {
+	if w <= 0 {
+		return p
+	}
+	own := *p
+	own.Controls = slices.Clone(p.Controls)
+	for i := range own.Controls {
+		if k := &own.Controls[i]; k.Switch && k.Confirmed {
+			k.Least = &Decimal{int64(w), milli}
+		}
+	}
+	return &own
 }
 
 // chained is a SunSpec device that a profile adds timing and unit ids to.

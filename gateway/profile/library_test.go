@@ -139,6 +139,10 @@ func command(rt *rapid.T, t *testing.T, lib *profile.Library, p *profile.Profile
 	if err != nil {
 		rt.Fatal(err)
 	}
+	if k.Switch {
+		commandSwitch(rt, t, dev, k, b)
+		return
+	}
 	least, _ := k.Least.In(0)
 	most, _ := k.Most.In(0)
 	watts := rapid.Int64Range(least, most).Draw(rt, "watts")
@@ -162,6 +166,30 @@ func command(rt *rapid.T, t *testing.T, lib *profile.Library, p *profile.Profile
 	}
 	if told, err := all.Commanded(b.img); err != nil || told.Active && told.Value != 0 && k.Quantity != device.LoadPower {
 		rt.Fatalf("%s: released, but %+v, %v", p.Name, told, err)
+	}
+}
+
+// commandSwitch is command for a load that can only be blocked or let go.
+func commandSwitch(rt *rapid.T, t *testing.T, dev device.Device, k *profile.Control, b *board) {
+	least, _ := k.Least.In(-3)
+	for range 4 {
+		c := device.Command{Quantity: k.Quantity, Value: rapid.Int64Range(0, 2*least).Draw(rt, "milliwatts")}
+		if err := dev.Apply(t.Context(), c); err != nil {
+			rt.Fatal(err)
+		}
+		told, err := k.Commanded(b.img)
+		if err != nil || told.Active != (c.Value < least) || told.Value != 0 {
+			rt.Fatalf("a limit of %d mW shows %+v, %v", c.Value, told, err)
+		}
+		if seen, err := dev.Applied(t.Context()); err != nil || seen != told {
+			rt.Fatalf("read back %+v, %v, in force %+v", seen, err, told)
+		}
+	}
+	if err := dev.Release(t.Context()); err != nil {
+		rt.Fatal(err)
+	}
+	if told, err := k.Commanded(b.img); err != nil || told.Active {
+		rt.Fatalf("released, but %+v, %v", told, err)
 	}
 }
 

@@ -139,9 +139,13 @@ type Control struct {
 	Confirmed bool            `yaml:"confirmed"` // by two sources; else it is read only
 	Note      string          `yaml:"note"`
 	From      []string        `yaml:"from"`
-	Least     *Decimal        `yaml:"least"`
-	Most      *Decimal        `yaml:"most"`
-	Reversion Reversion       `yaml:"reversion"`
+	// Switch is a load that can only be blocked (stop) or let go (release). Least
+	// is then what it draws at most when it is let go: a smaller limit blocks it,
+	// and it has neither Most nor Set.
+	Switch    bool      `yaml:"switch"`
+	Least     *Decimal  `yaml:"least"`
+	Most      *Decimal  `yaml:"most"`
+	Reversion Reversion `yaml:"reversion"`
 	// RefreshSeconds is the longest time between two writes that the device
 	// wants; 0: none but the reversion.
 	RefreshSeconds int     `yaml:"refresh_seconds"`

@@ -99,10 +99,16 @@ func (c *profileControl) revert(now energy.Instant) {
 	}
 }
 
+// blocked says whether a load may not run.
+func (c *profileControl) blocked() bool {
+	_, high := c.bounds()
+	return high <= 0
+}
+
 // written starts the timers of controls that a request touched.
 func (c *profileControl) written(t profile.Table, r wire.Request, now energy.Instant) {
 	for i, k := range c.controls {
-		touched := slices.ContainsFunc(k.Set, func(w profile.Write) bool {
+		touched := slices.ContainsFunc(commands(k), func(w profile.Write) bool {
 			return w.Table == t && w.Address >= r.Addr && w.Address-r.Addr < r.Count
 		})
 		if !touched {
@@ -121,6 +127,14 @@ func (c *profileControl) written(t profile.Table, r wire.Request, now energy.Ins
 		case device.NeverReverts:
 		}
 	}
+}
+
+// commands are the steps that put a control in force.
+func commands(k profile.Control) []profile.Write {
+	if k.Switch {
+		return k.Stop
+	}
+	return k.Set
 }
 
 // seconds is the reversion time that stands in the registers of a control.
@@ -152,7 +166,7 @@ func (c *profileControl) command(p energy.Power, now energy.Instant) {
 		if k.Quantity == device.ActivePowerPct {
 			asked = decimal(energy.MulDiv(int64(max(p, 0)), 1000, int64(max(c.rated, 1))), -1)
 		}
-		c.do(k.Set, asked, int64(k.Reversion.MostSeconds))
+		c.do(commands(k), asked, int64(k.Reversion.MostSeconds))
 		c.timers[i].arm(now, int64(max(k.Reversion.Seconds, k.Reversion.MostSeconds)))
 		return
 	}

@@ -3,6 +3,7 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/allmende-energy/allmende/gateway/profile"
@@ -27,7 +28,7 @@ func (f *profiled) fill() {
 		f.sign(s)
 	}
 	for _, k := range f.family.Controls {
-		for _, w := range k.Set {
+		for _, w := range slices.Concat(k.Set, k.Stop) {
 			f.touch(w)
 		}
 		for _, w := range k.Release {

@@ -272,13 +272,11 @@ func (f *profiled) showState(u *unit) {
 		if pt == nil || len(pt.Values) == 0 {
 			continue
 		}
-		asleep := u.inverter != nil && u.inverter.dark
+		asleep, named := u.inverter != nil && u.inverter.dark, u.stateByName()
 		for _, v := range pt.Values {
-			if u.spec.Kind == kindContact {
-				if v.Name == u.contact() {
-					f.show(name, v.Name)
-				}
-				continue
+			if named != "" && slices.ContainsFunc(pt.Values, func(v profile.Name) bool { return v.Name == named }) {
+				f.show(name, named)
+				break
 			}
 			if slices.Contains(pt.Asleep, v.Is) == asleep || len(pt.Asleep) == 0 {
 				f.show(name, v.Name)
@@ -287,6 +285,20 @@ func (f *profiled) showState(u *unit) {
 		}
 		return
 	}
+}
+
+// stateByName is what a contact, or a load that can be blocked, says of itself;
+// empty for others, which only sleep or not.
+func (u *unit) stateByName() string {
+	switch c, ok := u.steering().(*profileControl); {
+	case u.spec.Kind == kindContact:
+		return u.contact()
+	case u.load == nil || !ok:
+		return ""
+	case c.blocked():
+		return "blocked"
+	}
+	return "normal"
 }
 
 // decimal writes n·10^exp.
