@@ -17,7 +17,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // kind is a kind of computer that programs are built for.
@@ -112,7 +111,7 @@ func says(t *testing.T, words []string, want string, more ...string) {
 // starts waits until the coordinator says that it runs, and stops it.
 func starts(t *testing.T, words []string) {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 2*patience) // an emulated processor is slow
 	defer stop()
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	var said bytes.Buffer

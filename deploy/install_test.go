@@ -63,6 +63,7 @@ func TestWholeLivesOnAComputer(t *testing.T) {
 	before = m.pid(t, "allmende")
 	was := folder(t, m)
 	m.run(t, "echo '# mine' >>/etc/allmende/allmende.env")
+	upgraded := m.run(t, "date +%s")
 	m.run(t, "dpkg -i --force-confold /packages/allmende.deb")
 	m.expect(t, "systemctl is-active allmende allmende-gateway", "active\nactive")
 	if after := m.pid(t, "allmende"); after == before {
@@ -72,7 +73,7 @@ func TestWholeLivesOnAComputer(t *testing.T) {
 		t.Errorf("the upgrade changed the folder from\n%s\nto\n%s", was, is)
 	}
 	m.expect(t, "tail -n 1 /etc/allmende/allmende.env", "# mine")
-	m.until(t, "journalctl --no-pager -u allmende --since=-20s | grep 'gateway connected'")
+	m.until(t, "journalctl --no-pager -u allmende --since=@"+upgraded+" | grep 'gateway connected'")
 
 	t.Log("what an administrator has switched off stays off")
 	m.run(t, "systemctl disable --now allmende-gateway && dpkg -i --force-confold /packages/allmende.deb")
@@ -163,18 +164,19 @@ func held(t *testing.T, m *machine, service string) {
 // starts them again. The times are shorter here than in the units.
 func comesBack(t *testing.T, m *machine) {
 	t.Helper()
+	var killed string
 	for _, service := range []string{"allmende", "allmende-gateway"} {
 		m.run(t, fmt.Sprintf(`mkdir -p /run/systemd/system/%[1]s.service.d
-printf '[Service]\nWatchdogSec=2s\nRestartSec=100ms\n' >/run/systemd/system/%[1]s.service.d/short.conf
+printf '[Service]\nWatchdogSec=10s\nRestartSec=100ms\n' >/run/systemd/system/%[1]s.service.d/short.conf
 systemctl daemon-reload && systemctl restart %[1]s`, service))
 		for _, signal := range []string{"KILL", "STOP"} {
 			pid := m.pid(t, service)
-			m.run(t, fmt.Sprintf("kill -%s %d", signal, pid))
+			killed = m.run(t, fmt.Sprintf("date +%%s; kill -%s %d", signal, pid))
 			m.until(t, fmt.Sprintf("test $(systemctl show -P MainPID %[1]s) -gt 0 && test $(systemctl show -P MainPID %[1]s) != %[2]d && systemctl is-active %[1]s", service, pid))
 		}
 		m.run(t, fmt.Sprintf("journalctl --no-pager -u %[1]s | grep 'Watchdog timeout' && rm -r /run/systemd/system/%[1]s.service.d && systemctl daemon-reload", service))
 	}
-	m.until(t, "journalctl --no-pager -u allmende --since=-10s | grep 'gateway connected'")
+	m.until(t, "journalctl --no-pager -u allmende --since=@"+killed+" | grep 'gateway connected'")
 }
 
 // folder names everything in both folders, but what comes and goes with the process.

@@ -37,6 +37,9 @@ func pack(t *testing.T, name string) string {
 	return found[0]
 }
 
+// patience bounds a wait for what the machine does by itself.
+const patience = 5 * time.Minute
+
 // machine is a copy of this computer that runs systemd and is thrown away with
 // the test; see machine.sh.
 type machine struct {
@@ -67,7 +70,7 @@ func boot(t *testing.T, dir string) *machine {
 		sweep(t, group)
 	})
 	m := &machine{}
-	for range 300 {
+	for begun := time.Now(); time.Since(begun) < patience; {
 		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid)); err == nil {
 			m.init = strings.TrimSpace(string(b))
 		}
@@ -115,7 +118,7 @@ func cgroup(t *testing.T) string {
 func sweep(t *testing.T, group string) {
 	t.Helper()
 	var err error
-	for range 50 {
+	for range 600 {
 		var groups []string
 		_ = filepath.WalkDir(group, func(path string, d fs.DirEntry, _ error) error {
 			if d != nil && d.IsDir() {
@@ -138,7 +141,7 @@ func sweep(t *testing.T, group string) {
 // try runs a script in the machine as root.
 func (m *machine) try(t *testing.T, script string) (string, error) {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 2*patience)
 	defer stop()
 	cmd := exec.CommandContext(ctx, "nsenter", "--target", m.init, "--all", "--root", "--wd", "bash", "-euo", "pipefail", "-c", script)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "HOME=/root"}
@@ -157,10 +160,10 @@ func (m *machine) run(t *testing.T, script string) string {
 	return strings.TrimSpace(said)
 }
 
-// until repeats a script until it succeeds, half a minute long.
+// until repeats a script until it succeeds, five minutes long.
 func (m *machine) until(t *testing.T, script string) {
 	t.Helper()
-	m.run(t, fmt.Sprintf("for i in {1..150}; do if ( %s ) >/dev/null 2>&1; then exit 0; fi; sleep 0.2; done; %s", script, script))
+	m.run(t, fmt.Sprintf("for i in {1..1500}; do if ( %s ) >/dev/null 2>&1; then exit 0; fi; sleep 0.2; done; %s", script, script))
 }
 
 // expect compares what a script says.

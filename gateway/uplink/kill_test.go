@@ -55,7 +55,7 @@ func renewWithoutEnd(where string) {
 func TestKilledWhileRenewing(t *testing.T) {
 	ctx := within(t)
 	c := uplinktest.New(t)
-	c.Life, c.RenewIn, c.KeepRenewing = 8*time.Second, time.Millisecond, true
+	c.Life, c.RenewIn, c.KeepRenewing = 40*time.Second, time.Millisecond, true // long enough for a process to start on a busy machine
 	c.Start(t)
 	dir := t.TempDir()
 	identity := filepath.Join(dir, "identity")

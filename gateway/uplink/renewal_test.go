@@ -44,7 +44,7 @@ func gatewayOf(t *testing.T, c *uplinktest.Coordinator, dir string, log *slog.Lo
 func TestRenewal(t *testing.T) {
 	ctx := within(t)
 	c := uplinktest.New(t)
-	c.Life, c.RenewIn = 10*time.Second, time.Millisecond
+	c.Life, c.RenewIn = 40*time.Second, time.Millisecond
 	c.Start(t)
 	c.LoseRenewals(1)
 	dir := t.TempDir()
@@ -69,7 +69,7 @@ func TestRenewal(t *testing.T) {
 func TestAKeyIsUsedOnce(t *testing.T) {
 	ctx := within(t)
 	c := uplinktest.New(t)
-	c.Life, c.RenewIn = 10*time.Second, time.Millisecond
+	c.Life, c.RenewIn = 40*time.Second, time.Millisecond
 	c.Start(t)
 	dir := t.TempDir()
 	c.Identity(t, "gw-1", dir)
@@ -93,7 +93,7 @@ func TestAKeyIsUsedOnce(t *testing.T) {
 func TestAFullDiskKeepsTheOldIdentity(t *testing.T) {
 	ctx := within(t)
 	c := uplinktest.New(t)
-	c.Life, c.RenewIn = 10*time.Second, time.Millisecond
+	c.Life, c.RenewIn = 40*time.Second, time.Millisecond
 	c.Start(t)
 	dir := t.TempDir()
 	c.Identity(t, "gw-1", dir)
@@ -137,7 +137,7 @@ func TestAFullDiskKeepsTheOldIdentity(t *testing.T) {
 func TestAClockThatIsBehind(t *testing.T) {
 	ctx := within(t)
 	c := uplinktest.NewAhead(t, 56*365*24*time.Hour)
-	c.Life, c.RenewIn = 10*time.Second, time.Millisecond
+	c.Life, c.RenewIn = 40*time.Second, time.Millisecond
 	c.Start(t)
 	dir := filepath.Join(t.TempDir(), "identity")
 	token, err := uplink.ParseToken(c.Token(t, "gw-1", "once"))

@@ -293,7 +293,9 @@ func (n *neighbourhood) untilSettledBefore(end energy.Instant) {
 
 func (n *neighbourhood) get(path string, into any) {
 	n.t.Helper()
-	resp, err := http.Get("http://" + n.http + path)
+	// A connection that was kept would be one to a coordinator that was killed since.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + n.http + path)
 	if err != nil {
 		n.t.Fatalf("%s: %v", path, err)
 	}

@@ -41,10 +41,12 @@ func TestDisksThatFail(t *testing.T) {
 	serve := []string{"serve", "--dir", n.coordinatorDir(), "--world", n.world.addr}
 
 	// A sync fails. The coordinator stops by itself and says why; the gateways go
-	// on and keep what they measure.
+	// on and keep what they measure. strace counts the calls of each thread: to
+	// start and to welcome the gateways takes a dozen together, two hours of
+	// minutes take hundreds.
 	n.until("1:10")
 	n.coordinator.interrupt()
-	n.coordinator = n.startFailing("coordinator", "fsync,fdatasync", "EIO", "12+", []string{ledger + "-wal"}, serve...)
+	n.coordinator = n.startFailing("coordinator", "fsync,fdatasync", "EIO", "25+", []string{ledger + "-wal"}, serve...)
 	n.coordinator.says(`page and REST`)
 	n.awaitGateways(gateways...)
 	n.until("3:05")
@@ -59,8 +61,8 @@ func TestDisksThatFail(t *testing.T) {
 	}
 
 	// The disk is full for a while. The coordinator says so, and goes on by itself
-	// when there is room. strace counts the calls of each thread: a dozen for each
-	// of them end soon, whichever threads have to do with it.
+	// when there is room. A dozen calls for each thread end soon, whichever threads
+	// have to do with it.
 	n.coordinator = n.startFailing("coordinator", "pwrite64", "ENOSPC", "80..92", []string{ledger, ledger + "-wal"}, serve...)
 	n.coordinator.says(`page and REST`)
 	n.awaitGateways(gateways...)

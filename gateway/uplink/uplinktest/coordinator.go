@@ -96,7 +96,7 @@ func (c *Coordinator) Start(tb testing.TB) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(c.authority.cert)
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
+	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.Creds(credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{c.server},
 		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool, Time: c.authority.now,
 	})))
@@ -130,7 +130,8 @@ func (c *Coordinator) listen() (net.Listener, error) {
 	return nil, err
 }
 
-// Kill drops everything but what is durable: the inbox.
+// Kill drops everything but what is durable: the inbox. When it returns, nothing
+// of the streams is under way any more.
 func (c *Coordinator) Kill() {
 	c.mu.Lock()
 	server, ended := c.running, c.ended
@@ -281,6 +282,7 @@ func (c *Coordinator) Connect(stream allmendev1.GatewayService_ConnectServer) er
 	c.change(func() {
 		c.hello = append(c.hello, hello)
 		c.streams++
+		c.status = nil // who waits for a stream and its status waits for those of one gateway
 		acked = len(c.inbox[hello.GetSpoolId()])
 	})
 	defer c.change(func() { c.streams-- })
@@ -291,9 +293,13 @@ func (c *Coordinator) Connect(stream allmendev1.GatewayService_ConnectServer) er
 	if err := stream.Send(&allmendev1.Downlink{Message: &allmendev1.Downlink_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(stream.Context())
 	replies := make(chan *allmendev1.Downlink, 1000)
 	ended := make(chan error, 1)
-	go func() { ended <- c.receive(stream, replies) }()
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel()
+	work.Go(func() { ended <- c.receive(ctx, stream, replies) })
 	for {
 		var m *allmendev1.Downlink
 		select {
@@ -308,7 +314,13 @@ func (c *Coordinator) Connect(stream allmendev1.GatewayService_ConnectServer) er
 	}
 }
 
-func (c *Coordinator) receive(stream allmendev1.GatewayService_ConnectServer, replies chan<- *allmendev1.Downlink) error {
+func (c *Coordinator) receive(ctx context.Context, stream allmendev1.GatewayService_ConnectServer, replies chan<- *allmendev1.Downlink) error {
+	reply := func(m *allmendev1.Downlink) {
+		select {
+		case replies <- m:
+		case <-ctx.Done():
+		}
+	}
 	for {
 		up, err := stream.Recv()
 		if err != nil {
@@ -320,7 +332,7 @@ func (c *Coordinator) receive(stream allmendev1.GatewayService_ConnectServer, re
 		switch m := up.GetMessage().(type) {
 		case *allmendev1.Uplink_Meter:
 			if ack := c.store(m.Meter); ack != nil {
-				replies <- &allmendev1.Downlink{Message: &allmendev1.Downlink_Ack{Ack: ack}}
+				reply(&allmendev1.Downlink{Message: &allmendev1.Downlink_Ack{Ack: ack}})
 			}
 		case *allmendev1.Uplink_Live:
 			c.change(func() { c.live = append(c.live, m.Live) })
@@ -332,9 +344,9 @@ func (c *Coordinator) receive(stream allmendev1.GatewayService_ConnectServer, re
 			c.mu.Unlock()
 			if answer {
 				now := int64(c.Clock())
-				replies <- &allmendev1.Downlink{Message: &allmendev1.Downlink_ClockReply{ClockReply: &allmendev1.ClockReply{
+				reply(&allmendev1.Downlink{Message: &allmendev1.Downlink_ClockReply{ClockReply: &allmendev1.ClockReply{
 					SentUnixMs: m.ClockProbe.GetSentUnixMs(), ReceivedUnixMs: now, RepliedUnixMs: now,
-				}}}
+				}}})
 			}
 		}
 	}
