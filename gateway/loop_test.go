@@ -41,6 +41,7 @@ type fakeDevice struct {
 	state   string
 	never   bool // it never reverts
 	flash   int  // writes a day that its memory takes
+	deaf    int  // releases that it does not hear
 	takes   device.Quantity
 	applied *device.Applied
 	reads   int
@@ -124,6 +125,10 @@ func (f *fakeDevice) Release(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.deaf > 0 {
+		f.deaf--
+		return errors.New("no answer in time")
+	}
 	f.power, f.set = 0, false
 	f.log = append(f.log, "release")
 	return nil
@@ -263,6 +268,25 @@ func TestStopReleasesAndKeepsTheLastSample(t *testing.T) {
 			t.Errorf("kept %v", kept)
 		}
 	})
+}
+
+// TestStopTriesAgain: a release that is lost when the gateway stops is repeated,
+// a few times.
+func TestStopTriesAgain(t *testing.T) {
+	for deaf, left := range map[int]bool{1: false, 2: false, 100: true} {
+		synctest.Test(t, func(t *testing.T) {
+			d := battery()
+			b := newBench(t, Config{}, d)
+			sleep(2 * time.Second)
+			b.loop.mail.post(guard.Setpoint{Asset: "a", Power: energy.Kilowatt, Stamp: b.env.stamp(), TTL: energy.Minute, Epoch: 1, Sequence: 1})
+			sleep(time.Second)
+			d.change(func() { d.deaf = deaf })
+			b.stop()
+			if d.set != left || left && d.deaf != 100-releasesAtEnd {
+				t.Errorf("deaf %d times: commanded %t, %d left", deaf, d.set, d.deaf)
+			}
+		})
+	}
 }
 
 // TestHangingDevice: its neighbour on the line goes on, with fewer and fewer

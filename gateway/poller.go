@@ -71,6 +71,10 @@ const (
 	// maxSkips bounds how many rounds a device that does not answer is left
 	// out, so that it does not starve the others on its line.
 	maxSkips = 7
+	// A device that does not take its release when the gateway stops is tried so
+	// often, while it has not taken longer than that on the wall clock.
+	releasesAtEnd = 3
+	releaseWithin = 5 * time.Second
 	// exchanges that one read, one command and one discovery may take.
 	exchangesOfRead     = 4
 	exchangesOfCommand  = 10
@@ -245,7 +249,13 @@ func (p *poller) end(ctx context.Context) []meters.Sample {
 	if p.guard != nil {
 		p.guard.Drop("the gateway was stopped")
 		p.stopping = true
-		p.act(ctx)
+		begun := time.Now()
+		for try := range releasesAtEnd { // nobody is there to try again afterwards
+			if try > 0 && (!p.guard.Commands() || time.Since(begun) > releaseWithin) {
+				break
+			}
+			p.act(ctx)
+		}
 		if err := p.env.wear.settle(p.cfg.Asset, p.guard.Budgets()); err != nil {
 			p.log.Warn("the count of writes could not be kept", "error", err)
 		}

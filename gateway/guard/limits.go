@@ -140,7 +140,7 @@ func (g *Guard) batteryBounds(in Input) (bounds interval, why string) {
 	if c := g.slots[battery]; c != nil && (c.control.Least != 0 || c.control.Most != 0) {
 		bounds = interval{c.control.Least, c.control.Most}.within(bounds)
 	}
-	grid := interval{-int64(in.Grid.Draw), int64(g.gridFeed(in.Grid, NoLimit))}
+	grid := interval{-int64(in.Grid.Draw), int64(g.gridFeed(in.Grid))}
 	for _, from := range []Authority{GridOperator, Charter} {
 		i := everything()
 		if from == GridOperator {
@@ -157,17 +157,20 @@ func (g *Guard) batteryBounds(in Input) (bounds interval, why string) {
 	return bounds, "power limit"
 }
 
-// gridFeed is the operator's limit of feeding in as a power.
-func (g *Guard) gridFeed(l GridLimit, otherwise energy.Power) energy.Power {
-	p := l.Feed
-	if l.FeedPermille < full {
-		if rated := g.cfg.Limits.Rated; rated > 0 {
-			p = min(p, energy.Power(energy.MulDiv(int64(rated), l.FeedPermille, full)))
-		} else if l.FeedPermille == 0 {
-			p = 0
+// gridFeed is the operator's limit of feeding in as a power of the battery. A
+// share of a rating that nobody told is nothing: a limit that must hold is not
+// left out.
+func (g *Guard) gridFeed(l GridLimit) energy.Power {
+	if l.FeedPermille >= full {
+		return l.Feed
+	}
+	rated := int64(g.cfg.Limits.Rated)
+	for _, at := range []place{battery, discharge} {
+		if s := g.slots[at]; s != nil && rated <= 0 {
+			rated = s.control.Most
 		}
 	}
-	return min(p, otherwise)
+	return min(l.Feed, energy.Power(energy.MulDiv(max(rated, 0), l.FeedPermille, full)))
 }
 
 func (g *Guard) wantBattery(now Stamp, in Input) want {
@@ -213,7 +216,7 @@ func (g *Guard) wantBatteryLimit(at place, in Input) want {
 	}
 	most, op := g.cfg.Limits.MaxCharge, in.Grid.Draw
 	if at == discharge {
-		most, op = g.cfg.Limits.MaxDischarge, g.gridFeed(in.Grid, NoLimit)
+		most, op = g.cfg.Limits.MaxDischarge, g.gridFeed(in.Grid)
 	}
 	w := g.limit(at, int64(op), NoLimit)
 	if !w.on {

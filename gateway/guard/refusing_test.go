@@ -158,3 +158,21 @@ func TestTurnsByWayOfRest(t *testing.T) {
 		}
 	}
 }
+
+// TestShareOfAnUnknownRating: a grid operator's percentage holds for a battery
+// whose rating nobody wrote down, by what the device takes; and where that is
+// not known either, nothing is fed in.
+func TestShareOfAnUnknownRating(t *testing.T) {
+	for most, want := range map[int64]int64{int64(5 * energy.Kilowatt): int64(3 * energy.Kilowatt), 0: 0} {
+		g := New(Config{Controls: []device.Control{{Quantity: device.BatteryPower, Reversion: device.RevertsByTimer, Least: -most, Most: most}}, Limits: DeviceLimits(), Poll: energy.Second})
+		g.leftover = false
+		in := Input{SoC: 500, Grid: FreeGrid()}
+		in.Grid.FeedPermille = 600
+		if err := g.Offer(Setpoint{Power: 4 * energy.Kilowatt, TTL: energy.Minute, Epoch: 1, Sequence: 1}, 0); err != nil {
+			t.Fatal(err)
+		}
+		if a := g.Decide(0, in); a.Kind != Set || a.Command.Value != want {
+			t.Errorf("a rating of %d: %+v, not %d", most, a, want)
+		}
+	}
+}

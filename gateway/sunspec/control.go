@@ -57,6 +57,7 @@ func (p place) addr(name string) uint16 {
 type commanded struct {
 	last    device.Quantity // empty: nothing, or it was released
 	way     means           // that last was told by
+	tried   []means         // every one that a command was tried by, and not released since
 	noTimer map[uint16]bool // models whose timer did not keep its time
 	single  map[uint16]bool // addresses that are written with function 6
 	beats   bool            // the device wants heartbeats
@@ -172,6 +173,9 @@ func (d *Device) apply(ctx context.Context, c device.Command) error {
 		if err != nil {
 			return err
 		}
+		if !slices.Contains(d.state.tried, w.means) { // a write that fails may have arrived
+			d.state.tried = append(d.state.tried, w.means)
+		}
 		err = w.apply(ctx, d, at, c)
 		if errors.Is(err, device.ErrReadBack) {
 			// What the device does not show must not stay in force.
@@ -213,7 +217,7 @@ func (d *Device) place(ctx context.Context, model uint16) (place, error) {
 }
 
 // Release gives the device back to itself: what was commanded since it was
-// opened; if nothing was, whatever may have been left in force from before.
+// opened, or may have been; if nothing was, whatever may have been left in force from before.
 func (d *Device) Release(ctx context.Context) error {
 	err := d.following(ctx, func() error { return d.release(ctx) })
 	if err != nil {
@@ -223,12 +227,11 @@ func (d *Device) Release(ctx context.Context) error {
 }
 
 func (d *Device) release(ctx context.Context) error {
-	ways := []means{d.state.way}
-	if d.state.way == nil {
+	ways := d.state.tried
+	if len(ways) == 0 {
 		if len(d.ways) == 0 {
 			return device.ErrNoControl
 		}
-		ways = ways[:0]
 		for _, w := range d.ways {
 			ways = append(ways, w.means)
 		}
@@ -246,7 +249,7 @@ func (d *Device) release(ctx context.Context) error {
 	if len(failed) > 0 {
 		return errors.Join(failed...)
 	}
-	d.state.last, d.state.way = "", nil
+	d.state.last, d.state.way, d.state.tried = "", nil, nil
 	return nil
 }
 

@@ -419,3 +419,32 @@ func TestCommandsFollowModelsThatMove(t *testing.T) {
 	}
 	b.wants(t, "moved", "WMaxLimPct_RvrtTms=60", "WMaxLimPct=50", "WMaxLim_Ena=1")
 }
+
+// A device that was told one thing by one model and another by another is given
+// back by both.
+func TestReleaseOfTwoModels(t *testing.T) {
+	b := newBoard(t, 40000, Common, MeasureAC, Capacity, ControlAC, StorageCapacity, ControlDER, StorageControl)
+	b.set(t, MeasureAC, map[string]int64{"W": 0, "W_SF": 0})
+	b.set(t, StorageCapacity, map[string]int64{"SoC": 50, "Pct_SF": 0})
+	b.set(t, ControlDER, map[string]int64{"LocRemCtl": 0, "ControllerHb": 7})
+	b.set(t, ControlAC, map[string]int64{
+		"WSetEna": 0, "WSetMod": 0, "WSet": 0, "WSetRvrt": 300, "WSetEnaRvrt": 1, "WSetRvrtTms": 0, "WSet_SF": 1,
+	})
+	b.set(t, StorageControl, map[string]int64{
+		"ChaState": 222, "ChaState_SF": -1, "WChaMax": 5000, "WChaMax_SF": 0, "StorCtl_Mod": 0,
+		"InOutWRte_SF": -2, "InOutWRte_RvrtTms": 0xFFFF,
+	})
+	d := openBoard(t, b)
+	for _, c := range []device.Command{batteryPower(-energy.Kilowatt, time.Minute), {Quantity: device.ChargeLimit, Value: 2_000_000}} {
+		if err := d.Apply(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.wrote = nil
+	if err := d.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if wrote := b.named(t); !slices.Contains(wrote, "WSetEna=0") || !slices.Contains(wrote, "StorCtl_Mod=0") {
+		t.Errorf("released by %q", wrote)
+	}
+}
