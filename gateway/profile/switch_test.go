@@ -128,3 +128,35 @@ func TestSwitchRefused(t *testing.T) {
 		}
 	}
 }
+
+// Stiebel Eltron's two inputs mean "run at once" where both are on: no way from
+// one state to another goes through that.
+func TestSGReadyIsNeverForced(t *testing.T) {
+	for _, before := range [][]uint16{{0, 0, 0}, {1, 0, 1}, {1, 1, 0}, {1, 1, 1}} {
+		_, img := readImage(t, "testdata/images/stiebel-eltron-isg.yaml")
+		img.Set(profile.Holding, 4000, before...)
+		b := &board{img: img, onWrite: func(b *board, w written) error {
+			b.img.Set(w.table, w.addr, w.values...)
+			if now, err := b.img.Get(profile.Holding, 4001, 2); err == nil && slices.Equal(now, []uint16{1, 1}) && !slices.Equal(before[1:], now) {
+				t.Errorf("from %v it was forced on", before)
+			}
+			return nil
+		}}
+		dev, err := profile.Open(t.Context(), b, 1, profile.Options{Profile: "stiebel-eltron-isg", Library: library(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := dev.Apply(t.Context(), device.Command{Quantity: device.LoadPower}); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := img.Get(profile.Holding, 4000, 3); err != nil || !slices.Equal(now, []uint16{1, 0, 1}) {
+			t.Errorf("from %v, blocked: %v, %v", before, now, err)
+		}
+		if err := dev.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := img.Get(profile.Holding, 4001, 2); err != nil || !slices.Equal(now, []uint16{0, 0}) {
+			t.Errorf("from %v, let go: %v, %v", before, now, err)
+		}
+	}
+}
