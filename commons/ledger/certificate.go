@@ -15,7 +15,8 @@ import (
 // shares she got min(need, level), in a proportional one need · level, cut to
 // the milliwatt-hour below, plus at most one. It stays possible when the
 // neighbours' rows are erased. The certificates of rules version 2 are exact, and
-// checked where they are made (scheduler/settlement), by settling again.
+// checked where they are made (scheduler/settlement): by settling again, or row by
+// row where some are erased.
 func checkCertificates(ch charter.Charter, set *IntervalSettled, sheet *Sheet) error {
 	if ch.RulesVersion > 1 {
 		return nil

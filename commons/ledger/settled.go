@@ -41,7 +41,9 @@ func (v *verification) settled(ctx context.Context, index int64, l Leaf) error {
 	}
 	if erased > 0 {
 		v.report.States[len(v.report.States)-1].State = StateErased
-		err = checkRemains(set.Pools, sheet)
+		if err = checkRemains(set.Pools, sheet); err == nil {
+			err = v.remaining(ch, l, rows)
+		}
 	} else {
 		err = v.recomputed(ch, l, rows, sheet)
 	}
@@ -96,6 +98,18 @@ func (v *verification) recomputed(ch CharterActivated, l Leaf, rows []Row, sheet
 		return err
 	}
 	return samePools(l.Settled.Pools, pools)
+}
+
+// remaining has the rows that are there checked against the certificates, each by
+// itself. Those of rules version 1 were checked with every row already.
+func (v *verification) remaining(ch CharterActivated, l Leaf, rows []Row) error {
+	if v.re == nil || ch.Charter.RulesVersion < 2 {
+		return nil
+	}
+	if _, _, err := v.re(ch.Charter, *l.Settled, slices.Clone(rows)); err != nil {
+		return findingf("with rows erased, a row that remains does not follow from the certificates: %w", err)
+	}
+	return nil
 }
 
 func sameRows(have, again []Row) error {

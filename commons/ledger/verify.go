@@ -38,6 +38,9 @@ var errNoCheckpoint = fmt.Errorf("%w: there is none", ErrCheckpoint)
 
 // Recompute settles an interval again from the inputs in its annex rows, under
 // the charter it was settled by. It returns the leaf's totals and the full rows.
+// Where fewer rows are there than the leaf commits to, the others are erased: it
+// checks then that each member's row which remains follows from the rounds'
+// certificates, and returns nothing. Of rules version 1 it is not asked that.
 type Recompute func(ch charter.Charter, settled IntervalSettled, rows []Row) ([]PoolTotals, []Row, error)
 
 // State is what a verification says of one settled interval.

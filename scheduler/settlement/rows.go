@@ -65,11 +65,20 @@ func collect[T any](to []T, read func() (T, error)) ([]T, error) {
 }
 
 // Recompute settles an interval again from its annex rows; it has the shape
-// that ledger.Verify asks for.
+// that ledger.Verify asks for. Where rows are erased it checks those that remain
+// against the certificates.
 func Recompute(ch charter.Charter, settled ledger.IntervalSettled, rows []ledger.Row) ([]ledger.PoolTotals, []ledger.Row, error) {
 	in, err := FromRows(settled, rows)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(rows) < len(settled.Commitments) && ch.RulesVersion > 1 {
+		for i := range in.Members {
+			if err := CheckRow(&ch, &settled, &in.Members[i]); err != nil {
+				return nil, nil, err
+			}
+		}
+		return nil, nil, nil
 	}
 	owners := make(map[roll.AssetID]roll.MemberID, len(in.Storage))
 	for _, row := range rows {
