@@ -134,6 +134,7 @@ func Start(ctx context.Context, cfg Config, clock worldtime.Clock, log *slog.Log
 	}
 	undo = append(undo, c.people.Close)
 	c.desk = trial.NewDesk(c.store, c.wall)
+	c.desk.Failed = func(err error) { c.log.Warn("a what-if failed", "error", err) }
 	undo = append(undo, c.desk.Close)
 	if err := c.prepareServers(ctx, listeners); err != nil {
 		return nil, err

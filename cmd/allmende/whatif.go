@@ -26,8 +26,10 @@ import (
 type whatIfCmd struct {
 	Charter string   `required:"" placeholder:"FILE" help:"The charter that is proposed: a file, or the name of a template."`
 	Against string   `placeholder:"FILE" help:"The charter to compare it with: a file, or the name of a template. Left out: the one in force, and equal-shares for --homes."`
-	Dir     string   `xor:"data" required:"" placeholder:"DIR" help:"Take the recorded intervals of the community in this folder."`
-	Homes   string   `xor:"data" required:"" type:"existingdir" placeholder:"DIR" help:"Take recorded homes (CityLearn challenge 2022), cut to the charter's intervals."`
+	Dir     string   `xor:"data" placeholder:"DIR" help:"Take the recorded intervals of the community in this folder, whether its coordinator runs or not."`
+	Homes   string   `xor:"data" type:"existingdir" placeholder:"DIR" help:"Take recorded homes (CityLearn challenge 2022), cut to the charter's intervals."`
+	Server  string   `xor:"data" placeholder:"URL" help:"Have a coordinator elsewhere compare: the address of its page, such as https://sun.example.org."`
+	Token   string   `env:"ALLMENDE_TOKEN" placeholder:"TOKEN" help:"With --server: an access token (allmende token create). Better given as ALLMENDE_TOKEN, which other users don't see."`
 	From    string   `placeholder:"DATE" help:"First day, as 2026-03-01; left out: from the beginning."`
 	To      string   `placeholder:"DATE" help:"Day to stop before; left out: to the end."`
 	Group   []string `sep:"none" placeholder:"NAME=ID,ID" help:"With --homes: put these homes into a group that a charter names. May be given more than once."`
@@ -45,12 +47,19 @@ func (*whatIfCmd) Help() string {
 otherwise, and says for each member what would change in energy and in money. Nothing is
 stored. The same data and charters give the same result: both are named by a hash.
 
+Without --dir and --homes the running coordinator of the working directory compares, beside
+its work; Ctrl-C cancels it there.
+
+  allmende whatif --charter new.yaml
   allmende whatif --charter new.yaml --dir village --from 2026-03-01 --to 2026-04-01
   allmende whatif --charter needs-first --homes DATA --group vulnerable=Building_1,Building_7`
 }
 
 // Run compares the charters.
 func (c *whatIfCmd) Run(ctx context.Context, out *output) error {
+	if c.Dir == "" && c.Homes == "" {
+		return c.running(ctx, out)
+	}
 	proposed, err := charterNamed(c.Charter)
 	if err != nil {
 		return err

@@ -59,6 +59,8 @@ var errCancelled = errors.New("somebody cancelled it")
 type Desk struct {
 	book Book
 	now  func() time.Time
+	// Failed is told what is not the question's fault, for the log; nil: nobody is.
+	Failed func(error)
 	// paused is called before each page, by tests; nil: nothing.
 	paused func(ctx context.Context)
 
@@ -190,6 +192,9 @@ func (d *Desk) end(o *operation, answer *Answer, err error) {
 		o.State = Cancelled
 	default:
 		o.State, o.Err = Failed, err
+		if d.Failed != nil && !errors.Is(err, ErrQuestion) {
+			d.Failed(err)
+		}
 	}
 }
 

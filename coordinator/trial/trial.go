@@ -17,6 +17,7 @@ import (
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/commons/statement"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/scheduler/settlement"
@@ -91,6 +92,7 @@ type runner struct {
 	run         *whatif.Run
 	total, done int64
 	leftOut     int64
+	owners      map[roll.AssetID]roll.MemberID // of batteries
 	progress    func(done, total int64) error
 }
 
@@ -111,7 +113,7 @@ func (r *runner) begin(ctx context.Context) error {
 		r.old = *r.q.Against
 	}
 	var err error
-	if r.run, err = whatif.New(&r.old, &r.q.Proposed, clockAt(r.q.Zone)); err != nil {
+	if r.run, err = whatif.New(&r.old, &r.q.Proposed, statement.In(r.q.Zone)); err != nil {
 		return fmt.Errorf("%w: %w", ErrQuestion, err)
 	}
 	var terms [2]*charter.Terms
@@ -130,6 +132,8 @@ func (r *runner) begin(ctx context.Context) error {
 		terms[i] = &got
 	}
 	r.run.Terms(terms[0], terms[1])
+	r.owners = map[roll.AssetID]roll.MemberID{}
+	r.run.Owners(r.owners)
 	return nil
 }
 
@@ -198,21 +202,16 @@ func (r *runner) add(rec *store.SettledRecord) error {
 		r.leftOut++
 		return nil
 	}
+	for _, row := range rec.Rows {
+		if row.Kind == ledger.RowStorage {
+			r.owners[roll.AssetID(row.Key)] = row.Subject
+		}
+	}
 	in, err := settlement.FromRows(rec.Settled, rec.Rows)
 	if err != nil {
 		return err
 	}
 	return r.run.Add(in, r.q.Grid)
-}
-
-func clockAt(zone *time.Location) func(energy.Instant) whatif.Clock {
-	return func(at energy.Instant) whatif.Clock {
-		now := time.UnixMilli(int64(at)).In(zone)
-		return whatif.Clock{
-			Time:    charter.Clock(now.Hour()*60 + now.Minute()),
-			Weekend: now.Weekday() == time.Saturday || now.Weekday() == time.Sunday,
-		}
-	}
 }
 
 // Text is a charter as somebody hands it in: one of the two.
