@@ -85,7 +85,6 @@ func TestExpressionsAreChecked(t *testing.T) {
 // TestWhatIsNotServedIsSaid: a charter that asks for more than the coordinator
 // does is valid, and is not put in force.
 func TestWhatIsNotServedIsSaid(t *testing.T) {
-	asks := map[string][]string{"contribution-weighted": {"expressions"}}
 	for _, tpl := range Templates() {
 		c, err := Decode(tpl.YAML)
 		if err != nil {
@@ -95,8 +94,8 @@ func TestWhatIsNotServedIsSaid(t *testing.T) {
 		for _, p := range NotServed(&c) {
 			fields = append(fields, p.Path)
 		}
-		if !slices.Equal(fields, asks[tpl.Name]) {
-			t.Errorf("%s: %v is not served, want %v", tpl.Name, fields, asks[tpl.Name])
+		if len(fields) > 0 {
+			t.Errorf("%s: %v is not served", tpl.Name, fields)
 		}
 	}
 	text := strings.Replace(house, "rules_version: 1", "rules_version: 2\nisland:\n  exporting_sites: receive\n  rounds: [{name: all, method: equal}]", 1)

@@ -13,9 +13,6 @@ func NotServed(c *charter.Charter) charter.Problems {
 	add := func(path, what, instead string) {
 		p = append(p, charter.Problem{Path: path, Message: what + " not done by allmende serve yet; " + instead})
 	}
-	if len(c.Expressions) > 0 {
-		add("expressions", "evaluating expressions when a period begins is", "use groups and fixed weights until then")
-	}
 	if c.Island != nil {
 		add("island", "another sharing rule while cut off from the grid is", "leave it out until then; the rule of sharing holds there as well")
 	}

@@ -313,6 +313,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	}
 	c.owner.command = f.command
 	c.owner.publish = c.publish
+	c.owner.failed = c.unsettled
 	c.register.tell, c.register.recall = c.owner.tell, c.recall
 	c.fence.raised = func(epoch int64) {
 		c.log.Warn("a gateway has heard of a later epoch than ours: the database was set back, or the clock; ours is above it now", "epoch", epoch)
@@ -324,6 +325,13 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 		c.saver.every = 0
 	}
 	return nil
+}
+
+// unsettled says which interval could not be booked. It stays on the list until
+// the coordinator starts anew and tries it again.
+func (c *Coordinator) unsettled(f scheduler.Failed) {
+	c.log.Error("an interval could not be settled and is left out; it is tried again when data for it come, and at each start", "interval", f.Interval, "error", f.Err)
+	c.problems.warn(problemBooks, fmt.Sprintf("%v could not be settled: %v", f.Interval, f.Err))
 }
 
 func (c *Coordinator) publish(l scheduler.Live) {
@@ -409,6 +417,11 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 	com := &committer{store: c.store, fence: c.fence, problems: c.problems, retry: retryCommit, grown: c.size.Store, measures: c.measures}
 	c.owner.do(effects)
 	c.working.Go(guard(func() error { return com.run(ctx, c.owner.jobs, c.owner.committed) }))
+	terms := &evaluator{
+		charter: c.commons.inForce.Charter, calendar: charters.CalendarOf(c.register.zone),
+		store: c.store, register: c.register.facts, problems: c.problems, retry: retryTerms,
+	}
+	c.working.Go(guard(func() error { return terms.run(ctx, c.owner.needs, c.owner.terms) }))
 	c.working.Go(guard(func() error { return c.owner.run(ctx) }))
 	c.working.Go(guard(func() error { return c.record.run(ctx) }))
 	c.keepCertificates(ctx)

@@ -27,6 +27,8 @@ type owner struct {
 	ticks     chan tick
 	jobs      chan scheduler.Store // to the committer
 	committed chan scheduler.Committed
+	needs     chan scheduler.NeedTerms // to the evaluator
+	terms     chan scheduler.TermsEvaluated
 	ended     chan struct{} // closed when run has ended
 
 	measures *measures
@@ -34,6 +36,7 @@ type owner struct {
 	// What effects are done by; none of them may wait.
 	command func(roll.GatewayID, []scheduler.Setpoint)
 	publish func(scheduler.Live)
+	failed  func(scheduler.Failed)
 }
 
 // tick asks for one pass of the live loop; done is closed when it has passed.
@@ -48,6 +51,8 @@ func newOwner(state *scheduler.State, zone *time.Location) *owner {
 		events: make(chan scheduler.Event, eventQueue), ticks: make(chan tick), ended: make(chan struct{}),
 		// The state machine has one Store under way at a time: neither of these ever fills.
 		jobs: make(chan scheduler.Store, 1), committed: make(chan scheduler.Committed, 1),
+		// Nor does it ask for terms twice before it has an answer.
+		needs: make(chan scheduler.NeedTerms, 1), terms: make(chan scheduler.TermsEvaluated, 1),
 	}
 }
 
@@ -60,6 +65,8 @@ func (o *owner) run(ctx context.Context) error {
 			o.step(e)
 		case c := <-o.committed:
 			o.step(c)
+		case t := <-o.terms:
+			o.step(t)
 		case t := <-o.ticks:
 			begun := time.Now()
 			o.drain()
@@ -82,6 +89,11 @@ func (o *owner) drain() {
 		o.step(c)
 	default:
 	}
+	select {
+	case t := <-o.terms:
+		o.step(t)
+	default:
+	}
 }
 
 func (o *owner) step(e scheduler.Event) {
@@ -97,6 +109,10 @@ func (o *owner) do(effects []scheduler.Effect) {
 		switch x := effect.(type) {
 		case scheduler.Store:
 			o.jobs <- x
+		case scheduler.NeedTerms:
+			o.needs <- x
+		case scheduler.Failed:
+			o.failed(x)
 		case scheduler.Setpoints:
 			o.command(x.Gateway, x.Setpoints)
 		case scheduler.Publish:

@@ -15,6 +15,8 @@ const (
 	problemLedger = "ledger"
 	problemState  = "state"
 	problemSeries = "series"
+	problemTerms  = "terms"
+	problemBooks  = "settlement"
 )
 
 // problems are what is wrong now. Each is logged when it begins and when it

@@ -123,4 +123,9 @@ func (l *settledIntervals) amend(a Amended, now energy.Instant) {
 			l.touched(start, now, true)
 		}
 	}
+	for start := range l.holes {
+		if start >= a.From && start < a.Until {
+			l.touched(start, now, true)
+		}
+	}
 }

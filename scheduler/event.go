@@ -73,6 +73,14 @@ type PendingLeaf struct {
 	Rows []ledger.Row
 }
 
+// Failed says that an interval could not be settled, and why. It is left out when
+// its deadline has passed, so that it holds up no others, and tried again when
+// data for it come and at each start.
+type Failed struct {
+	Interval energy.Interval
+	Err      error
+}
+
 // Setpoints are commands for the batteries of one gateway.
 type Setpoints struct {
 	Gateway   roll.GatewayID
@@ -95,6 +103,7 @@ type Setpoint struct {
 type Publish struct{ Live Live }
 
 func (Store) effect()     {}
+func (Failed) effect()    {}
 func (Setpoints) effect() {}
 func (Publish) effect()   {}
 

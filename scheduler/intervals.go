@@ -15,7 +15,8 @@ import (
 
 // settledIntervals is what the state machine remembers of the ledger: enough
 // to go on from it and to notice when late data make an interval differ.
-// Invariant: everything before next is settled, nothing from next on is.
+// Invariant: everything before next is settled, or is a hole, and nothing from
+// next on is.
 type settledIntervals struct {
 	length    energy.Span
 	next      energy.Interval
@@ -23,9 +24,10 @@ type settledIntervals struct {
 	refill    energy.Instant // no deadline falls before, see Started
 	byStart   map[energy.Instant]*settledInterval
 	dirty     map[energy.Instant]touched
-	inFlight  []*settledInterval // leaves under way, in order; nil for a leaf that is no interval
-	busy      bool               // a Store is under way
-	durable   energy.Instant     // end of the newest interval that is stored, 0 if there is none
+	holes     map[energy.Instant]bool // intervals before next that could not be settled
+	inFlight  []*settledInterval      // leaves under way, in order; nil for a leaf that is no interval
+	busy      bool                    // a Store is under way
+	durable   energy.Instant          // end of the newest interval that is stored, 0 if there is none
 }
 
 // touched is why a settled interval is to be looked at again.
@@ -56,7 +58,7 @@ func newSettledIntervals(cfg Config) settledIntervals {
 	}
 	return settledIntervals{
 		length: cfg.Charter.Interval, next: first,
-		byStart: map[energy.Instant]*settledInterval{}, dirty: map[energy.Instant]touched{},
+		byStart: map[energy.Instant]*settledInterval{}, holes: map[energy.Instant]bool{}, dirty: map[energy.Instant]touched{},
 	}
 }
 
@@ -71,7 +73,7 @@ const recheck = energy.Day
 func (l *settledIntervals) touch(from, to, now energy.Instant, replayed bool) {
 	for iv := energy.IntervalAt(from, l.length); iv.Start <= to && iv.Start < l.next.Start; iv = iv.Next() {
 		s := l.byStart[iv.Start]
-		if s == nil || (replayed && s.complete && s.interval.End() <= l.durable.Add(-recheck)) {
+		if s == nil && !l.holes[iv.Start] || s != nil && (replayed && s.complete && s.interval.End() <= l.durable.Add(-recheck)) {
 			continue
 		}
 		l.touched(iv.Start, now, false)
@@ -100,7 +102,30 @@ func (l *settledIntervals) forget(before energy.Instant) energy.Instant {
 			delete(l.byStart, start)
 		}
 	}
+	for start := range l.holes {
+		if start < before {
+			delete(l.holes, start)
+		}
+	}
 	return before
+}
+
+// findHoles looks, at a start, for intervals that are missing between those of
+// the ledger: they are tried again.
+func (l *settledIntervals) findHoles(now energy.Instant) {
+	if len(l.byStart) == 0 {
+		return
+	}
+	first := l.next.Start
+	for start := range l.byStart {
+		first = min(first, start)
+	}
+	for iv := energy.IntervalAt(first, l.length); iv.Start < l.next.Start; iv = iv.Next() {
+		if l.byStart[iv.Start] == nil {
+			l.holes[iv.Start] = true
+			l.touched(iv.Start, now, false)
+		}
+	}
 }
 
 // nextDirty are the oldest n touched intervals: storage accounts run on from
@@ -174,6 +199,7 @@ func digest(rows []ledger.Row) [sha256.Size]byte {
 func (e Restored) apply(s *State, _ *effects) {
 	iv := newSettledInterval(e.Settled, e.Rows, e.Index)
 	s.ledger.byStart[iv.interval.Start] = iv
+	s.readTerms(e.Settled, e.Rows)
 	if before := s.ledger.byStart[iv.interval.Start.Add(-iv.interval.Length)]; before != nil && !iv.continues(before) {
 		// A correction was stored up to here when we stopped: it goes on.
 		s.ledger.touched(iv.interval.Start, iv.interval.Start, false)

@@ -39,10 +39,10 @@ func (s *State) planOf(pool roll.PoolID) *livePlan {
 		parts = append(parts, allocation.Part{Source: src.Name, ID: string(src.Name)})
 	}
 	rest := allocation.Part{ID: "pool"}
-	rules := s.live.rules.ForStorage()
+	rules, terms := s.live.rules.ForStorage(), s.liveTerms()
 	var err, err2 error
-	l.sun, err = allocation.NewPlan(&s.live.rules, takers, append(parts, rest), nil)
-	l.storage, err2 = allocation.NewPlan(&rules, takers, []allocation.Part{rest}, nil)
+	l.sun, err = allocation.NewPlan(&s.live.rules, takers, append(parts, rest), terms)
+	l.storage, err2 = allocation.NewPlan(&rules, takers, []allocation.Part{rest}, terms)
 	if err != nil || err2 != nil {
 		l = nil
 	}

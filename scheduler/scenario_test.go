@@ -14,6 +14,8 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/allmende-energy/allmende/charters"
+	"github.com/allmende-energy/allmende/charters/expr"
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
@@ -160,8 +162,42 @@ func (s *scenario) step(e scheduler.Event) []scheduler.Effect {
 			s.leaves = append(s.leaves, store.Leaves...)
 			all = append(all, s.step(scheduler.Committed{FirstIndex: first})...)
 		}
+		if need, ok := effect.(scheduler.NeedTerms); ok {
+			all = append(all, s.step(s.evaluate(need))...)
+		}
 	}
 	return all
+}
+
+// evaluate answers as the coordinator does, from the ledger and the register.
+func (s *scenario) evaluate(need scheduler.NeedTerms) scheduler.TermsEvaluated {
+	begin, _ := s.cfg.Calendar(s.cfg.Charter.WeightingPeriod, need.From-1)
+	stands := map[energy.Instant]scheduler.PendingLeaf{}
+	for _, l := range s.leaves {
+		if l.Leaf.Settled != nil {
+			stands[l.Leaf.Settled.Interval.Start] = l
+		}
+	}
+	last := expr.Tally{}
+	for start, l := range stands {
+		if start < begin || start >= need.From {
+			continue
+		}
+		in, err := settlement.FromRows(*l.Leaf.Settled, l.Rows)
+		if err != nil {
+			panic(err)
+		}
+		for i := range in.Members {
+			last.Add(&in.Members[i])
+		}
+	}
+	register := s.history.At(need.At)
+	joined := func(m roll.MemberID) (energy.Instant, bool) { return s.history.Joined(m, need.At) }
+	terms, err := expr.Evaluate(&s.cfg.Charter, need.From, need.Until, expr.FactsOf(&register, joined, need.At, last))
+	if err != nil {
+		panic(err)
+	}
+	return scheduler.TermsEvaluated{Terms: terms}
 }
 
 // meters reads lines such as "12:00 anna import 100.5 export 7": registers in kWh.
@@ -202,11 +238,11 @@ func (s *scenario) meters(input string) error {
 }
 
 func (s *scenario) clock(hhmm string) (energy.Instant, error) {
-	t, err := time.Parse("15:04", hhmm)
-	if err != nil {
+	var h, m int
+	if n, err := fmt.Sscanf(hhmm, "%d:%d", &h, &m); n != 2 {
 		return 0, err
 	}
-	return s.day.Add(energy.Span(t.Hour())*energy.Hour + energy.Span(t.Minute())*energy.Minute), nil
+	return s.day.Add(energy.Span(h)*energy.Hour + energy.Span(m)*energy.Minute), nil // 24:15 is the next day
 }
 
 // tick lets it be a time and prints what the ledger got by it.
@@ -217,11 +253,11 @@ func (s *scenario) tick(d *datadriven.TestData) (string, error) {
 	}
 	before := len(s.leaves)
 	s.now = at
-	for range 10 { // re-settlements may need several slices
+	for still := 0; still < 2; still++ { // re-settlements may need several slices
 		n := len(s.leaves)
 		s.step(scheduler.Tick{At: at, DayStart: s.day})
-		if len(s.leaves) == n {
-			break
+		if len(s.leaves) > n {
+			still = -1
 		}
 	}
 	if d.HasArg("quiet") {
@@ -350,6 +386,9 @@ func (s *scenario) printLeaf(out *strings.Builder, i int) {
 			fmt.Fprintf(out, "; feeds in %v, of that shared %v", m.Supply, m.Sold)
 			if m.ForSale > 0 {
 				fmt.Fprintf(out, ", for the community %v", m.ForSale)
+			}
+			for _, term := range m.Terms {
+				fmt.Fprintf(out, "; %s %s", term.Expression, charter.Weight(term.Value))
 			}
 			for _, u := range m.Periods {
 				fmt.Fprintf(out, "; in “%s” %v this %s", u.Round, u.Before+u.Got, u.Per)

@@ -64,6 +64,7 @@ type State struct {
 	settle   settlement.Settler
 
 	periodRounds []charter.PeriodRound // of the charter
+	weighting    weighting
 }
 
 // New checks the configuration and returns the state before the first event.
@@ -119,6 +120,7 @@ func (e Started) apply(s *State, out *effects) {
 	for _, a := range s.cfg.Amended {
 		s.ledger.amend(a, s.now)
 	}
+	s.ledger.findHoles(s.now)
 	if e.Founding {
 		s.storeCharter(out)
 	}

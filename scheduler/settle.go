@@ -27,16 +27,17 @@ func (s *State) settleDue(out *effects) {
 	if s.ledger.busy {
 		return
 	}
+	s.askTerms(out)
 	var leaves []PendingLeaf
 	for _, start := range s.ledger.nextDirty(slice) {
-		leaves = append(leaves, s.resettle(start)...)
+		leaves = append(leaves, s.resettle(start, out)...)
 	}
 	for left := slice; left > 0 && s.ledger.next.End() <= s.now; left-- {
-		leaf, ok := s.settleNext()
-		if !ok {
+		more, moved := s.settleNext(out)
+		if !moved {
 			break
 		}
-		leaves = append(leaves, leaf)
+		leaves = append(leaves, more...)
 	}
 	if len(leaves) > 0 {
 		s.ledger.busy = true
@@ -48,6 +49,7 @@ func (s *State) settleDue(out *effects) {
 			t.Prune(kept)
 		}
 		s.books = s.books.forget(kept)
+		s.weighting.forget(kept)
 	}
 }
 
@@ -57,35 +59,75 @@ func (s *State) overdue(iv energy.Interval, since energy.Instant) bool {
 	return s.now >= max(iv.End(), since).Add(s.cfg.Charter.SettleAfter) && s.now >= max(s.ledger.startedAt.Add(grace), s.ledger.refill)
 }
 
-func (s *State) settleNext() (PendingLeaf, bool) {
+func (s *State) settleNext(out *effects) (leaves []PendingLeaf, moved bool) {
 	iv := s.ledger.next
 	in, complete := s.inputs(iv)
-	if !complete && !s.overdue(iv, iv.End()) {
-		return PendingLeaf{}, false
+	overdue := s.overdue(iv, iv.End())
+	if !complete && !overdue || !s.addTerms(iv, in.Members) {
+		return nil, false
 	}
 	leaf, done, err := s.settleInterval(in, complete, 0)
 	if err != nil {
-		return PendingLeaf{}, false // checked inputs settle; see TestEveryInputSettles
+		if !overdue {
+			return nil, false // data that mend it may come
+		}
+		out.add(Failed{iv, err})
+		s.ledger.next, s.ledger.holes[iv.Start] = iv.Next(), true
+		return nil, true
 	}
 	s.ledger.next = iv.Next()
 	s.ledger.byStart[iv.Start] = done
 	s.ledger.inFlight = append(s.ledger.inFlight, done)
 	delete(s.ledger.dirty, iv.Start)
-	return leaf, true
+	return []PendingLeaf{leaf}, true
+}
+
+// fill settles an interval that could not be settled when its time came.
+func (s *State) fill(start energy.Instant, out *effects) []PendingLeaf {
+	iv := energy.IntervalAt(start, s.ledger.length)
+	in, complete := s.inputs(iv)
+	if !s.addTerms(iv, in.Members) {
+		s.lateTerms(iv)
+		return nil
+	}
+	delete(s.ledger.dirty, start)
+	leaf, done, err := s.settleInterval(in, complete, 0)
+	if err != nil {
+		out.add(Failed{iv, err})
+		return nil
+	}
+	delete(s.ledger.holes, start)
+	s.ledger.byStart[start] = done
+	s.ledger.inFlight = append(s.ledger.inFlight, done)
+	if next := iv.Next(); s.ledger.byStart[next.Start] != nil {
+		s.ledger.touched(next.Start, iv.End(), false) // its accounts go on from here
+	}
+	return []PendingLeaf{leaf}
 }
 
 // resettle looks at a touched interval again: if it comes out differently, the
 // old leaf is reversed and a new one follows. While data are still missing it
 // waits for them, but no longer than a first settlement would.
-func (s *State) resettle(start energy.Instant) []PendingLeaf {
+func (s *State) resettle(start energy.Instant, out *effects) []PendingLeaf {
 	old, why := s.ledger.byStart[start], s.ledger.dirty[start]
+	if old == nil {
+		return s.fill(start, out)
+	}
 	in, complete := s.inputs(old.interval)
 	if !complete && !s.overdue(old.interval, why.since) {
 		return nil
 	}
+	if !s.addTerms(old.interval, in.Members) {
+		s.lateTerms(old.interval)
+		return nil
+	}
 	delete(s.ledger.dirty, start)
 	leaf, done, err := s.settleInterval(in, complete, old.revision+1)
-	if err != nil || (done.digest == old.digest && done.complete == old.complete) {
+	if err != nil {
+		out.add(Failed{old.interval, err}) // what stands goes on to stand
+		return nil
+	}
+	if done.digest == old.digest && done.complete == old.complete {
 		return nil
 	}
 	s.ledger.byStart[start] = done

@@ -5,6 +5,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -19,6 +20,7 @@ type closings struct {
 	whole bool           // no row is erased
 	of    map[roll.AssetID]Stock
 	uses  map[useKey]PeriodUse
+	terms map[roll.MemberID]*MemberRow // for their terms
 }
 
 type useKey struct {
@@ -28,12 +30,18 @@ type useKey struct {
 }
 
 func closingsOf(leaf int64, start energy.Instant, sheet *Sheet, whole bool) closings {
-	c := closings{leaf, start, whole, make(map[roll.AssetID]Stock, len(sheet.Storage)), nil}
+	c := closings{leaf, start, whole, make(map[roll.AssetID]Stock, len(sheet.Storage)), nil, nil}
 	for _, s := range sheet.Storage {
 		c.of[s.Asset] = s.Closing
 	}
 	for i := range sheet.Members {
 		m := &sheet.Members[i]
+		if len(m.Terms) > 0 {
+			if c.terms == nil {
+				c.terms = map[roll.MemberID]*MemberRow{}
+			}
+			c.terms[m.Member] = m
+		}
 		for _, p := range m.Periods {
 			if c.uses == nil {
 				c.uses = map[useKey]PeriodUse{}
@@ -79,6 +87,38 @@ func (c *closings) brokenUse(members []MemberRow) (*MemberRow, PeriodUse, energy
 		}
 	}
 	return nil, PeriodUse{}, 0
+}
+
+// brokenTerms is the first member whose terms are others than in this interval,
+// though the weighting period is the same, or began before it.
+func (c *closings) brokenTerms(members []MemberRow) *MemberRow {
+	for i := range members {
+		m := &members[i]
+		was := c.terms[m.Member]
+		switch {
+		case was == nil || len(m.Terms) == 0:
+		case was.TermsFrom == m.TermsFrom && !slices.Equal(was.Terms, m.Terms), was.TermsFrom != m.TermsFrom && m.TermsFrom <= c.start:
+			return m
+		}
+	}
+	return nil
+}
+
+// checkTerms says whether each member has a result of each expression, all of one
+// weighting period that has begun.
+func checkTerms(i energy.Interval, sheet *Sheet, expressions []charter.Expression) error {
+	for k := range sheet.Members {
+		m := &sheet.Members[k]
+		if len(m.Terms) != len(expressions) || m.TermsFrom != sheet.Members[0].TermsFrom || m.TermsFrom > i.Start {
+			return findingf("member %q in pool %q: what the expressions gave for her is missing, or of another weighting period", m.Member, m.Pool)
+		}
+		for _, e := range expressions {
+			if !slices.ContainsFunc(m.Terms, func(t charter.MemberTerm) bool { return t.Expression == e.Name }) {
+				return findingf("member %q in pool %q: what expression %q gave for her is missing", m.Member, m.Pool, e.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // checkPeriods says whether each member has an account of each round with a cap

@@ -159,6 +159,8 @@ type MemberRow struct {
 	// weighting period: an input, as groups are, so that settling again needs no
 	// expressions. Empty where the charter has none.
 	Terms []charter.MemberTerm `json:"terms,omitempty"`
+	// TermsFrom is the first instant of the weighting period that Terms hold for.
+	TermsFrom energy.Instant `json:"terms_from,omitempty"`
 	// Periods are her accounts of the rounds whose cap counts over a period, in
 	// the charter's order. Empty where it has none.
 	Periods []PeriodUse `json:"periods,omitempty"`

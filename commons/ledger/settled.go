@@ -53,7 +53,7 @@ func (v *verification) settled(ctx context.Context, index int64, l Leaf) error {
 	if err := v.entries(ctx, index, set.Pools, sheet); err != nil {
 		return err
 	}
-	return v.openings(ctx, index, set.Interval, sheet, erased == 0, ch.Charter.PeriodRounds())
+	return v.openings(ctx, index, set.Interval, sheet, erased == 0, &ch.Charter)
 }
 
 // rows reads the annex of a leaf and opens its commitments.
@@ -227,8 +227,11 @@ func (v *verification) reversal(ctx context.Context, index int64, r Reversal) er
 
 // openings checks that every account goes on where the interval before, as it
 // stands now, closed it: a battery's, and a member's of a cap over a period.
-func (v *verification) openings(ctx context.Context, index int64, i energy.Interval, sheet *Sheet, whole bool, rounds []charter.PeriodRound) error {
-	if err := checkPeriods(i, sheet, rounds); err != nil {
+func (v *verification) openings(ctx context.Context, index int64, i energy.Interval, sheet *Sheet, whole bool, ch *charter.Charter) error {
+	if err := checkPeriods(i, sheet, ch.PeriodRounds()); err != nil {
+		return err
+	}
+	if err := checkTerms(i, sheet, ch.Expressions); err != nil {
 		return err
 	}
 	if before := v.chain.live(previous(i)); before != nil {
@@ -241,6 +244,9 @@ func (v *verification) openings(ctx context.Context, index int64, i energy.Inter
 		}
 		if m, use, want := closing.brokenUse(sheet.Members); m != nil {
 			return findingf("member %q has received %v in round %q since %v, but %v by leaf %d", m.Member, use.Before, use.Round, use.From, want, before.leaf)
+		}
+		if m := closing.brokenTerms(sheet.Members); m != nil {
+			return findingf("what the expressions gave for member %q is not what they gave in leaf %d of the same weighting period", m.Member, before.leaf)
 		}
 	}
 	v.last = closingsOf(index, i.Start, sheet, whole)

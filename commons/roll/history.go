@@ -91,6 +91,17 @@ func (h History) Founded() (at energy.Instant, ok bool) {
 	return h.changes[0].From, true
 }
 
+// Joined is when a member came who is there at an instant: the last time, where
+// she left and came back.
+func (h History) Joined(m MemberID, at energy.Instant) (since energy.Instant, ok bool) {
+	for _, c := range h.changes {
+		if c.From <= at && c.Op == OpAdd && c.Entry.Member != nil && c.Entry.Member.ID == m {
+			since, ok = c.From, true
+		}
+	}
+	return since, ok
+}
+
 // At is the register that is in force at an instant: every change that took
 // effect by then, applied in order. Before the founding it is empty.
 func (h History) At(t energy.Instant) Community {

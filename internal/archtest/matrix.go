@@ -58,7 +58,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		{Path: "internal/strictyaml", Third: []string{"go.yaml.in/yaml/v3"}},
 		{Path: "charters", Ours: []string{"energy", "commons/charter", "commons/roll", "charters/expr", "internal/strictyaml"}},
 		{Path: "charters/esbeta"},
-		{Path: "charters/expr", Ours: []string{"energy", "commons/charter", "commons/roll", "internal/strictyaml"}, Third: []string{"cel.dev/cel-go/..."}},
+		{Path: "charters/expr", Ours: []string{"energy", "commons/charter", "commons/ledger", "commons/roll", "internal/strictyaml"}, Third: []string{"cel.dev/cel-go/..."}},
 		{Path: "internal/worldtime", Ours: []string{"energy"}},
 		{Path: "internal/settings", Ours: []string{"energy", "internal/strictyaml"}, Third: []string{"github.com/knadh/koanf/..."}},
 		{Path: "internal/config", Ours: []string{"energy", "commons/roll", "internal/settings", "internal/strictyaml", "internal/logs", "internal/telemetry", "internal/tracing"}},
@@ -160,7 +160,7 @@ func Matrix() []Rule { //nolint:funlen // it is a table
 		},
 		{
 			Path:  "coordinator",
-			Ours:  with(core, "meters/series/...", "charters", "internal/adminsocket", "internal/certs", "internal/config", "internal/telemetry", "internal/tracing", "internal/worldtime", "proto/...", "coordinator/..."),
+			Ours:  with(core, "meters/series/...", "charters", "charters/expr", "internal/adminsocket", "internal/certs", "internal/config", "internal/telemetry", "internal/tracing", "internal/worldtime", "proto/...", "coordinator/..."),
 			Third: with(rpc, "golang.org/x/mod/sumdb/note"),
 		},
 
