@@ -13,10 +13,7 @@ func NotServed(c *charter.Charter) charter.Problems {
 	add := func(path, what, instead string) {
 		p = append(p, charter.Problem{Path: path, Message: what + " not done by allmende serve yet; " + instead})
 	}
-	if c.Island != nil {
-		add("island", "another sharing rule while cut off from the grid is", "leave it out until then; the rule of sharing holds there as well")
-	}
-	if c.Sharing.Market != nil {
+	if c.Sharing.Market != nil || c.Island != nil && c.Island.Market != nil {
 		add("sharing.market", "taking bids for what is left is", "leave it out until then")
 	}
 	return p

@@ -24,6 +24,7 @@ type book struct {
 	owner     map[roll.AssetID]roll.MemberID
 	members   []roll.MemberID // sorted
 	groups    map[roll.MemberID][]roll.Group
+	islands   []roll.PoolID // pools that are cut off from the grid
 }
 
 type siteEntry struct {
@@ -68,6 +69,7 @@ func newBook(cfg Config, c roll.Community) *book {
 			b.bindings = append(b.bindings, bindingEntry{conn.ID, pool[conn.ID], conn.Meter, limit[conn.ID]})
 		}
 	}
+	b.islands = islandsOf(c)
 	bySite := map[roll.SiteID]*siteEntry{}
 	for _, s := range c.Sites {
 		bySite[s.ID] = &siteEntry{id: s.ID, member: s.Member, pool: pool[s.Connection], maxPower: limit[s.Connection]}
@@ -87,6 +89,28 @@ func newBook(cfg Config, c roll.Community) *book {
 	slices.Sort(b.pools)
 	b.pools = slices.Compact(b.pools)
 	return b
+}
+
+// islandsOf are the pools that the register says are cut off from the grid: that
+// over the public grid only where all of its connections are.
+func islandsOf(c roll.Community) (islands []roll.PoolID) {
+	public, cut := 0, 0
+	for _, conn := range c.Connections {
+		switch {
+		case conn.Kind == roll.PublicGrid:
+			public++
+			if conn.Island {
+				cut++
+			}
+		case conn.Island:
+			islands = append(islands, roll.PoolID(conn.ID))
+		}
+	}
+	if cut > 0 && cut == public {
+		islands = append(islands, roll.GridPool)
+	}
+	slices.Sort(islands)
+	return islands
 }
 
 func (b *book) addAsset(cfg Config, a roll.Asset, bySite map[roll.SiteID]*siteEntry) {

@@ -63,7 +63,7 @@ func device(id string, kind roll.AssetKind) roll.Entry {
 
 // change reads lines that change the register from a time on: "clara: sun
 // joins", "ben leaves", "mill gets a battery", "mill loses its battery", "ben is
-// now (owners, young)".
+// now (owners, young)", "the street is cut off", "the street is back".
 func (s *scenario) change(d *datadriven.TestData) (string, error) {
 	from, err := s.clock(d.CmdArgs[0].Vals[0])
 	if err != nil {
@@ -86,6 +86,11 @@ func (s *scenario) change(d *datadriven.TestData) (string, error) {
 			_, groups := grouped(line)
 			changes = append(changes, roll.Change{
 				From: from, Op: roll.OpChange, Fields: []string{roll.FieldGroups}, Entry: roll.Entry{Member: &roll.Member{ID: roll.MemberID(who), Groups: groups}},
+			})
+		case strings.HasPrefix(line, "the street is "):
+			cut := strings.HasSuffix(line, "cut off")
+			changes = append(changes, roll.Change{
+				From: from, Op: roll.OpChange, Fields: []string{roll.FieldIsland}, Entry: roll.Entry{Connection: &roll.Connection{ID: s.connection, Island: cut}},
 			})
 		case strings.HasSuffix(line, " leaves"):
 			ref := roll.Ref{Kind: roll.KindMember, ID: who}

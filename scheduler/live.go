@@ -74,6 +74,7 @@ type liveState struct {
 	setpoint int64  // sequence of setpoints within the epoch
 
 	rules     charter.Sharing // the charter's rounds with their caps as powers
+	island    charter.Sharing // and those for a pool that is cut off from the grid
 	work      allocation.Workspace
 	plans     map[roll.PoolID]*livePlan // rules version 2 only
 	sharers   []allocation.Member
@@ -92,7 +93,7 @@ type poolLoop struct {
 func newLiveState(cfg Config) liveState {
 	l := liveState{
 		latest: map[roll.AssetID]meters.Reading{}, stamp: map[roll.GatewayID]stamp{}, toDate: map[roll.MemberID]sums{},
-		rules: cfg.Charter.InPower(), loops: map[roll.PoolID]*poolLoop{},
+		rules: cfg.Charter.InPower(), island: cfg.Charter.Islanded().InPower(), loops: map[roll.PoolID]*poolLoop{},
 	}
 	if cfg.Charter.RulesVersion > 1 {
 		l.plans = map[roll.PoolID]*livePlan{}

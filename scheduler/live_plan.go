@@ -22,7 +22,7 @@ type livePlan struct {
 
 // planOf is the pool's plan, made anew when the book has changed. It is nil
 // where the rule cannot be run; live shares, which only indicate, are then 0.
-func (s *State) planOf(pool roll.PoolID) *livePlan {
+func (s *State) planOf(pool roll.PoolID, sharing *charter.Sharing) *livePlan {
 	if l, ok := s.live.plans[pool]; ok {
 		return l
 	}
@@ -35,13 +35,13 @@ func (s *State) planOf(pool roll.PoolID) *livePlan {
 		}
 	}
 	var parts []allocation.Part
-	for _, src := range s.live.rules.Sources {
+	for _, src := range sharing.Sources {
 		parts = append(parts, allocation.Part{Source: src.Name, ID: string(src.Name)})
 	}
 	rest := allocation.Part{ID: "pool"}
-	rules, terms := s.live.rules.ForStorage(), s.liveTerms()
+	rules, terms := sharing.ForStorage(), s.liveTerms()
 	var err, err2 error
-	l.sun, err = allocation.NewPlan(&s.live.rules, takers, append(parts, rest), terms)
+	l.sun, err = allocation.NewPlan(sharing, takers, append(parts, rest), terms)
 	l.storage, err2 = allocation.NewPlan(&rules, takers, []allocation.Part{rest}, terms)
 	if err != nil || err2 != nil {
 		l = nil
@@ -67,7 +67,7 @@ func partOf(rules *charter.Sharing, site siteEntry) int {
 // divideByPlan is divide under rules version 2: parts is what each source gives,
 // nil for what storage gives.
 func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocation.Seed) energy.Power {
-	l := p.state.planOf(p.pool)
+	l := p.state.planOf(p.pool, p.rules)
 	if give <= 0 || l == nil {
 		return 0
 	}
@@ -81,7 +81,7 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 	for _, i := range l.members {
 		demand := in[i].Demand
 		if parts != nil {
-			demand = p.state.live.rules.OfOthers(demand, p.fedIn[i], int64(give))
+			demand = p.rules.OfOthers(demand, p.fedIn[i], int64(give))
 		}
 		f.Demand = append(f.Demand, demand)
 		f.Exports = append(f.Exports, in[i].Exports)

@@ -5,6 +5,7 @@ package scheduler
 import (
 	"slices"
 
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/scheduler/allocation"
@@ -17,6 +18,7 @@ type poolPower struct {
 	state             *State
 	pool              roll.PoolID
 	live              *Live
+	rules             *charter.Sharing
 	supply, demand    energy.Power // without the community's batteries
 	charge, discharge energy.Power
 	parts             []int64 // of the supply, under rules version 2: each source of the charter, and the rest
@@ -27,9 +29,12 @@ type poolPower struct {
 }
 
 func (s *State) poolNow(pool roll.PoolID, live *Live) poolPower {
-	p := poolPower{state: s, pool: pool, live: live}
+	p := poolPower{state: s, pool: pool, live: live, rules: &s.live.rules}
+	if slices.Contains(s.book.islands, pool) {
+		p.rules = &s.live.island
+	}
 	if s.live.plans != nil {
-		p.parts = make([]int64, len(s.live.rules.Sources)+1)
+		p.parts = make([]int64, len(p.rules.Sources)+1)
 		p.fedIn = make([]int64, len(s.book.members))
 	}
 	for i, m := range s.book.members {
@@ -83,7 +88,7 @@ func (p *poolPower) site(site siteEntry) {
 	flow.Consumption += ownUse + imported
 	p.supply += exported
 	if p.parts != nil {
-		p.parts[partOf(&s.live.rules, site)] += int64(exported)
+		p.parts[partOf(p.rules, site)] += int64(exported)
 		p.fedIn[i] += int64(exported)
 	}
 	p.demand += imported
@@ -137,7 +142,7 @@ func (p *poolPower) divide(give energy.Power, seed allocation.Seed) energy.Power
 		return 0
 	}
 	in := p.state.live.sharers
-	shares, _, err := p.state.live.work.Allocate(&p.state.live.rules, in, int64(give), seed)
+	shares, _, err := p.state.live.work.Allocate(p.rules, in, int64(give), seed)
 	if err != nil {
 		return 0 // the charter was validated, and no demand is negative
 	}

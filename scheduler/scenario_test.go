@@ -370,6 +370,9 @@ func (s *scenario) printLeaf(out *strings.Builder, i int) {
 		}
 		for _, p := range set.Pools {
 			fmt.Fprintf(out, "  pool %v, need %v: shared %v, from storage %v, from the grid %v, to the grid %v", p.Supply, p.Demand, p.Shared, p.FromStorage, p.GridImport, p.GridExport)
+			if p.Island {
+				out.WriteString(", cut off")
+			}
 			if p.ForSale != 0 {
 				fmt.Fprintf(out, ", of that sold by the community %v", p.ForSale)
 			}

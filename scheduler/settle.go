@@ -185,7 +185,7 @@ func (s *State) storeCharter(out *effects) {
 // register has a sample at or after the interval's end.
 func (s *State) inputs(iv energy.Interval) (in settlement.Input, complete bool) {
 	g := gather{state: s, book: s.books.at(iv.Start), iv: iv, complete: true}
-	in.Interval = iv
+	in.Interval, in.Islands = iv, g.book.islands
 	for _, site := range g.book.sites {
 		row := g.site(site)
 		n := len(in.Members)

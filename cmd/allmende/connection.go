@@ -19,6 +19,7 @@ type connectionCmd struct {
 	Show    connectionShowCmd    `cmd:"" help:"Show a connection."`
 	Add     connectionAddCmd     `cmd:"" help:"Add a connection."`
 	Change  connectionChangeCmd  `cmd:"" help:"Change a connection's limits or its binding meter."`
+	Island  connectionIslandCmd  `cmd:"" help:"Say that a connection runs cut off from the grid, or no longer does."`
 	Retire  connectionRetireCmd  `cmd:"" help:"Retire a connection; its history stays."`
 	History connectionHistoryCmd `cmd:"" help:"Who changed what of a connection, and when."`
 }
@@ -132,6 +133,31 @@ func (c *connectionChangeCmd) Run(ctx context.Context, out *output) error {
 		fields = append(fields, limit.field)
 	}
 	return c.do(ctx, out, &allmendev1.RegisterChange{Op: string(roll.OpChange), Entry: connectionEntry(e), Fields: fields})
+}
+
+type connectionIslandCmd struct {
+	ID    string `arg:"" help:"The id."`
+	State string `arg:"" enum:"on,off" help:"on: it is cut off from the grid; off: it is not any more."`
+	acting
+}
+
+// Help is what "allmende connection island --help" adds.
+func (*connectionIslandCmd) Help() string {
+	return `While a connection is cut off, its sites share by the rule that the charter has for
+that (island), where it has one. Connections over the public grid share together, so
+that theirs holds only while all of them are cut off.
+
+It counts from the next interval on, or from --on, which may lie in the past: what
+was settled since then is settled again.
+
+  allmende connection island mill on
+  allmende connection island mill off --on 2026-06-01T14:15`
+}
+
+// Run says so.
+func (c *connectionIslandCmd) Run(ctx context.Context, out *output) error {
+	e := &allmendev1.ConnectionEntry{Id: c.ID, Island: c.State == "on"}
+	return c.do(ctx, out, &allmendev1.RegisterChange{Op: string(roll.OpChange), Entry: connectionEntry(e), Fields: []string{roll.FieldIsland}})
 }
 
 type connectionRetireCmd struct {

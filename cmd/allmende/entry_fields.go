@@ -23,9 +23,14 @@ func fieldsOf(e *allmendev1.RegisterEntry) []field {
 		return []field{{"id", m.GetId()}, {roll.FieldName, m.GetName()}, {roll.FieldGroups, strings.Join(m.GetGroups(), " ")}}
 	case e.GetConnection() != nil:
 		c := e.GetConnection()
+		island := ""
+		if c.GetIsland() {
+			island = "true"
+		}
 		return []field{
 			{"id", c.GetId()}, {"kind", c.GetKind()}, {roll.FieldMeter, c.GetMeterAssetId()},
 			{roll.FieldImportLimit, watts(c.GetImportLimitMilliwatts())}, {roll.FieldExportLimit, watts(c.GetExportLimitMilliwatts())},
+			{roll.FieldIsland, island},
 		}
 	case e.GetSite() != nil:
 		s := e.GetSite()

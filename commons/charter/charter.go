@@ -43,6 +43,17 @@ type Charter struct {
 	Jurisdiction    *Jurisdiction `json:"jurisdiction,omitempty"`
 }
 
+// Islanded is the charter as it holds for a pool that is cut off from the grid:
+// with the sharing rule of Island, where it has one.
+func (c *Charter) Islanded() *Charter {
+	if c.Island == nil {
+		return c
+	}
+	island := *c
+	island.Sharing = *c.Island
+	return &island
+}
+
 // Residual says who bears what a one_meter connection's submeters don't explain.
 type Residual struct {
 	By     ResidualRule  `json:"by"`

@@ -81,7 +81,10 @@ type PoolTotals struct {
 	// ForSale is the part of GridExport that the community sold as its own
 	// (rules version 2: rest: grid, and a reserve for sale).
 	ForSale energy.Energy `json:"for_sale,omitempty"`
-	Rounds  []Round       `json:"rounds"`
+	// Island says that the pool was cut off from the grid, and shared by its
+	// charter's rule for that. An input: the register says so.
+	Island bool    `json:"island,omitempty"`
+	Rounds []Round `json:"rounds"`
 }
 
 // Round is a round's certificate: enough to check a member's share from her own row.

@@ -124,6 +124,7 @@ const (
 	FieldMeter        = "meter"
 	FieldImportLimit  = "import_limit_w"
 	FieldExportLimit  = "export_limit_w"
+	FieldIsland       = "island"
 	FieldMember       = "member"
 	FieldConnection   = "connection"
 	FieldLatitude     = "latitude"
@@ -152,7 +153,7 @@ func FieldsOf(e Entry) []string {
 	case e.Member != nil:
 		return []string{FieldName, FieldGroups}
 	case e.Connection != nil:
-		return []string{FieldMeter, FieldImportLimit, FieldExportLimit}
+		return []string{FieldMeter, FieldImportLimit, FieldExportLimit, FieldIsland}
 	case e.Site != nil:
 		return []string{FieldMember, FieldConnection, FieldLatitude, FieldLongitude}
 	case e.Asset != nil:
@@ -235,6 +236,8 @@ func (c *Connection) take(from *Connection, field string) {
 		c.ImportLimit = from.ImportLimit
 	case FieldExportLimit:
 		c.ExportLimit = from.ExportLimit
+	case FieldIsland:
+		c.Island = from.Island
 	}
 }
 

@@ -64,6 +64,9 @@ type Connection struct {
 	Meter       AssetID      // one_meter: the meter that binds; empty for public_grid
 	ImportLimit energy.Power // fuse or contract, 0 = not stated
 	ExportLimit energy.Power
+	// Island says that the connection runs cut off from the grid: an operator, or
+	// what she has set up, says when that begins and ends.
+	Island bool
 }
 
 // Site is a member's place under a connection. Its grid meter is the asset of

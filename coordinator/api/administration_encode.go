@@ -21,7 +21,7 @@ func encodeEntry(e roll.Entry) *allmendev1.RegisterEntry {
 		c := e.Connection
 		out.Entry = &allmendev1.RegisterEntry_Connection{Connection: &allmendev1.ConnectionEntry{
 			Id: string(c.ID), Kind: string(c.Kind), MeterAssetId: string(c.Meter),
-			ImportLimitMilliwatts: int64(c.ImportLimit), ExportLimitMilliwatts: int64(c.ExportLimit),
+			ImportLimitMilliwatts: int64(c.ImportLimit), ExportLimitMilliwatts: int64(c.ExportLimit), Island: c.Island,
 		}}
 	case e.Site != nil:
 		s := e.Site
@@ -65,7 +65,7 @@ func decodeEntry(field string, m *allmendev1.RegisterEntry) (roll.Entry, error) 
 		c := e.Connection
 		return roll.Entry{Connection: &roll.Connection{
 			ID: roll.ConnectionID(c.GetId()), Kind: roll.ConnectionKind(c.GetKind()), Meter: roll.AssetID(c.GetMeterAssetId()),
-			ImportLimit: energy.Power(c.GetImportLimitMilliwatts()), ExportLimit: energy.Power(c.GetExportLimitMilliwatts()),
+			ImportLimit: energy.Power(c.GetImportLimitMilliwatts()), ExportLimit: energy.Power(c.GetExportLimitMilliwatts()), Island: c.GetIsland(),
 		}}, nil
 	case *allmendev1.RegisterEntry_Site:
 		s := e.Site

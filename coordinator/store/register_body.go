@@ -26,6 +26,7 @@ type changeBody struct {
 	Meter       roll.AssetID `json:"meter,omitempty"`
 	ImportLimit energy.Power `json:"import_limit_w,omitempty"`
 	ExportLimit energy.Power `json:"export_limit_w,omitempty"`
+	Island      bool         `json:"island,omitempty"`
 
 	Member     roll.MemberID     `json:"member,omitempty"`
 	Connection roll.ConnectionID `json:"connection,omitempty"`
@@ -61,6 +62,7 @@ func encodeChange(c roll.Change) (string, error) {
 		b.Name, b.Groups = e.Member.Name, e.Member.Groups
 	case e.Connection != nil:
 		b.Kind, b.Meter, b.ImportLimit, b.ExportLimit = string(e.Connection.Kind), e.Connection.Meter, e.Connection.ImportLimit, e.Connection.ExportLimit
+		b.Island = e.Connection.Island
 	case e.Site != nil:
 		b.Member, b.Connection, b.Latitude, b.Longitude = e.Site.Member, e.Site.Connection, e.Site.Latitude, e.Site.Longitude
 	case e.Asset != nil:
@@ -97,7 +99,7 @@ func decodeChange(ref roll.Ref, text string) (roll.Change, error) {
 		e.Member.Name, e.Member.Groups = b.Name, b.Groups
 	case e.Connection != nil:
 		e.Connection.Kind, e.Connection.Meter = roll.ConnectionKind(b.Kind), b.Meter
-		e.Connection.ImportLimit, e.Connection.ExportLimit = b.ImportLimit, b.ExportLimit
+		e.Connection.ImportLimit, e.Connection.ExportLimit, e.Connection.Island = b.ImportLimit, b.ExportLimit, b.Island
 	case e.Site != nil:
 		e.Site.Member, e.Site.Connection, e.Site.Latitude, e.Site.Longitude = b.Member, b.Connection, b.Latitude, b.Longitude
 	case e.Asset != nil:

@@ -34,6 +34,7 @@ type (
 		Meter       string       `yaml:"meter"`
 		ImportLimit energy.Power `yaml:"import_limit_w"`
 		ExportLimit energy.Power `yaml:"export_limit_w"`
+		Island      bool         `yaml:"island"`
 	}
 	siteFile struct {
 		ID         string  `yaml:"id"`
@@ -128,7 +129,7 @@ func (f *communityFile) community() roll.Community {
 	for _, n := range f.Connections {
 		c.Connections = append(c.Connections, roll.Connection{
 			ID: roll.ConnectionID(n.ID), Kind: roll.ConnectionKind(n.Kind), Meter: roll.AssetID(n.Meter),
-			ImportLimit: n.ImportLimit, ExportLimit: n.ExportLimit,
+			ImportLimit: n.ImportLimit, ExportLimit: n.ExportLimit, Island: n.Island,
 		})
 	}
 	for _, s := range f.Sites {

@@ -41,6 +41,9 @@ func EncodeCommunity(c roll.Community) []byte {
 		if n.ExportLimit != 0 {
 			w.line("    ", "export_limit_w", n.ExportLimit.Watts())
 		}
+		if n.Island {
+			w.line("    ", "island", "true")
+		}
 	}
 	w.list("sites", len(c.Sites))
 	for _, s := range c.Sites {

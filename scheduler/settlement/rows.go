@@ -40,6 +40,11 @@ func (r Result) Rows(owner func(roll.AssetID) roll.MemberID) ([]ledger.Row, erro
 // FromRows reads the inputs of an interval back from its annex rows.
 func FromRows(settled ledger.IntervalSettled, rows []ledger.Row) (Input, error) {
 	in := Input{Interval: settled.Interval}
+	for _, p := range settled.Pools {
+		if p.Island {
+			in.Islands = append(in.Islands, p.Pool)
+		}
+	}
 	for _, row := range rows {
 		var err error
 		switch row.Kind {

@@ -33,6 +33,7 @@ type Input struct {
 	Members     []ledger.MemberRow
 	Storage     []ledger.StorageRow
 	Connections []ledger.ConnectionRow
+	Islands     []roll.PoolID // pools that are cut off from the grid
 }
 
 // Result is the settled interval, rows sorted as the ledger sorts them.
@@ -48,6 +49,8 @@ type Result struct {
 type Settler struct {
 	work  allocation.Workspace
 	plans map[roll.PoolID]*plans // rules version 2
+
+	of, island *charter.Charter // a charter, and how it holds for an island
 }
 
 // Settle books the interval under the charter. It refuses inputs that
@@ -71,7 +74,12 @@ func (s *Settler) Settle(ch *charter.Charter, in Input) (Result, error) {
 	sortRows(&res)
 	seed := allocation.SeedOf(in.Interval)
 	for _, id := range poolsOf(res) {
-		p := newPool(s, ch, seed, id, &res)
+		rules := ch
+		if slices.Contains(in.Islands, id) {
+			rules = s.islanded(ch)
+		}
+		p := newPool(s, rules, seed, id, &res)
+		p.totals.Island = rules != ch
 		if err := p.settle(); err != nil {
 			return Result{}, fmt.Errorf("settling %v, pool %q: %w", in.Interval, id, err)
 		}
@@ -79,6 +87,26 @@ func (s *Settler) Settle(ch *charter.Charter, in Input) (Result, error) {
 	}
 	res.Quality = quality(res)
 	return res, nil
+}
+
+// islanded is the charter for a pool that is cut off; the charter itself where it
+// has no other rule for that.
+func (s *Settler) islanded(ch *charter.Charter) *charter.Charter {
+	if ch.Island == nil {
+		return ch
+	}
+	if s.of != ch {
+		s.of, s.island = ch, ch.Islanded()
+	}
+	return s.island
+}
+
+// Rules is the charter as it held for a settled pool.
+func Rules(ch *charter.Charter, pool *ledger.PoolTotals) *charter.Charter {
+	if pool.Island {
+		return ch.Islanded()
+	}
+	return ch
 }
 
 // Bounds of one interval: a hostile annex can neither overflow a sum nor make

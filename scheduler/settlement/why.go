@@ -29,6 +29,7 @@ func Why(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.Membe
 	if at < 0 {
 		return nil, fmt.Errorf("pool %q is not in the settlement of %v", row.Pool, settled.Interval)
 	}
+	ch = Rules(ch, &settled.Pools[at])
 	var s Settler
 	n, err := s.plansFor(ch, row.Pool, []*ledger.MemberRow{row})
 	if err != nil {
@@ -98,7 +99,8 @@ func CheckRow(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.
 	return nil
 }
 
-// Steps reads a pool's certificates of one source back.
+// Steps reads a pool's certificates of one source back; the charter is as it held
+// for the pool, see [Rules].
 func Steps(ch *charter.Charter, totals *ledger.PoolTotals, src ledger.Source) ([]allocation.Step, error) {
 	var steps []allocation.Step
 	for _, r := range totals.Rounds {

@@ -155,7 +155,8 @@ func (r *Run) note(in settlement.Input, grid Grid) error {
 		Interval       energy.Interval
 		Rows           []ledger.Row
 		Retail, FeedIn energy.Price
-	}{in.Interval, list, grid.Retail, grid.FeedIn})
+		Islands        []roll.PoolID `json:",omitempty"`
+	}{in.Interval, list, grid.Retail, grid.FeedIn, in.Islands})
 	if err != nil {
 		return err
 	}

@@ -226,8 +226,10 @@ type ConnectionEntry struct {
 	MeterAssetId          string `protobuf:"bytes,3,opt,name=meter_asset_id,json=meterAssetId,proto3" json:"meter_asset_id,omitempty"`
 	ImportLimitMilliwatts int64  `protobuf:"varint,4,opt,name=import_limit_milliwatts,json=importLimitMilliwatts,proto3" json:"import_limit_milliwatts,omitempty"`
 	ExportLimitMilliwatts int64  `protobuf:"varint,5,opt,name=export_limit_milliwatts,json=exportLimitMilliwatts,proto3" json:"export_limit_milliwatts,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// It runs cut off from the grid; the charter may have another rule for that.
+	Island        bool `protobuf:"varint,6,opt,name=island,proto3" json:"island,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConnectionEntry) Reset() {
@@ -293,6 +295,13 @@ func (x *ConnectionEntry) GetExportLimitMilliwatts() int64 {
 		return x.ExportLimitMilliwatts
 	}
 	return 0
+}
+
+func (x *ConnectionEntry) GetIsland() bool {
+	if x != nil {
+		return x.Island
+	}
+	return false
 }
 
 type SiteEntry struct {
@@ -1146,8 +1155,8 @@ type RegisterChange struct {
 	// Of a retirement the id is enough.
 	Entry *RegisterEntry `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	// Of a change: the fields that it sets, named as in community.yaml: name,
-	// groups, meter, import_limit_w, export_limit_w, member, connection, latitude,
-	// longitude, site, owner, gateway, battery.capacity_kwh and so on.
+	// groups, meter, import_limit_w, export_limit_w, island, member, connection,
+	// latitude, longitude, site, owner, gateway, battery.capacity_kwh and so on.
 	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
 	From   string   `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
 	// Of an addition: something that was retired comes back.
@@ -2047,13 +2056,14 @@ const file_allmende_v1_administration_proto_rawDesc = "" +
 	"\vMemberEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06groups\x18\x03 \x03(\tR\x06groups\"\xcb\x01\n" +
+	"\x06groups\x18\x03 \x03(\tR\x06groups\"\xe3\x01\n" +
 	"\x0fConnectionEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12$\n" +
 	"\x0emeter_asset_id\x18\x03 \x01(\tR\fmeterAssetId\x126\n" +
 	"\x17import_limit_milliwatts\x18\x04 \x01(\x03R\x15importLimitMilliwatts\x126\n" +
-	"\x17export_limit_milliwatts\x18\x05 \x01(\x03R\x15exportLimitMilliwatts\"\x97\x01\n" +
+	"\x17export_limit_milliwatts\x18\x05 \x01(\x03R\x15exportLimitMilliwatts\x12\x16\n" +
+	"\x06island\x18\x06 \x01(\bR\x06island\"\x97\x01\n" +
 	"\tSiteEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tmember_id\x18\x02 \x01(\tR\bmemberId\x12#\n" +
