@@ -314,6 +314,7 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	c.owner.command = f.command
 	c.owner.publish = c.publish
 	c.owner.failed = c.unsettled
+	c.owner.hold = func() func() { return c.clock.Join("terms").Leave }
 	c.register.tell, c.register.recall = c.owner.tell, c.recall
 	c.fence.raised = func(epoch int64) {
 		c.log.Warn("a gateway has heard of a later epoch than ours: the database was set back, or the clock; ours is above it now", "epoch", epoch)
@@ -325,13 +326,6 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 		c.saver.every = 0
 	}
 	return nil
-}
-
-// unsettled says which interval could not be booked. It stays on the list until
-// the coordinator starts anew and tries it again.
-func (c *Coordinator) unsettled(f scheduler.Failed) {
-	c.log.Error("an interval could not be settled and is left out; it is tried again when data for it come, and at each start", "interval", f.Interval, "error", f.Err)
-	c.problems.warn(problemBooks, fmt.Sprintf("%v could not be settled: %v", f.Interval, f.Err))
 }
 
 func (c *Coordinator) publish(l scheduler.Live) {
@@ -492,6 +486,11 @@ func (c *Coordinator) Stop() error {
 		c.cancel()
 		c.desk.Close()
 		c.working.Wait()
+		select {
+		case unanswered := <-c.owner.needs:
+			unanswered.release()
+		default:
+		}
 		c.serving.Wait()
 		c.people.Close()
 		cause := context.Cause(c.failed)

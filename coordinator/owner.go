@@ -27,7 +27,7 @@ type owner struct {
 	ticks     chan tick
 	jobs      chan scheduler.Store // to the committer
 	committed chan scheduler.Committed
-	needs     chan scheduler.NeedTerms // to the evaluator
+	needs     chan needed // to the evaluator
 	terms     chan scheduler.TermsEvaluated
 	ended     chan struct{} // closed when run has ended
 
@@ -37,6 +37,10 @@ type owner struct {
 	command func(roll.GatewayID, []scheduler.Setpoint)
 	publish func(scheduler.Live)
 	failed  func(scheduler.Failed)
+
+	// hold keeps a world that waits for its participants from moving on until what
+	// it gives is called: an answer comes at the same world time on every computer.
+	hold func() (release func())
 }
 
 // tick asks for one pass of the live loop; done is closed when it has passed.
@@ -52,7 +56,7 @@ func newOwner(state *scheduler.State, zone *time.Location) *owner {
 		// The state machine has one Store under way at a time: neither of these ever fills.
 		jobs: make(chan scheduler.Store, 1), committed: make(chan scheduler.Committed, 1),
 		// Nor does it ask for terms twice before it has an answer.
-		needs: make(chan scheduler.NeedTerms, 1), terms: make(chan scheduler.TermsEvaluated, 1),
+		needs: make(chan needed, 1), terms: make(chan scheduler.TermsEvaluated, 1),
 	}
 }
 
@@ -110,7 +114,7 @@ func (o *owner) do(effects []scheduler.Effect) {
 		case scheduler.Store:
 			o.jobs <- x
 		case scheduler.NeedTerms:
-			o.needs <- x
+			o.needs <- needed{x, o.hold()}
 		case scheduler.Failed:
 			o.failed(x)
 		case scheduler.Setpoints:

@@ -38,32 +38,42 @@ type evaluator struct {
 
 // run answers what is asked until ctx ends. What cannot be read is tried again;
 // settlement waits for it, and the live loop does not.
-func (e *evaluator) run(ctx context.Context, jobs <-chan scheduler.NeedTerms, done chan<- scheduler.TermsEvaluated) error {
+func (e *evaluator) run(ctx context.Context, jobs <-chan needed, done chan<- scheduler.TermsEvaluated) error {
 	for {
-		var need scheduler.NeedTerms
 		select {
-		case need = <-jobs:
+		case job := <-jobs:
+			e.answer(ctx, job, done)
 		case <-ctx.Done():
 			return nil
 		}
-		for {
-			terms, err := e.evaluate(ctx, need)
-			if err == nil {
-				e.problems.clear(problemTerms)
-				done <- scheduler.TermsEvaluated{Terms: terms}
-				break
-			}
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // the end was asked for
-			}
-			e.problems.warn(problemTerms, fmt.Sprintf("intervals from %v on wait to be settled: the charter's expressions could not be worked out: %v", need.From, err))
-			timer := time.NewTimer(e.retry)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return nil
-			}
+	}
+}
+
+// needed asks for terms; the world stands still until release.
+type needed struct {
+	scheduler.NeedTerms
+	release func()
+}
+
+func (e *evaluator) answer(ctx context.Context, need needed, done chan<- scheduler.TermsEvaluated) {
+	defer need.release()
+	for {
+		terms, err := e.evaluate(ctx, need.NeedTerms)
+		if err == nil {
+			e.problems.clear(problemTerms)
+			done <- scheduler.TermsEvaluated{Terms: terms}
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		e.problems.warn(problemTerms, fmt.Sprintf("intervals from %v on wait to be settled: the charter's expressions could not be worked out: %v", need.From, err))
+		timer := time.NewTimer(e.retry)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
 		}
 	}
 }
@@ -116,4 +126,11 @@ func (r *register) facts(at energy.Instant) (roll.Community, func(roll.MemberID)
 	history := r.history
 	r.mu.RUnlock()
 	return history.At(at), func(m roll.MemberID) (energy.Instant, bool) { return history.Joined(m, at) }
+}
+
+// unsettled says which interval could not be booked. It stays on the list until
+// the coordinator starts anew and tries it again.
+func (c *Coordinator) unsettled(f scheduler.Failed) {
+	c.log.Error("an interval could not be settled and is left out; it is tried again when data for it come, and at each start", "interval", f.Interval, "error", f.Err)
+	c.problems.warn(problemBooks, fmt.Sprintf("%v could not be settled: %v", f.Interval, f.Err))
 }

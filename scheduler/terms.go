@@ -3,6 +3,7 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/allmende-energy/allmende/commons/charter"
@@ -80,9 +81,7 @@ func (e TermsEvaluated) apply(s *State, _ *effects) {
 			fresh[t.Member] = append(fresh[t.Member], charter.MemberTerm{Expression: t.Expression, Value: t.Value})
 		}
 	}
-	for m, terms := range fresh {
-		p.of[m] = terms
-	}
+	maps.Copy(p.of, fresh)
 	clear(s.live.plans)
 }
 

@@ -43,6 +43,7 @@ func Explain(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.M
 		return e, fmt.Errorf("pool %q is not in the settlement of %v", row.Pool, settled.Interval)
 	}
 	pool := &settled.Pools[at]
+	ch = Rules(ch, pool)
 	var err error
 	if settled.RulesVersion < 2 {
 		err = e.byBounds(ch, pool)

@@ -181,6 +181,8 @@ export interface ConnectionEntry {
   meterAssetId?: string
   importLimitMilliwatts?: Int64
   exportLimitMilliwatts?: Int64
+  /** It runs cut off from the grid; the charter may have another rule for that. */
+  island?: boolean
 }
 
 /** ControlState is one quantity that a device can be told, as it stands. */
@@ -684,7 +686,7 @@ export interface RegisterChange {
   op?: string
   /** Of a retirement the id is enough. */
   entry?: RegisterEntry
-  /** Of a change: the fields that it sets, named as in community.yaml: name, groups, meter, import_limit_w, export_limit_w, member, connection, latitude, longitude, site, owner, gateway, battery.capacity_kwh and so on. */
+  /** Of a change: the fields that it sets, named as in community.yaml: name, groups, meter, import_limit_w, export_limit_w, island, member, connection, latitude, longitude, site, owner, gateway, battery.capacity_kwh and so on. */
   fields?: string[]
   from?: string
   /** Of an addition: something that was retired comes back. */
