@@ -167,6 +167,28 @@ func TestRounding(t *testing.T) {
 	}
 }
 
+// TestTheLastUnitIsNotLost: of one milliwatt-hour a third came from near and two
+// thirds from afar, and it is charged once, as from afar.
+func TestTheLastUnitIsNotLost(t *testing.T) {
+	groups := []roll.Group{"street"}
+	in := statement.Interval{At: at("2026-01-31T12:00:00Z"), Pools: []ledger.PoolTotals{{Pool: roll.GridPool}}, Members: []ledger.MemberRow{
+		{Member: "anna", Pool: roll.GridPool, Groups: groups, Share: 1},
+		{Member: "ben", Pool: roll.GridPool, Groups: groups, Sold: kWh},
+		{Member: "carl", Pool: roll.GridPool, Sold: 2 * kWh},
+		{Member: "dora", Pool: roll.GridPool, Share: 3*kWh - 1},
+	}}
+	s := sheet(t, street(), []statement.Interval{in})
+	var charged []statement.Line
+	for _, l := range s.Members[0].Lines {
+		if l.Kind == statement.Network {
+			charged = append(charged, l)
+		}
+	}
+	if len(charged) != 1 || charged[0].Level != charter.RegionalGrid || charged[0].Energy != 1 {
+		t.Errorf("%+v", charged)
+	}
+}
+
 // TestMoneyThatDoesNotClose: rows in which energy appears from nowhere give no sheet.
 func TestMoneyThatDoesNotClose(t *testing.T) {
 	in := twoIntervals()

@@ -5,6 +5,7 @@ package allocation
 import (
 	"fmt"
 	"maps"
+	"math/big"
 	"math/rand"
 	"slices"
 	"testing"
@@ -264,6 +265,28 @@ func TestNothingIsWasted(t *testing.T) {
 	}).forEach(t, func(t *rapid.T, v *village) {
 		if got, want := sumOf(v.run(t).Shares), min(sumOf(v.fig.Supply), sumOf(v.fig.Demand)); got != want {
 			t.Fatalf("%d shared, %d could have been", got, want)
+		}
+	})
+}
+
+// TestWeightsCount: of two who both need more than they get, who counts twice as
+// much gets twice as much, to the unit.
+func TestWeightsCount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := drawOneRound(t, charter.Weighted)
+		out, w := v.run(t).Shares, v.rules.Rounds[0].Weights.Members
+		for i, a := range out {
+			for j, b := range out {
+				if a < v.fig.Demand[i] && b < v.fig.Demand[j] {
+					// a/wa = b/wb = λ, each cut to the unit below or one more
+					left, right := big.NewInt(a-1), big.NewInt(b+1)
+					left.Mul(left, big.NewInt(int64(w[j].Weight)))
+					right.Mul(right, big.NewInt(int64(w[i].Weight)))
+					if left.Cmp(right) > 0 {
+						t.Fatalf("%s gets %d for a weight of %d, %s %d for %d", v.takers[i].ID, a, w[i].Weight, v.takers[j].ID, b, w[j].Weight)
+					}
+				}
+			}
 		}
 	})
 }
