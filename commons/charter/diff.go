@@ -54,10 +54,10 @@ func Diff(before, after *Charter) []Difference {
 		}
 		// Something new stands behind what comes before it in the new charter.
 		at := len(out)
-		for j := i - 1; j >= 0 && at == len(out); j-- {
+		for j, found := i-1, false; j >= 0 && !found; j-- {
 			for k := range out {
 				if out[k].About == b[j].about {
-					at = k + 1
+					at, found = k+1, true
 				}
 			}
 		}

@@ -80,3 +80,17 @@ func TestDiffSeesWhatTheHashSees(t *testing.T) {
 		}
 	})
 }
+
+// TestNewRulesStandInTheirPlace: what is new comes after the changed rule before it.
+func TestNewRulesStandInTheirPlace(t *testing.T) {
+	before, after := full(), full()
+	before.Tariff.Solidarity = nil
+	after.Price.Micro++
+	var about []string
+	for _, d := range Diff(&before, &after) {
+		about = append(about, d.About)
+	}
+	if got := strings.Join(about, ", "); got != "the price, the solidarity fund" {
+		t.Errorf("told in this order: %s", got)
+	}
+}
