@@ -74,11 +74,14 @@ func (o Outcome) Share(demand, weight int64, rank uint64) int64 {
 
 // Scratch holds the buffers. The zero value is ready; one goroutine uses it at a time.
 type Scratch struct {
-	rem    []uint64 // remainder of each member
+	rem    []uint64 // remainders, or ranks, near the cut
+	who    []int32  // whose they are
+	tied   []int32  // those near the last rank
 	values []uint64 // candidates of a selection
 	pairs  pairs    // candidates for λ
 	high   pairs    // those above a pivot
 	sample [maxSample]pair
+	sorted [maxSample]pair
 	points [maxSample]uint64
 
 	bids, offers    []Order // of a market, those that stand, best first

@@ -21,9 +21,9 @@ func (p pairs) swap(i, j int)      { p[i], p[j] = p[j], p[i] }
 
 // filling is what is certain so far of a search for λ.
 type filling struct {
-	left uint64 // the pool without the demand of the covered
-	open uint64 // Σ weight of those who are not covered
-	side uint   // where the last sample's pivot lay
+	left     uint64 // the pool without the demand of the covered
+	open     uint64 // Σ weight of those who are not covered
+	heaviest uint64 // no weight has more bits
 }
 
 // reaches says whether λ ≥ d/w, where used is what the covered take at that
@@ -40,22 +40,45 @@ func (f *filling) reaches(p pair, used, open uint64) bool {
 // level finds λ as a fraction, given that the pool does not cover all demand of
 // those who weigh anything: λ = (pool − Σ demand of the covered) / Σ weight of the others.
 //
-// A sample says roughly where λ lies, and one pass leaves those near it. Then a
-// pivot ratio is tried as λ. If it takes no more than the pool, everybody up to it
-// is certainly covered; otherwise everybody from it on is certainly not. Either
-// way the others remain, and the next pivot is one of theirs.
+// A sample says roughly where λ lies, and one pass leaves those near it; and so
+// on. Of the last few a pivot ratio is tried as λ. If it takes no more than the
+// pool, everybody up to it is certainly covered; otherwise everybody from it on is
+// certainly not. Either way the others remain, and the next pivot is one of
+// theirs. So is it done as well where samples mislead, with the median of medians
+// as the pivot once that has happened too often.
 func (s *Scratch) level(f *filling, c pairs) (num, den int64) {
 	s.high = grow(s.high, len(c))
-	spare, stuck := s.high, false
-	for bad := 0; len(c) > 0; {
+	spare, bad, stuck := s.high, 0, false
+	for len(c) > 0 {
 		before := len(c)
-		p := s.pivot(f, c, bad > maxBad)
-		if stuck || bad > maxBad {
-			c, spare = f.narrowEqual(c, spare, p)
-		} else {
-			c, spare = f.narrow(c, spare, p)
+		if before <= fewPairs && !stuck && bad <= maxBad {
+			if c = f.rise(c); len(c) == 0 {
+				break
+			}
+			before, bad = len(c), maxBad // it rose too slowly: halve what is left, and then by the median
 		}
-		if stuck = len(c) >= before-before/8; stuck {
+		p := c[before/2]
+		if m := sampleSize(before); m > 0 && bad <= maxBad {
+			sample := s.sample[:m]
+			for k := range sample {
+				sample[k] = c[position(before, k, m)]
+			}
+			sorted, at := s.fillSample(f, sample, before)
+			if b := bracketOf(sorted, at); !stuck && b.lo.fillsBefore(b.hi) != 0 {
+				if keep, ok := f.close(b, c, spare); ok {
+					c, spare = keep, c[:cap(c)]
+					stuck = len(c) >= before-before/8 // many at one ratio
+					continue
+				}
+				bad++
+			}
+			p = sorted[min(at, m-1)]
+		}
+		if bad > maxBad {
+			p = c[medianOfMedians(c, 0, before)]
+		}
+		c, spare = f.narrow(c, spare, p)
+		if stuck = false; len(c) >= before-before/8 {
 			bad++
 		}
 	}
@@ -67,51 +90,60 @@ func (s *Scratch) level(f *filling, c pairs) (num, den int64) {
 // the whole stays linear.
 const maxBad = 3
 
-// everybody is all who weigh anything.
-func (s *Scratch) everybody(demand, weight []int64) pairs {
-	s.pairs = grow(s.pairs, len(demand))
-	c := s.pairs
-	if weight == nil {
-		for k, d := range demand {
-			c[k] = pair{uint64(d), 1}
-		}
-		return c[:len(demand)]
-	}
-	n := 0
-	weight = weight[:len(demand)]
-	for k, d := range demand {
-		c[n] = pair{uint64(d), uint64(weight[k])}
-		n += int(uint64(-weight[k]) >> 63)
-	}
-	return c[:n]
-}
+// fewPairs are so few that λ rises to its place by itself; maxRises is for how long.
+const (
+	fewPairs = 256
+	maxRises = 8
+)
 
-// narrow splits c at the ratio p and keeps the part that λ lies in. Both parts
-// are written, without a branch: the lower in place, the others to spare. Those
-// at p itself stand with the higher, so it may keep all.
-func (f *filling) narrow(c, spare pairs, p pair) (keep, other pairs) {
-	spare = spare[:len(c)]
-	low, high := 0, 0
-	var lowD, highW uint64
+// rise takes as λ what the pool gives if nobody else is covered, which is never
+// too high; covers whom that covers; and so on. Near λ few steps are enough, after
+// which nobody is left. Otherwise c is whom it did not decide.
+func (f *filling) rise(c pairs) pairs {
+	var w uint64
 	for _, x := range c {
-		isLow := x.fillsBefore(p)
-		c[low], spare[high] = x, x
-		low += int(isLow)
-		high += int(1 - isLow)
-		lowD += x.d & -isLow
-		highW += x.w & (isLow - 1)
+		w += x.w
 	}
-	if f.reaches(p, lowD, f.open+highW) {
-		f.left -= lowD
-		return spare[:high], c[:cap(c)]
+	for range maxRises {
+		p, n, covered, lighter := pair{f.left, f.open + w}, 0, uint64(0), uint64(0)
+		for _, x := range c {
+			open := p.fillsBefore(x)
+			c[n] = x
+			n += int(open)
+			covered += x.d & (open - 1)
+			lighter += x.w & (open - 1)
+		}
+		if n == len(c) {
+			f.open += w
+			return nil
+		}
+		c, w, f.left = c[:n], w-lighter, f.left-covered
 	}
-	f.open += highW
-	return c[:low], spare[:cap(spare)]
+	return c
 }
 
-// narrowEqual is narrow where p is one of c, and those at p itself are decided
-// as well: for many equal ratios.
-func (f *filling) narrowEqual(c, spare pairs, p pair) (keep, other pairs) {
+// close leaves of c those whose ratio lies in a bracket around λ, in spare; c
+// stays as it is where that is not ok.
+func (f *filling) close(b bracket, c, spare pairs) (keep pairs, ok bool) {
+	spare = spare[:len(c)]
+	n, lowD, highW := 0, uint64(0), uint64(0)
+	for _, x := range c {
+		under, over := x.fillsBefore(b.lo), b.hi.fillsBefore(x)
+		spare[n] = x
+		n += int(1 - under - over)
+		lowD += x.d & -under
+		highW += x.w & -over
+	}
+	if f.within(b, spare[:n], lowD, highW) != inside {
+		return nil, false
+	}
+	return spare[:n], true
+}
+
+// narrow splits c at the ratio p, which one of c has, and keeps the part that λ
+// lies in; those at p itself are decided as well. Both parts are written, without a
+// branch: the lower in place, the others to spare.
+func (f *filling) narrow(c, spare pairs, p pair) (keep, other pairs) {
 	spare = spare[:len(c)]
 	low, high := 0, 0
 	var upToD, fromW, highW uint64
@@ -132,53 +164,41 @@ func (f *filling) narrowEqual(c, spare pairs, p pair) (keep, other pairs) {
 	return c[:low], spare[:cap(spare)]
 }
 
-// pivot is a ratio near λ, taken a little above it and a little below in turn,
-// so that two of them bracket it closely.
-func (s *Scratch) pivot(f *filling, c pairs, exact bool) pair {
-	if exact {
-		return c[medianOfMedians(c, 0, len(c))]
+// fillSample sorts a sample of n, as well as it takes to draw near λ, and says how
+// many of it would be covered if it were filled from its part of the pool.
+func (s *Scratch) fillSample(f *filling, sample pairs, n int) (sorted pairs, covered int) {
+	keys := s.points[:len(sample)]
+	for k, x := range sample {
+		keys[k] = x.key()&^0xff | uint64(k)
 	}
-	n := len(c)
-	m := sampleSize(n)
-	if m == 0 {
-		return c[n/2]
-	}
-	for k := range m {
-		s.sample[k] = c[position(n, k, m)]
-	}
-	at := f.fillSample(s.sample[:m], n)
-	f.side ^= 1
-	if f.side == 1 {
-		at += slack(m)
-	} else {
-		at -= slack(m) + 1
-	}
-	return s.sample[max(0, min(at, m-1))]
-}
-
-// fillSample sorts a sample of n and says how many of it would be covered if it
-// were filled from its part of the pool.
-func (f *filling) fillSample(sample pairs, n int) (covered int) {
-	for i := 1; i < len(sample); i++ { // by insertion: samples are small
-		x, j := sample[i], i
-		for ; j > 0 && x.fillsBefore(sample[j-1]) != 0; j-- {
-			sample[j] = sample[j-1]
-		}
-		sample[j] = x
-	}
+	sortPoints(keys)
+	sorted = s.sorted[:len(sample)]
 	share, open := scale(f.left, len(sample), n), scale(f.open, len(sample), n)
-	for _, x := range sample {
-		open += x.w
+	for j, key := range keys {
+		sorted[j] = sample[key&0xff]
+		open += sorted[j].w
 	}
-	for i, x := range sample {
+	for i, x := range sorted {
 		g := filling{left: share}
 		if !g.reaches(x, x.d, open-x.w) {
-			return i
+			return sorted, i
 		}
 		share -= x.d
 		open -= x.w
 	}
-	return len(sample)
+	return sorted, len(sorted)
+}
+
+// key grows with the ratio: its exponent, then its leading digits, 48 of them
+// above the last 8 bits.
+func (p pair) key() uint64 {
+	if p.d == 0 {
+		return 0
+	}
+	dz, wz := bits.LeadingZeros64(p.d), bits.LeadingZeros64(p.w)
+	q, _ := bits.Div64(p.d<<dz>>1, 0, p.w<<wz) // between 2^62 and 2^64
+	qz := bits.LeadingZeros64(q)
+	return uint64(64+wz-dz-qz)<<56 | q<<qz<<1>>8
 }
 
 // scale is v·m/n, roughly.
@@ -193,8 +213,10 @@ func sampleSize(n int) int {
 	switch {
 	case n < 48:
 		return 0
-	case n < 1<<12:
+	case n < 1<<8:
 		return 15
+	case n < 1<<12:
+		return 31
 	case n < 1<<16:
 		return 63
 	}
@@ -203,9 +225,9 @@ func sampleSize(n int) int {
 
 const maxSample = 255
 
-// slack is how far beside the target a sample's pivot is taken: more than
+// slack is how far beside the target the ends of a bracket are taken: more than
 // chance moves it as a rule.
-func slack(m int) int { return 1 + m/16 }
+func slack(m int) int { return 2 + m/14 }
 
 // position is where the k-th of m samples is taken among n: one in each of m
 // stretches, at a place that no simple pattern in the input follows.

@@ -37,37 +37,6 @@ func (s *Scratch) top(v []uint64, n int) (cut uint64, above, equal int) {
 	}
 }
 
-// topRemainder is top of the first n remainders, which keep their places: a
-// sample says roughly where the cut lies, and one pass leaves those near it.
-func (s *Scratch) topRemainder(of, n int) (cut uint64, above, equal int) {
-	s.values = grow(s.values, of)
-	rem, v := s.rem[:of], s.values[:of]
-	if m := sampleSize(of); m > 0 {
-		sample := s.samplePoints(rem, m)
-		at := m - 1 - n*m/(of+1)
-		lo, hi := uint64(0), ^uint64(0)
-		if low := at - slack(m); low >= 0 {
-			lo = sample[low]
-		}
-		if high := at + slack(m); high < m {
-			hi = sample[high]
-		}
-		over, in := 0, 0
-		for _, x := range rem {
-			isOver := below(hi, x)
-			v[in] = x
-			over += int(isOver)
-			in += int(1 - isOver - below(x, lo))
-		}
-		if over < n && n <= over+in {
-			cut, above, equal = s.top(v[:in], n-over)
-			return cut, above + over, equal
-		}
-	}
-	copy(v, rem)
-	return s.top(v, n)
-}
-
 // pivotValue is one of v near its n-th largest: a little to one side of it and
 // then to the other, so that two of them bracket it closely.
 func (s *Scratch) pivotValue(v []uint64, n, side int, exact bool) uint64 {
@@ -92,13 +61,21 @@ func (s *Scratch) pivotValue(v []uint64, n, side int, exact bool) uint64 {
 func (s *Scratch) samplePoints(v []uint64, m int) []uint64 {
 	sample := s.points[:m]
 	for k := range sample {
-		x, j := v[position(len(v), k, m)], k
-		for ; j > 0 && x < sample[j-1]; j-- {
-			sample[j] = sample[j-1]
-		}
-		sample[j] = x
+		sample[k] = v[position(len(v), k, m)]
 	}
+	sortPoints(sample)
 	return sample
+}
+
+// sortPoints sorts by insertion: samples are small.
+func sortPoints(v []uint64) {
+	for i := 1; i < len(v); i++ {
+		x, j := v[i], i
+		for ; j > 0 && x < v[j-1]; j-- {
+			v[j] = v[j-1]
+		}
+		v[j] = x
+	}
 }
 
 // order is a list that can be compared and moved about in.
