@@ -69,7 +69,7 @@ func charterOf(t *testing.T, name string) charter.Charter {
 
 func (d *Desk) waitFor(t *testing.T, id string, is func(Operation) bool) Operation {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < 3*time.Minute; time.Sleep(time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(10 * time.Millisecond) {
 		if o, ok := d.Get(id); ok && is(o) {
 			return o
 		}
