@@ -81,7 +81,7 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 	for _, i := range l.members {
 		demand := in[i].Demand
 		if parts != nil {
-			demand = p.rules.OfOthers(demand, p.fedIn[i], int64(give))
+			demand = p.rules.OfOthers(demand, p.fedIn[i], int64(p.supply))
 		}
 		f.Demand = append(f.Demand, demand)
 		f.Exports = append(f.Exports, in[i].Exports)

@@ -23,6 +23,9 @@ type poolPower struct {
 	charge, discharge energy.Power
 	parts             []int64 // of the supply, under rules version 2: each source of the charter, and the rest
 	fedIn             []int64 // into this pool, by each member of the book, under rules version 2
+	// apart is what does not take part here, by the charter's participation.
+	apart struct{ imported, exported energy.Power }
+	bound bool // behind one meter
 	// blind: a site's meter gave no value. Dispatch then steers nothing: half a
 	// picture is worse than batteries at rest.
 	blind bool
@@ -37,6 +40,7 @@ func (s *State) poolNow(pool roll.PoolID, live *Live) poolPower {
 		p.parts = make([]int64, len(p.rules.Sources)+1)
 		p.fedIn = make([]int64, len(s.book.members))
 	}
+	p.bound = slices.ContainsFunc(s.book.bindings, func(b bindingEntry) bool { return b.pool == pool })
 	for i, m := range s.book.members {
 		s.live.sharers[i] = allocation.Member{ID: m, Groups: s.book.groups[m]}
 	}
@@ -86,6 +90,7 @@ func (p *poolPower) site(site siteEntry) {
 	flow.Production += production
 	flow.OwnUse += ownUse
 	flow.Consumption += ownUse + imported
+	imported, exported = p.takesPart(site.member, imported, exported)
 	p.supply += exported
 	if p.parts != nil {
 		p.parts[partOf(p.rules, site)] += int64(exported)
@@ -95,6 +100,19 @@ func (p *poolPower) site(site siteEntry) {
 	sharer := &s.live.sharers[i]
 	sharer.Demand += int64(imported)
 	sharer.Exports = sharer.Exports || exported > 0
+}
+
+// takesPart is the part of a member's import and export that counts here.
+func (p *poolPower) takesPart(m roll.MemberID, imported, exported energy.Power) (in, out energy.Power) {
+	in, out = imported, exported
+	for _, part := range p.rules.Participation {
+		if part.Member == m && !p.bound { // behind one meter, all of it is here
+			in, out = energy.Power(part.Percent.Of(int64(imported))), energy.Power(part.Percent.Of(int64(exported)))
+		}
+	}
+	p.apart.imported += imported - in
+	p.apart.exported += exported - out
+	return in, out
 }
 
 // netOf is the power through the site's meter, import positive, as it would be
@@ -121,19 +139,50 @@ func (p *poolPower) missing(m *MemberLive) {
 // closes the balance to the grid.
 func (p *poolPower) share() {
 	flow, seed := &p.live.Flow, allocation.SeedOf(p.live.Interval)
-	var shared, fromStorage energy.Power
+	var shared, fromStorage, gone energy.Power
 	if p.parts == nil {
 		shared, fromStorage = p.divide(p.supply, seed), p.divide(p.discharge, seed)
 	} else {
-		shared, fromStorage = p.divideByPlan(p.supply, p.parts, seed), p.divideByPlan(p.discharge, nil, seed)
+		leaves := p.leaves()
+		gone = min(leaves, p.supply)
+		p.takeOut(gone, seed)
+		shared = p.divideByPlan(p.supply-gone, p.parts, seed)
+		fromStorage = p.divideByPlan(p.discharge-min(leaves-gone, p.discharge), nil, seed)
 	}
 	flow.Shared += shared
 	flow.FromStorage += fromStorage
 	flow.Charge += p.charge
 	flow.Discharge += p.discharge
-	inside := shared + fromStorage + min(p.charge, p.supply-shared)
-	flow.GridImport += p.demand + p.charge - inside
-	flow.GridExport += p.supply + p.discharge - inside
+	inside := shared + fromStorage + min(p.charge, p.supply-gone-shared)
+	flow.GridImport += p.demand + p.charge - inside + p.apart.imported
+	flow.GridExport += p.supply + p.discharge - inside + p.apart.exported
+}
+
+// leaves is what leaves through a binding meter now: nobody behind it can have it.
+func (p *poolPower) leaves() energy.Power {
+	if !p.bound {
+		return 0
+	}
+	return max(p.supply+p.discharge-p.demand-p.charge, 0)
+}
+
+// takeOut lessens the parts of the pool, each in proportion, as settlement does.
+func (p *poolPower) takeOut(gone energy.Power, seed allocation.Seed) {
+	if gone <= 0 {
+		return
+	}
+	ids := make([]roll.MemberID, len(p.parts))
+	for i := range ids {
+		ids[i] = "pool"
+		if i < len(p.rules.Sources) {
+			ids[i] = roll.MemberID(p.rules.Sources[i].Name)
+		}
+	}
+	less := make([]int64, len(p.parts))
+	p.state.live.work.Split(less, int64(gone), p.parts, ids, seed)
+	for i := range p.parts {
+		p.parts[i] -= less[i]
+	}
 }
 
 // divide gives power to the sharers, lowers their demand and adds to their shares.
