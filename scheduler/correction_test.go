@@ -134,6 +134,29 @@ func TestAccountsGoOnAtTheHorizon(t *testing.T) {
 	t.Run("restarted", func(t *testing.T) { run(t, true) })
 }
 
+// A charter that waits for data as long as the horizon reaches back settles its
+// intervals at the horizon: each still goes on from the one before it.
+func TestAccountsGoOnWhereSettlingWaitsForTheHorizon(t *testing.T) {
+	s := mill(t, energy.Day)
+	s.cfg.Charter.SettleAfter = energy.Day
+	hash, err := s.cfg.Charter.Hash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.CharterHash, s.leaves = hash, nil
+	if err := s.start(true); err != nil {
+		t.Fatal(err)
+	}
+	for n := range int64(3 * 96) {
+		s.quarter(n, energy.Energy(n)*30*energy.WattHour, n < 5)
+		s.step(scheduler.Tick{At: s.day.Add(energy.Span(n)*energy.QuarterHour + energy.Minute), DayStart: s.day})
+	}
+	if n := len(s.standing(t)); n < 96 {
+		t.Fatalf("%d intervals were settled", n)
+	}
+	s.unbroken(t)
+}
+
 // A correction changes a battery's account, and with it every later one. When
 // the coordinator dies between two of its steps, the next one goes on with it.
 func TestCorrectionGoesOnAfterRestart(t *testing.T) {

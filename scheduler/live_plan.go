@@ -18,6 +18,7 @@ type livePlan struct {
 	sun     *allocation.Plan
 	storage *allocation.Plan
 	figures allocation.Figures
+	left    [][]int64 // of the caps of rounds, after what they gave of this tick's sun; nil: all
 }
 
 // planOf is the pool's plan, made anew when the book has changed. It is nil
@@ -68,11 +69,17 @@ func partOf(rules *charter.Sharing, site siteEntry) int {
 // nil for what storage gives.
 func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocation.Seed) energy.Power {
 	l := p.state.planOf(p.pool, p.rules)
-	if give <= 0 || l == nil {
+	if l == nil {
+		return 0
+	}
+	if parts != nil {
+		l.left = nil
+	}
+	if give <= 0 {
 		return 0
 	}
 	f, plan := &l.figures, l.sun
-	f.Seed = seed
+	f.Seed, f.Budget = seed, l.left
 	f.Supply, f.Demand, f.Exports = append(f.Supply[:0], parts...), f.Demand[:0], f.Exports[:0]
 	if parts == nil {
 		f.Supply, plan = append(f.Supply, int64(give)), l.storage
@@ -90,6 +97,9 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 	if err != nil {
 		return 0 // no power is negative
 	}
+	if parts != nil {
+		l.left = capsLeft(p.rules.Rounds, out.InRound)
+	}
 	var sum energy.Power
 	for k, i := range l.members {
 		in[i].Demand -= out.Shares[k]
@@ -97,4 +107,17 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 		sum += energy.Power(out.Shares[k])
 	}
 	return sum
+}
+
+// capsLeft turns what rounds gave into what their caps leave.
+func capsLeft(rounds []charter.Round, got [][]int64) [][]int64 {
+	for i := range rounds {
+		if rounds[i].Cap == nil {
+			continue
+		}
+		for k, e := range got[i] {
+			got[i][k] = int64(*rounds[i].Cap) - e
+		}
+	}
+	return got
 }

@@ -43,7 +43,8 @@ func (s *State) settleDue(out *effects) {
 		s.ledger.busy = true
 		out.add(Store{leaves})
 	}
-	if horizon := s.now.Add(-s.cfg.Horizon); s.ledger.next.Start > horizon {
+	// The next interval goes on from the one before it: that is kept, too.
+	if horizon := s.now.Add(-s.cfg.Horizon); s.ledger.next.Start.Add(-s.ledger.length) >= horizon {
 		kept := s.ledger.forget(horizon)
 		for _, t := range s.tracks {
 			t.Prune(kept)

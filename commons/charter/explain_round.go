@@ -21,7 +21,11 @@ func (r *Round) explain(c *Charter, heading, slot string, example bool) string {
 	}
 	parts = append(parts, r.explainMethod(c)...)
 	if r.Cap != nil {
-		parts = append(parts, fmt.Sprintf("Nobody gets more than %s from this round in one %s.", r.Cap, slot))
+		most := fmt.Sprintf("Nobody gets more than %s from this round in one %s", r.Cap, slot)
+		if c.RulesVersion == 1 && c.Storage.Use == StorageShared {
+			most += ", and as much again of what batteries give"
+		}
+		parts = append(parts, most+".")
 	}
 	if p := r.CapPeriod; p != nil {
 		parts = append(parts, fmt.Sprintf("Nobody gets more than %s from this round in one %s of the calendar.", p.Energy, p.Per))

@@ -106,7 +106,7 @@ type Round struct {
 	Name   string         `json:"name"`
 	Groups []roll.Group   `json:"groups,omitempty"` // who: members of any of these; empty means everyone
 	Method Method         `json:"method"`
-	Cap    *energy.Energy `json:"cap,omitempty"` // most that one member gets in this round, per interval
+	Cap    *energy.Energy `json:"cap,omitempty"` // most that one member gets in this round, per interval: of the sun and of what storage gives together; under version 1 of each
 
 	// From here on: version 2.
 	Tags      []roll.Group `json:"tags,omitempty"`       // who: members that are in all of these as well
@@ -121,6 +121,9 @@ type Round struct {
 	Passes    int          `json:"passes,omitempty"`     // rounds: how many; left out: 5, or the number of members with keys where that is smaller
 	Rest      Rest         `json:"rest,omitempty"`       // left out: next, and in the last round injectors
 }
+
+// Capped says whether a round bounds what one member gets.
+func (r *Round) Capped() bool { return r.Cap != nil || r.CapPeriod != nil }
 
 // Name names something within a charter: a source or an expression. It is
 // spelled as an id of the register.

@@ -78,7 +78,7 @@ func (c *closings) brokenUse(members []MemberRow) (*MemberRow, PeriodUse, energy
 			case !had:
 			case was.From == u.From:
 				want = was.Before + was.Got
-			case u.From <= c.start: // no period begins anew in the middle of itself
+			case u.From <= c.start, u.From.Sub(was.From) < shortest(u.Per): // no period begins anew in the middle of itself
 				return m, u, was.Before + was.Got
 			}
 			if u.Before != want {
@@ -121,6 +121,31 @@ func checkTerms(i energy.Interval, sheet *Sheet, expressions []charter.Expressio
 	return nil
 }
 
+// shortest is the least that a period of the calendar lasts, with an hour or two
+// to spare for summer time: verification knows no time zone.
+func shortest(p charter.Period) energy.Span {
+	switch p {
+	case charter.PerYear:
+		return 364 * energy.Day
+	case charter.PerMonth:
+		return 27 * energy.Day
+	case charter.PerDay:
+	}
+	return 22 * energy.Hour
+}
+
+// longest is the most that a period of the calendar lasts, as [shortest].
+func longest(p charter.Period) energy.Span {
+	switch p {
+	case charter.PerYear:
+		return 367 * energy.Day
+	case charter.PerMonth:
+		return 32 * energy.Day
+	case charter.PerDay:
+	}
+	return 26 * energy.Hour
+}
+
 // checkPeriods says whether each member has an account of each round with a cap
 // over a period, in a period that has begun.
 func checkPeriods(i energy.Interval, sheet *Sheet, rounds []charter.PeriodRound) error {
@@ -132,7 +157,7 @@ func checkPeriods(i energy.Interval, sheet *Sheet, rounds []charter.PeriodRound)
 		}
 		for n, r := range rounds {
 			u := &m.Periods[n]
-			if (charter.PeriodRound{Round: u.Round, Per: u.Per}) != r || u.From > i.Start || u.Before < 0 || u.Got < 0 {
+			if (charter.PeriodRound{Round: u.Round, Per: u.Per}) != r || u.From > i.Start || i.Start.Sub(u.From) >= longest(u.Per) || u.Before < 0 || u.Got < 0 {
 				return findingf("member %q in pool %q: her account of round %q is not one of this charter and interval", m.Member, m.Pool, u.Round)
 			}
 			if from, known := began[u.Per]; known && from != u.From {

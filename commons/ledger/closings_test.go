@@ -29,16 +29,19 @@ func TestAccountsOfPeriodsGoOn(t *testing.T) {
 	type at = map[roll.MemberID]PeriodUse
 	rounds := []charter.PeriodRound{{Round: "a little", Per: charter.PerDay}}
 	noon, next := energy.Instant(12*energy.Hour), energy.Instant(12*energy.Hour+quarter)
-	before := at{"anna": {From: 0, Before: 5, Got: 2}}
+	const day = energy.Instant(energy.Day)
 	for name, try := range map[string]struct {
+		was   energy.Instant // when the period of the interval before began
 		now   at
 		some  bool // rows of the interval before are erased
 		fault string
 	}{
 		"it goes on":                 {now: at{"anna": {Before: 7, Got: 1}}},
 		"something is forgotten":     {now: at{"anna": {Before: 6}}, fault: "anna"},
-		"a new period":               {now: at{"anna": {From: next}}},
-		"a new period with a past":   {now: at{"anna": {From: next, Before: 7}}, fault: "anna"},
+		"a new period":               {was: -day, now: at{"anna": {From: next}}},
+		"a new period with a past":   {was: -day, now: at{"anna": {From: next, Before: 7}}, fault: "anna"},
+		"a period of half a day":     {now: at{"anna": {From: next}}, fault: "anna"},
+		"a period without an end":    {was: -day, now: at{"anna": {From: -day, Before: 7}}, fault: "not one of this charter"},
 		"anew in the middle":         {now: at{"anna": {From: noon}}, fault: "anna"},
 		"who comes begins":           {now: at{"ben": {Got: 3}}},
 		"who comes brings something": {now: at{"ben": {Before: 1}}, fault: "ben"},
@@ -55,7 +58,7 @@ func TestAccountsOfPeriodsGoOn(t *testing.T) {
 		if err := checkPeriods(energy.IntervalAt(next, quarter), s, rounds); err != nil {
 			said = err.Error()
 		} else {
-			c := closingsOf(3, noon, sheet(before), !try.some)
+			c := closingsOf(3, noon, sheet(at{"anna": {From: try.was, Before: 5, Got: 2}}), !try.some)
 			if m, _, _ := c.brokenUse(s.Members); m != nil {
 				said = string(m.Member)
 			}

@@ -180,6 +180,7 @@ func TestPostingsRefuse(t *testing.T) {
 		"demand not met":        {member(ledger.MemberRow{Demand: 5, Share: 2, GridImport: 2})},
 		"supply not used":       {member(ledger.MemberRow{Supply: 5})},
 		"a negative share":      {member(ledger.MemberRow{Demand: 1, Share: -1, GridImport: 2})},
+		"more than she needs":   {member(ledger.MemberRow{Demand: 1, Share: 5, GridImport: -4})},
 		"charged out of thin":   {storage(ledger.StorageRow{Charged: 5})},
 		"does not close":        {storage(ledger.StorageRow{Opening: ledger.Stock{Own: 5}})},
 		"gives a negative":      {storage(ledger.StorageRow{In: ledger.Stock{Own: -1, Grid: 1}, Closing: ledger.Stock{Own: -1, Grid: 1}})},

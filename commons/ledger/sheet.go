@@ -134,6 +134,9 @@ func (f *folder) member(m MemberRow) error {
 	if min(m.Share, m.FromStorage, m.Sold, m.Stored, m.ForSale) < 0 {
 		return fmt.Errorf("%w: member %q in pool %q has a negative share", ErrBalance, m.Member, m.Pool)
 	}
+	if min(m.GridImport, m.GridExport) < 0 {
+		return fmt.Errorf("%w: member %q in pool %q received more than she needed, or gave more than she fed in", ErrBalance, m.Member, m.Pool)
+	}
 	var took, gave energy.Energy
 	f.sum(&took, m.Share, m.FromStorage)
 	f.sum(&gave, m.Sold, m.Stored, m.ForSale)

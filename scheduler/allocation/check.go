@@ -69,7 +69,7 @@ func (p *Plan) poolGain(gains []Gain, taker int, line Line, s *Step, need int64)
 	who, weights := p.solidarityOf(taker), []int64(nil)
 	if s.Round >= 0 {
 		pl := &p.rounds[s.Round]
-		if s.Tier >= len(pl.tiers) {
+		if s.Tier < 0 || s.Tier >= len(pl.tiers) {
 			return gains
 		}
 		who, weights = pl.tiers[s.Tier].who, pl.tiers[s.Tier].weight
@@ -107,12 +107,12 @@ func bound(r *charter.Round, budget []int64, round int) int64 {
 	most := int64(math.MaxInt64)
 	if r.CapPeriod != nil {
 		most = int64(r.CapPeriod.Energy)
-		if round < len(budget) {
-			most = max(0, budget[round])
-		}
 	}
 	if r.Cap != nil {
 		most = min(most, int64(*r.Cap))
+	}
+	if r.Capped() && round < len(budget) {
+		most = min(most, max(0, budget[round]))
 	}
 	return most
 }

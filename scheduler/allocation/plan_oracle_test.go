@@ -58,7 +58,14 @@ func runSlowly(rules *charter.Sharing, takers []Taker, parts []Part, fig *Figure
 			s.left[i] += e // what it does not take joins the rest
 		}
 		got := s.fill(func(t Taker) bool { return inAny(&t, r.Groups) }, nil, sumOf(offer), nil)
+		before := slices.Clone(s.left)
 		s.take(offer, got)
+		last := &rules.Rounds[len(rules.Rounds)-1]
+		for i := range offer {
+			if last.Rest == charter.RestGrid && (len(last.Sources) == 0 || slices.Contains(last.Sources, parts[i].Source)) {
+				s.left[i] = before[i] - offer[i] // the community sells what it leaves
+			}
+		}
 	}
 	for _, t := range takers {
 		shares = append(shares, s.share[t.ID])

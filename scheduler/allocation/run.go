@@ -34,7 +34,7 @@ type Outcome struct {
 	Held    []int64   // of each part: in reserve for storage and sale
 	Sale    []int64   // of each part: what of Held is in reserve for sale
 	Used    []int64   // of each part: Σ shares
-	InRound [][]int64 // of each round with a cap over a period: of each member; nil elsewhere
+	InRound [][]int64 // of each round with a cap: of each member; nil elsewhere
 	Flows   []Flow    // of rounds with keys by source, by round and member
 	Steps   []Step
 	Reserve int64 // what solidarity gave, within Shares
@@ -102,7 +102,7 @@ func (p *Plan) Run(in *Figures) (*Outcome, error) {
 			break
 		}
 		total := p.offered(pl)
-		counted := pl.round.CapPeriod != nil
+		counted := pl.round.Capped()
 		if counted {
 			out.InRound[i] = append(out.InRound[i][:0], out.Shares...)
 		}
@@ -233,13 +233,12 @@ func (p *Plan) capsOf(i int, pl *planned, in *Figures) caps {
 	if pl.round.Cap != nil {
 		c.each = int64(*pl.round.Cap)
 	}
-	if pl.round.CapPeriod == nil {
-		return c
-	}
-	if i < len(in.Budget) {
+	if i < len(in.Budget) && in.Budget[i] != nil {
 		c.budget = in.Budget[i]
-	} else if most := int64(pl.round.CapPeriod.Energy); c.each < 0 || most < c.each {
-		c.each = most // nobody counted the period: an interval alone cannot pass its cap
+	} else if pl.round.CapPeriod != nil {
+		if most := int64(pl.round.CapPeriod.Energy); c.each < 0 || most < c.each {
+			c.each = most // nobody counted the period: an interval alone cannot pass its cap
+		}
 	}
 	return c
 }

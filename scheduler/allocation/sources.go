@@ -164,6 +164,24 @@ func (p *Plan) rest(i int, pl *planned) {
 	}
 }
 
+// joinRest sends what a reserve leaves, which stands in offer, where the last
+// round sends what it leaves.
+func (p *Plan) joinRest() {
+	if len(p.rounds) == 0 {
+		return
+	}
+	last := &p.rounds[len(p.rounds)-1]
+	if last.round.Rest != charter.RestGrid {
+		return
+	}
+	k := &p.last
+	for _, part := range last.parts {
+		k.Left[part] -= p.offer[part]
+		k.Grid[part] += p.offer[part]
+		k.Unsold[part] += p.offer[part]
+	}
+}
+
 // solidarity gives its reserve to the members of its groups who still need, in
 // equal shares; what they don't need is left over.
 func (p *Plan) solidarity(in *Figures, seed uint64) {
@@ -183,5 +201,6 @@ func (p *Plan) solidarity(in *Figures, seed uint64) {
 		k.Steps = append(k.Steps, step)
 		k.Reserve += step.Gave
 		p.draw(step.Gave, seed)
+		p.joinRest()
 	}
 }

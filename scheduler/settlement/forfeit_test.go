@@ -45,3 +45,30 @@ func TestGridEnergyForfeits(t *testing.T) {
 		}
 	}
 }
+
+// What leaves the house is first what may not be shared: the good energy stays for
+// the members.
+func TestWhatIsForfeitedLeavesFirst(t *testing.T) {
+	const amount = 100_000
+	battery := func(id roll.AssetID, opening ledger.Stock) ledger.StorageRow {
+		return ledger.StorageRow{
+			Asset: id, Pool: "house", Placement: roll.OwnMeter, Discharged: amount, SoC: -1,
+			Capacity: 5e6, ChargeEff: 1e6, DischargeEff: 1e6, Opening: opening,
+		}
+	}
+	ch := &charter.Charter{
+		RulesVersion: 2, Residual: charter.Residual{By: charter.ResidualEqual},
+		Sharing: charter.Sharing{ExportingSites: charter.ExportersReceive, Rounds: []charter.Round{{Name: "all", Method: charter.Equal}}},
+		Storage: charter.Storage{Use: charter.StorageShared, GridCharging: charter.GridForfeits},
+	}
+	var s settlement.Settler
+	res, err := s.Settle(ch, settlement.Input{
+		Interval:    energy.IntervalAt(0, energy.QuarterHour),
+		Members:     []ledger.MemberRow{{Member: "anna", Pool: "house", Sites: []ledger.SiteInput{{Site: "a", Import: amount}}}},
+		Storage:     []ledger.StorageRow{battery("good", ledger.Stock{Commons: 2e6}), battery("grid", ledger.Stock{Grid: 2e6})},
+		Connections: []ledger.ConnectionRow{{Connection: "house", Pool: "house", Export: amount}},
+	})
+	if err != nil || res.Members[0].FromStorage != amount || res.Pools[0].GridImport != 0 || res.Pools[0].GridExport != amount {
+		t.Errorf("%+v, %+v, %v", res.Members, res.Pools, err)
+	}
+}

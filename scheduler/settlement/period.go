@@ -4,6 +4,7 @@ package settlement
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
@@ -63,13 +64,14 @@ func used(periods []ledger.PeriodUse, r *charter.Round) *ledger.PeriodUse {
 	return nil
 }
 
-// budgets are what a charter's caps over a period still allow each member, round
-// by round; nil for rounds that have none.
+// budgets are what a charter's caps still allow each member, round by round; nil
+// for rounds that have none. What a round gives of the sun counts against its caps
+// when it gives what storage gave.
 func budgets(into [][]int64, rounds []charter.Round, members []*ledger.MemberRow) [][]int64 {
 	into = into[:0]
 	for i := range rounds {
 		r := &rounds[i]
-		if r.CapPeriod == nil {
+		if !r.Capped() {
 			into = append(into, nil)
 			continue
 		}
@@ -83,22 +85,31 @@ func budgets(into [][]int64, rounds []charter.Round, members []*ledger.MemberRow
 }
 
 func budget(r *charter.Round, m *ledger.MemberRow) int64 {
-	left := int64(r.CapPeriod.Energy)
-	if u := used(m.Periods, r); u != nil {
-		left -= int64(u.Before)
+	left := int64(math.MaxInt64)
+	if r.CapPeriod != nil {
+		left = int64(r.CapPeriod.Energy)
+		if u := used(m.Periods, r); u != nil {
+			left -= int64(u.Before)
+		}
+	}
+	if r.Cap != nil {
+		left = min(left, int64(*r.Cap))
 	}
 	return max(0, left)
 }
 
-// draw books what members got in rounds with a cap over a period, and lowers what
-// is left for them.
+// draw lowers what is left for members by what they got in rounds with a cap, and
+// books it where the cap is over a period.
 func draw(budgets [][]int64, rounds []charter.Round, members []*ledger.MemberRow, got [][]int64) {
 	for i := range rounds {
-		if rounds[i].CapPeriod == nil {
+		if !rounds[i].Capped() {
 			continue
 		}
 		for k, m := range members {
 			budgets[i][k] -= got[i][k]
+			if rounds[i].CapPeriod == nil {
+				continue
+			}
 			if u := used(m.Periods, &rounds[i]); u != nil {
 				u.Got += energy.Energy(got[i][k])
 			}

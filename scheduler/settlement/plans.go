@@ -116,7 +116,8 @@ func (p *pool) shareByPlan() error {
 	p.attributeParts(out, gone, p.totals.Supply-fromSun)
 
 	given := p.given()
-	fromStorage := min(exported-fromSun, given)
+	// What left through the binding meter was first what may not be shared.
+	fromStorage := min(max(exported-fromSun-(p.totals.Discharged-given), 0), given)
 	if given <= 0 {
 		return nil
 	}
@@ -218,7 +219,7 @@ func (p *pool) attributeParts(out *allocation.Outcome, gone []int64, give energy
 			m.Sold += energy.Energy(part[i])
 			weights[i] -= part[i]
 		}
-		if sale := out.Grid[k] + out.Sale[k] + p.restOfGone(k, gone[k]); sale > 0 {
+		if sale := out.Grid[k] + out.Sale[k] + p.toSell(k, out.Held[k]-out.Sale[k], gone[k]); sale > 0 {
 			p.work.Split(part, sale, weights, p.ids, p.seed)
 			for i, m := range p.members {
 				m.ForSale += energy.Energy(part[i])
@@ -228,10 +229,11 @@ func (p *pool) attributeParts(out *allocation.Outcome, gone []int64, give energy
 	p.store(weights, part)
 }
 
-// restOfGone is what of a part's energy that left through the binding meter,
-// before anybody could have it, is the community's to sell: it goes where the
-// last round sends what it leaves.
-func (p *pool) restOfGone(part int, gone int64) int64 {
+// toSell is what of two kinds of a part's energy is the community's to sell, because
+// it goes where the last round sends what it leaves: what was held for storage, which
+// takes of it before anything is sold, and what left through the binding meter before
+// anybody could have it.
+func (p *pool) toSell(part int, held, gone int64) int64 {
 	s := &p.charter.Sharing
 	last := &s.Rounds[len(s.Rounds)-1]
 	divides := len(last.Sources) == 0 || part < len(s.Sources) && slices.Contains(last.Sources, s.Sources[part].Name)
@@ -239,9 +241,9 @@ func (p *pool) restOfGone(part int, gone int64) int64 {
 	case last.Rest != charter.RestGrid || !divides:
 		return 0
 	case last.Offer != nil:
-		return last.Offer.Of(gone)
+		return held + last.Offer.Of(gone)
 	}
-	return gone
+	return held + gone
 }
 
 // store says whose sun went into storage: in proportion to what each has left.

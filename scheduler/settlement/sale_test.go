@@ -33,6 +33,8 @@ func TestTheCommunitySells(t *testing.T) {
 		"storage before the sale":     {rest: charter.RestGrid, charged: 2 * whole, shared: whole, stored: 2 * whole},
 		"storage takes the rest":      {reserve: tenth, charged: whole, shared: whole, stored: whole, sale: [2]energy.Energy{225_000, 75_000}, keeps: [2]energy.Energy{525_000, 175_000}},
 		"and then what is for sale":   {reserve: tenth, charged: 1_800_000, shared: whole, stored: 1_800_000, sale: [2]energy.Energy{150_000, 50_000}},
+		"what solidarity leaves":      {rest: charter.RestGrid, reserve: []charter.Reserve{{For: charter.ReserveSolidarity, Percent: 100_000, Groups: []roll.Group{"v"}}}, shared: whole, sale: [2]energy.Energy{1_500_000, 500_000}},
+		"what storage leaves":         {rest: charter.RestGrid, reserve: []charter.Reserve{{For: charter.ReserveStorage, Percent: 100_000}}, shared: whole, sale: [2]energy.Energy{1_500_000, 500_000}},
 		"what left through the meter": {rest: charter.RestGrid, binding: &ledger.ConnectionRow{Connection: "house", Pool: "house", Export: 2 * whole}, shared: whole, sale: [2]energy.Energy{1_500_000, 500_000}},
 	} {
 		ch := &charter.Charter{

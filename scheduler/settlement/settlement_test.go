@@ -300,6 +300,7 @@ func TestLineChecksShare(t *testing.T) {
 			if err := settlement.CheckRow(ch, &settled, m); err != nil {
 				t.Fatal(err)
 			}
+			withinCaps(t, ch, &settled, m)
 			m.Share++
 			if settlement.CheckRow(ch, &settled, m) == nil {
 				t.Fatal("a unit too many is not noticed")
@@ -307,6 +308,26 @@ func TestLineChecksShare(t *testing.T) {
 			m.Share--
 		}
 	})
+}
+
+// withinCaps: nobody gets more from a round than its cap, of the sun and of what
+// storage gives together.
+func withinCaps(t *rapid.T, ch *charter.Charter, settled *ledger.IntervalSettled, m *ledger.MemberRow) {
+	gains, err := settlement.Why(ch, settled, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range ch.Sharing.Rounds {
+		var got int64
+		for _, g := range gains {
+			if g.Round == i {
+				got += g.Share
+			}
+		}
+		if most := ch.Sharing.Rounds[i].Cap; most != nil && got > int64(*most) {
+			t.Fatalf("%s gets %d from round %d, whose cap is %d", m.Member, got, i, *most)
+		}
+	}
 }
 
 // Rows hold all that is needed: settling them again gives the same bytes,

@@ -40,7 +40,7 @@ func Why(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.Membe
 	line := allocation.Line{Need: need, Rank: n.sun.Rank(0, seed)}
 	for i := range ch.Sharing.Rounds {
 		left := int64(0)
-		if r := &ch.Sharing.Rounds[i]; r.CapPeriod != nil {
+		if r := &ch.Sharing.Rounds[i]; r.Capped() {
 			left = budget(r, row)
 		}
 		line.Budget = append(line.Budget, left)
