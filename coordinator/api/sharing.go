@@ -83,39 +83,33 @@ func (s *Sharing) WhyShare(ctx context.Context, req *allmendev1.WhyShareRequest)
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	why, err := Why(&account, id)
-	if err != nil {
-		return nil, toStatus(err)
-	}
+	hidden := func(roll.PoolID) bool { return false }
 	if !access.From(ctx).May(access.ReadCurves) {
-		s.withhold(why, account.Interval)
+		hidden = s.hidden(account.Interval)
 	}
-	return why, nil
+	why, err := s.why(&account, id, hidden)
+	return why, toStatus(err)
 }
 
-// withhold takes the certificates of pools away behind which too few members
-// stood, as everybody is refused the leaves that hold them.
-func (s *Sharing) withhold(why *allmendev1.WhyShareResponse, iv energy.Interval) {
+// hidden says of which pools the certificates are left out: behind them too few
+// members stood, as everybody is refused the leaves that hold them. Where nobody
+// knows who stood behind a pool, that is of each.
+func (s *Sharing) hidden(iv energy.Interval) func(roll.PoolID) bool {
 	rolls := s.books.Rolls(iv.Start)
 	if len(rolls) == 0 {
-		return
+		return func(roll.PoolID) bool { return true }
 	}
-	hidden := access.NewCrowd(rolls[0].Community, s.least).HiddenPools()
-	for _, p := range why.GetPools() {
-		if !slices.Contains(hidden, roll.PoolID(p.GetPoolId())) {
-			continue
-		}
-		p.Withheld = true
-		p.Remarks = append(p.Remarks, fmt.Sprintf("The rounds' certificates are left out: behind this pool stand fewer than %d members, and its totals would show what the others used. The treasurer can go through them with you; or the community agrees on a smaller people.min_aggregate.", s.least))
-		for _, r := range p.GetRounds() {
-			r.Certificate, r.Arithmetic = nil, ""
-		}
-	}
+	pools := access.NewCrowd(rolls[0].Community, s.least).HiddenPools()
+	return func(p roll.PoolID) bool { return slices.Contains(pools, p) }
 }
 
 // Why explains a member's shares in an interval, from her own rows and the
 // certificates. The error wraps [ErrNotFound] where there is no row of hers.
 func Why(a *Account, member roll.MemberID) (*allmendev1.WhyShareResponse, error) {
+	return (&Sharing{}).why(a, member, func(roll.PoolID) bool { return false })
+}
+
+func (s *Sharing) why(a *Account, member roll.MemberID, hidden func(roll.PoolID) bool) (*allmendev1.WhyShareResponse, error) {
 	out := &allmendev1.WhyShareResponse{
 		MemberId: string(member), StartUnixMs: int64(a.Interval.Start), LengthMs: int64(a.Interval.Length),
 		LeafIndex: uint64(a.Index), Revision: int32(a.Revision), Complete: a.Complete, Quality: allmendev1.Quality(a.Quality),
@@ -133,7 +127,12 @@ func Why(a *Account, member roll.MemberID) (*allmendev1.WhyShareResponse, error)
 		if err != nil {
 			return nil, fmt.Errorf("explaining the share of %q in %v: %w", member, a.Interval, err)
 		}
-		out.Pools = append(out.Pools, encodeExplanation(&e))
+		withheld := hidden(m.Pool)
+		if withheld {
+			e.Withhold(&a.Charter)
+			e.Remarks = append(e.Remarks, fmt.Sprintf("The rounds' certificates are left out: behind this pool stand fewer than %d members, and its totals would show what the others used. The treasurer can go through them with you; or the community agrees on a smaller people.min_aggregate.", s.least))
+		}
+		out.Pools = append(out.Pools, encodeExplanation(&e, withheld))
 	}
 	if len(out.Pools) == 0 {
 		return nil, fmt.Errorf("%w: member %q has no line in %v: she took no part then, or her data are erased", ErrNotFound, member, a.Interval)
@@ -141,12 +140,12 @@ func Why(a *Account, member roll.MemberID) (*allmendev1.WhyShareResponse, error)
 	return out, nil
 }
 
-func encodeExplanation(e *settlement.Explanation) *allmendev1.PoolShare {
+func encodeExplanation(e *settlement.Explanation, withheld bool) *allmendev1.PoolShare {
 	m := &e.Row
 	out := &allmendev1.PoolShare{
 		PoolId: string(m.Pool), DemandMilliwattHours: int64(m.Demand), SupplyMilliwattHours: int64(m.Supply),
 		ShareMilliwattHours: int64(m.Share), FromStorageMilliwattHours: int64(m.FromStorage), GridImportMilliwattHours: int64(m.GridImport),
-		Remarks: e.Remarks, Sum: e.Sum, Checked: e.Checked,
+		Remarks: e.Remarks, Sum: e.Sum, Checked: e.Checked, Withheld: withheld,
 	}
 	for i := range e.Rounds {
 		r := &e.Rounds[i]
@@ -154,7 +153,10 @@ func encodeExplanation(e *settlement.Explanation) *allmendev1.PoolShare {
 		share := &allmendev1.RoundShare{
 			Round: c.Round, Source: string(c.Source), Method: string(c.Method), Says: r.Says,
 			NeedMilliwattHours: int64(r.Need), WeightMillionths: r.Weight, GotMilliwattHours: int64(r.Got),
-			Arithmetic: r.Arithmetic, Certificate: encodeCertificate(c, r.Rank),
+			Arithmetic: r.Arithmetic,
+		}
+		if !withheld {
+			share.Certificate = encodeCertificate(c, r.Rank)
 		}
 		if r.Cap != nil {
 			most := int64(*r.Cap)

@@ -20,6 +20,8 @@ type Explanation struct {
 	Remarks []string         // what else is to be said, a sentence each
 	Sum     string           // over the rounds, as text
 	Checked bool             // her row and the certificates give exactly her shares
+
+	ofPool []string // those of Remarks that follow from what the whole pool fed in
 }
 
 // ExplainedRound is a round that she was in.
@@ -53,10 +55,11 @@ func Explain(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.M
 	if err != nil {
 		return e, err
 	}
+	says := ch.Explain()
 	for i := range e.Rounds {
-		e.Rounds[i].Says = sentence(ch, e.Rounds[i].Certificate.Round)
+		e.Rounds[i].Says = sentence(says, e.Rounds[i].Certificate.Round)
 	}
-	e.remark(ch, pool)
+	e.remark(ch, pool, says)
 	e.Sum = e.sum()
 	return e, nil
 }
@@ -110,9 +113,13 @@ func (e *Explanation) byBounds(ch *charter.Charter, pool *ledger.PoolTotals) err
 }
 
 // remark says what the rounds alone do not.
-func (e *Explanation) remark(ch *charter.Charter, pool *ledger.PoolTotals) {
+func (e *Explanation) remark(ch *charter.Charter, pool *ledger.PoolTotals, says []string) {
 	row := &e.Row
 	add := func(format string, args ...any) { e.Remarks = append(e.Remarks, fmt.Sprintf(format, args...)) }
+	addOfPool := func(format string, args ...any) {
+		add(format, args...)
+		e.ofPool = append(e.ofPool, fmt.Sprintf(format, args...))
+	}
 	waits := row.Supply > 0 && ch.Sharing.ExportingSites == charter.ExportersWait
 	switch others := energy.Energy(ch.Sharing.OfOthers(int64(row.Demand), int64(row.Supply), int64(pool.Supply))); {
 	case row.Demand == 0:
@@ -121,7 +128,7 @@ func (e *Explanation) remark(ch *charter.Charter, pool *ledger.PoolTotals) {
 	case waits:
 		add("This member fed in %v in this interval, and under this charter who feeds in does not receive from the sun in the same interval.", row.Supply)
 	case others < row.Demand:
-		add("Of the sun, only what others fed in may be received: at most %v of the %v that were needed.", others, row.Demand)
+		addOfPool("Of the sun, only what others fed in may be received: at most %v of the %v that were needed.", others, row.Demand)
 	}
 	var was, not []string
 	for _, r := range e.Rounds {
@@ -130,15 +137,43 @@ func (e *Explanation) remark(ch *charter.Charter, pool *ledger.PoolTotals) {
 	for _, r := range pool.Rounds {
 		if !slices.Contains(was, r.Round) && !slices.Contains(not, r.Round) && !waits {
 			not = append(not, r.Round)
-			add("Round “%s” was not for this member. %s", r.Round, sentence(ch, r.Round))
+			add("Round “%s” was not for this member. %s", r.Round, sentence(says, r.Round))
 		}
 	}
 	if len(pool.Rounds) == 0 {
-		add("Nobody's sun or storage was there to be shared in this interval.")
+		addOfPool("Nobody's sun or storage was there to be shared in this interval.")
 	}
 	if row.GridImport > 0 {
 		add("The rest, %v, came from the grid.", row.GridImport)
 	}
+}
+
+// Withhold leaves out what shows the others of the pool: the certificates, what is
+// calculated from them, and the bound that they are to a member who may receive
+// only what others fed in. What is left is her own row, and what each round gave her.
+func (e *Explanation) Withhold(ch *charter.Charter) {
+	left, bounded := e.Row.Demand, e.Row.Supply > 0 && ch.Sharing.ExportingSites == charter.ExportersOthers
+	got := map[string]energy.Energy{}
+	for i := range e.Rounds {
+		r := &e.Rounds[i]
+		name := r.Certificate.Round
+		if bounded && r.Certificate.Source == ledger.FromSun {
+			r.Need = left
+			if r.Cap != nil {
+				r.Need = min(r.Need, *r.Cap)
+			}
+			for k := range ch.Sharing.Rounds {
+				if of := &ch.Sharing.Rounds[k]; of.Name == name && of.CapPeriod != nil {
+					r.Need = min(r.Need, max(0, energy.Energy(budget(of, &e.Row))-got[name]))
+				}
+			}
+		}
+		left -= r.Got
+		got[name] += r.Got
+		r.Certificate = ledger.Round{Round: name, Source: r.Certificate.Source, Method: r.Certificate.Method}
+		r.Arithmetic, r.Rank = "", 0
+	}
+	e.Remarks = slices.DeleteFunc(e.Remarks, func(s string) bool { return slices.Contains(e.ofPool, s) })
 }
 
 // sum adds the rounds up, source by source, and compares with what was booked.
@@ -181,8 +216,8 @@ func (e *Explanation) sum() string {
 }
 
 // sentence is what the charter's explanation says of a round.
-func sentence(ch *charter.Charter, round string) string {
-	for _, p := range ch.Explain() {
+func sentence(says []string, round string) string {
+	for _, p := range says {
 		if strings.Contains(p, "“"+round+"”") {
 			return p
 		}

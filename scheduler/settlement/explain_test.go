@@ -135,3 +135,41 @@ func TestExplainInWords(t *testing.T) {
 		}
 	}
 }
+
+// Of two neighbours who may receive only what the other fed in, one is told her
+// own line when the pool's totals are withheld, and nothing that the other's
+// feed-in could be found out from: it is the same text whatever that was.
+func TestExplainWithheld(t *testing.T) {
+	most := energy.Energy(800_000)
+	ch := &charter.Charter{
+		Charter: charter.Format, Name: "Ours", RulesVersion: 2, Interval: energy.QuarterHour, Currency: "EUR",
+		Sharing: charter.Sharing{ExportingSites: charter.ExportersOthers, Rounds: []charter.Round{
+			{Name: "some", Method: charter.Equal, Cap: &most}, {Name: "everybody", Method: charter.Equal},
+		}},
+		Residual: charter.Residual{By: charter.ResidualEqual}, Storage: charter.Storage{Use: charter.StorageShared},
+	}
+	in := settlement.Input{Interval: energy.IntervalAt(0, energy.QuarterHour), Members: []ledger.MemberRow{
+		{Member: "anna", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "a", Import: 900_000, Export: 1_000_000}}},
+		{Member: "ben", Pool: roll.GridPool, Sites: []ledger.SiteInput{{Site: "b", Export: 123_456}}},
+	}}
+	var s settlement.Settler
+	res, err := s.Settle(ch, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled := ledger.IntervalSettled{Interval: in.Interval, RulesVersion: 2, Pools: res.Pools}
+	e, err := settlement.Explain(ch, &settled, &res.Members[0])
+	if err != nil || e.Rounds[0].Need != 123_456 || !strings.Contains(e.Remarks[0], "0.123456") {
+		t.Fatalf("not bounded by what the other fed in: %+v, %v", e, err)
+	}
+	e.Withhold(ch)
+	needs := []energy.Energy{800_000, 900_000 - 123_456}
+	for i, r := range e.Rounds {
+		if r.Need != needs[i] || r.Arithmetic != "" || r.Certificate.Exact != nil || r.Certificate.Pool != 0 || r.Certificate.Demand != 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if said := strings.Join(e.Remarks, "\n"); strings.Contains(said, "others fed in") || !strings.Contains(said, "from the grid") {
+		t.Errorf("%s", said)
+	}
+}
