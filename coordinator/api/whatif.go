@@ -41,22 +41,25 @@ func (s *Sharing) StartWhatIf(ctx context.Context, req *allmendev1.StartWhatIfRe
 	if q.From < 0 || q.From >= q.Until {
 		return nil, status.Errorf(codes.InvalidArgument, "from_unix_ms %d, to_unix_ms %d: write two instants in milliseconds since 1970, the earlier one first; 0 for from the beginning, or to the end", req.GetFromUnixMs(), req.GetToUnixMs())
 	}
-	rolls := s.books.Rolls(ever)
+	rolls := s.books.Rolls(q.From)
+	if len(rolls) == 0 {
+		rolls = s.books.Rolls(ever)
+	}
 	register := &rolls[len(rolls)-1].Community
 	var err error
 	if q.Proposed, err = (trial.Text{Template: req.GetCharterTemplate(), YAML: req.GetCharterYaml()}).Decode(register); err != nil {
 		return nil, trialStatus("the proposed charter", err)
 	}
-	singles := trial.Singles(&q.Proposed, register, s.least)
 	if against := (trial.Text{Template: req.GetAgainstTemplate(), YAML: req.GetAgainstYaml()}); against != (trial.Text{}) {
 		ch, err := against.Decode(register)
 		if err != nil {
 			return nil, trialStatus("the charter to compare with", err)
 		}
 		q.Against = &ch
-		if singles == "" {
-			singles = trial.Singles(&ch, register, s.least)
-		}
+	}
+	singles, err := s.singles(ctx, &q, rolls)
+	if err != nil {
+		return nil, toStatus(err)
 	}
 	who := access.From(ctx)
 	if singles != "" && !who.May(access.ReadCurves) {
@@ -70,6 +73,45 @@ func (s *Sharing) StartWhatIf(ctx context.Context, req *allmendev1.StartWhatIfRe
 		return nil, trialStatus("the comparison", err)
 	}
 	return s.encodeWhatIf(who, &op), nil
+}
+
+// week is the shortest time that totals are shown of: over a quarter-hour they
+// are a step of everybody's curve.
+const week = 7 * energy.Day
+
+// singles says what of a question would show single members, by any register of
+// the time that it is about.
+func (s *Sharing) singles(ctx context.Context, q *trial.Question, rolls []roll.Dated) (string, error) {
+	if named := q.From > 0 && q.Until != ever; named && energy.Span(q.Until-q.From) < week {
+		return "it is about less than a week", nil
+	}
+	old := q.Against
+	if old == nil {
+		account, err := s.books.SettledAt(ctx, math.MaxInt64)
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return "", err
+		default:
+			old = &account.Charter
+		}
+	}
+	for _, d := range rolls {
+		if d.From >= q.Until {
+			break
+		}
+		why := trial.Singles(&q.Proposed, &d.Community, s.least)
+		if why == "" && q.Against != nil {
+			why = trial.Singles(q.Against, &d.Community, s.least)
+		}
+		if why == "" && old != nil {
+			why = trial.Apart(&q.Proposed, old, &d.Community, s.least)
+		}
+		if why != "" {
+			return why, nil
+		}
+	}
+	return "", nil
 }
 
 // gridOf reads the prices of the world outside.
@@ -220,7 +262,9 @@ func (s *Sharing) result(who access.Principal, op *trial.Operation) *allmendev1.
 	})
 	out.Withheld = []string{"members"}
 	out.Spread.LeastMilliwattHours, out.Spread.GreatestMilliwattHours = nil, nil
-	if op.Singles != "" || out.GetMemberCount() < int64(s.least) {
+	part := op.Question.From > 0 || op.Question.Until != ever
+	short := part && energy.Span(op.Answer.Intervals)*op.Question.Proposed.Interval < week
+	if op.Singles != "" || short || out.GetMemberCount() < int64(s.least) {
 		out.Before, out.After, out.Spread = nil, nil, nil
 		out.Withheld = append(out.Withheld, "totals", "spread")
 	}

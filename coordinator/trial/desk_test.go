@@ -150,7 +150,7 @@ func TestDesk(t *testing.T) {
 
 // Every template is read, or says why not; those that name members are told apart.
 func TestSingles(t *testing.T) {
-	r := &roll.Community{Members: []roll.Member{{ID: "anna", Groups: []roll.Group{"vulnerable"}}, {ID: "ben"}}}
+	r := &roll.Community{Members: []roll.Member{{ID: "anna", Groups: []roll.Group{"vulnerable"}}, {ID: "ben"}}, Sites: []roll.Site{{ID: "a", Member: "anna"}, {ID: "b", Member: "ben"}}}
 	for name, harmless := range map[string]bool{"equal-shares": true, "proportional": true, "needs-first": true, "contribution-weighted": false} {
 		ch, err := (Text{Template: name}).Decode(r)
 		if err != nil {
@@ -174,5 +174,72 @@ func TestSingles(t *testing.T) {
 	ch.Sharing.Rounds = ch.Sharing.Rounds[:1] // nobody but the group
 	if Singles(&ch, r, 5) == "" || Singles(&ch, r, 1) != "" {
 		t.Error("a round for one alone is taken for harmless")
+	}
+}
+
+// twelve have a site; v is one of them, x and y are six each with one in both, z
+// is x without her.
+func twelve() *roll.Community {
+	r := &roll.Community{}
+	for i := range 12 {
+		m := roll.Member{ID: roll.MemberID(rune('a' + i))}
+		for g, in := range map[roll.Group]bool{"v": i == 0, "x": i <= 5, "y": i == 5 || i > 6, "z": i < 5, "w": i < 6} {
+			if in {
+				m.Groups = append(m.Groups, g)
+			}
+		}
+		r.Members = append(r.Members, m)
+		r.Sites = append(r.Sites, roll.Site{ID: roll.SiteID(m.ID), Member: m.ID})
+	}
+	return r
+}
+
+// An open round excuses small groups only where everybody gets what is there, and
+// who is counted are those who are eligible together.
+func TestSinglesBehindOpenRounds(t *testing.T) {
+	most, cap1 := charter.Percent(99*charter.Whole/100), energy.Energy(1)
+	open := charter.Round{Name: "all", Method: charter.Equal}
+	groups := func(g ...roll.Group) charter.Round {
+		return charter.Round{Name: "some", Method: charter.Equal, Groups: g}
+	}
+	sent, both, twelfth := groups("v"), groups("x"), open
+	sent.Offer, sent.Rest = &most, charter.RestInjectors
+	both.Tags = []roll.Group{"y"}
+	twelfth.Cap = &cap1
+	tiers := charter.Round{Name: "tiers", Method: charter.Priority, Tiers: []charter.Tier{{Groups: []roll.Group{"w"}}, {Groups: []roll.Group{"x", "v"}}}}
+	for name, c := range map[string]struct {
+		rounds   []charter.Round
+		reserve  []charter.Reserve
+		harmless bool
+	}{
+		"open":                     {[]charter.Round{open}, nil, true},
+		"one first, open after":    {[]charter.Round{groups("v"), open}, nil, true},
+		"a reserve for one":        {[]charter.Round{open}, []charter.Reserve{{For: charter.ReserveSolidarity, Percent: most, Groups: []roll.Group{"v"}}}, false},
+		"the rest is sent away":    {[]charter.Round{sent, open}, nil, false},
+		"one in both":              {[]charter.Round{both}, nil, false},
+		"a cap for all":            {[]charter.Round{twelfth}, nil, true},
+		"six of twelve, and seven": {[]charter.Round{groups("x", "v"), groups("y")}, nil, false},
+		"one less than a group":    {[]charter.Round{groups("z")}, nil, false},
+		"a tier for nobody else":   {[]charter.Round{tiers}, nil, false},
+	} {
+		ch := charter.Charter{Sharing: charter.Sharing{Rounds: c.rounds, Reserve: c.reserve}}
+		if why := Singles(&ch, twelve(), 5); (why == "") != c.harmless {
+			t.Errorf("%s: %q", name, why)
+		}
+	}
+	r := twelve() // two groups of five and more that are one member apart
+	for i := range r.Members {
+		r.Members[i].Groups = nil
+	}
+	a, b := charter.Charter{Sharing: charter.Sharing{Rounds: []charter.Round{groups("x")}}}, charter.Charter{Sharing: charter.Sharing{Rounds: []charter.Round{groups("x", "v")}}}
+	for i := range 6 {
+		r.Members[i].Groups = []roll.Group{"x"}
+	}
+	if why := Singles(&a, r, 5); why != "" {
+		t.Errorf("six of twelve: %q", why)
+	}
+	r.Members[6].Groups = []roll.Group{"v"}
+	if Apart(&b, &a, r, 5) == "" || Apart(&a, &a, r, 5) != "" {
+		t.Error("the difference of two totals is one member's")
 	}
 }
