@@ -9,7 +9,35 @@ import (
 	"github.com/allmende-energy/allmende/scheduler/allocation/kernel"
 )
 
-// FlowsOf says who got how much from which part: by the keys of rounds that have
+// trace follows who got what from which part while a plan runs.
+type trace struct {
+	before []int64 // the shares until the round that runs
+	flows  []Flow
+}
+
+// follow splits what a pooled round gave by what it took from each part.
+func (t *trace) follow(shares, taken []int64) {
+	for i, share := range shares {
+		t.before[i] = share - t.before[i]
+	}
+	t.flows = append(t.flows, FlowsOf(&Outcome{Shares: t.before, Used: taken})...)
+	copy(t.before, shares)
+}
+
+// RunFlows shares one interval as [Plan.Run] does, and says who got how much from
+// which part, round by round: nobody gets anything from a part that none of her
+// rounds divided. It allocates memory, as Run does not.
+func (p *Plan) RunFlows(in *Figures) (*Outcome, []Flow, error) {
+	p.trace = &trace{before: make([]int64, len(p.takers))}
+	defer func() { p.trace = nil }()
+	out, err := p.Run(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, FlowsOf(&Outcome{Shares: out.Shares, Used: out.Used, Flows: slices.Concat(out.Flows, p.trace.flows)}), nil
+}
+
+// FlowsOf says of an outcome of one round who got how much from which part: by the keys of rounds that have
 // any, and for the rest, which came out of a pool, in proportion to what each
 // part gave to it. Flows of a member sum to her share, flows of a part to what
 // was used of it. They are sorted by member, hers in the order of her keys.

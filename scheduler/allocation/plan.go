@@ -43,6 +43,7 @@ type Plan struct {
 	gives   []solidarity
 	held    charter.Percent // of each part, by all reserves
 	last    Outcome         // see Run
+	trace   *trace          // see RunFlows; nil while nobody asks
 
 	kernel kernel.Scratch
 	need   []int64 // of the eligible, in one round

@@ -231,7 +231,16 @@ func TestPlanConserves(t *testing.T) {
 			rt.Fatalf("%d used, %d shared", sumOf(out.Used), sumOf(out.Shares))
 		}
 		into, from := make([]int64, len(out.Shares)), make([]int64, len(out.Used))
-		for _, f := range FlowsOf(out) {
+		shares := slices.Clone(out.Shares)
+		plan, err := NewPlan(&v.rules, v.takers, v.parts, nil)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		out, flows, err := plan.RunFlows(&v.fig)
+		if err != nil || !slices.Equal(out.Shares, shares) {
+			rt.Fatalf("asked for the flows it shares otherwise: %v and %v, %v", out.Shares, shares, err)
+		}
+		for _, f := range flows {
 			into[f.Taker] += f.Amount
 			from[f.Part] += f.Amount
 		}
@@ -239,6 +248,27 @@ func TestPlanConserves(t *testing.T) {
 			rt.Fatalf("flows into %v and from %v, shares %v, used %v", into, from, out.Shares, out.Used)
 		}
 	})
+}
+
+// Who is in a round for one source has nothing of the other's.
+func TestRunFlowsByRound(t *testing.T) {
+	rounds := []charter.Round{
+		{Name: "first", Groups: []roll.Group{"a"}, Sources: []charter.Name{"roof"}, Method: charter.Equal},
+		{Name: "second", Groups: []roll.Group{"b"}, Sources: []charter.Name{"mill"}, Method: charter.Equal},
+	}
+	takers := []Taker{{ID: "anna", Groups: []roll.Group{"a"}}, {ID: "ben", Groups: []roll.Group{"b"}}}
+	parts := []Part{{Source: "mill", ID: "mill"}, {Source: "roof", ID: "roof"}}
+	for _, by := range []charter.Attribution{"", charter.AttributeListed} {
+		rules := &charter.Sharing{Rounds: rounds, Attribution: by, Sources: []charter.Source{{Name: "mill"}, {Name: "roof"}}}
+		plan, err := NewPlan(rules, takers, parts, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, flows, err := plan.RunFlows(&Figures{Supply: []int64{1000, 1000}, Demand: []int64{1000, 1000}})
+		if want := []Flow{{Taker: 0, Part: 1, Amount: 1000}, {Taker: 1, Part: 0, Amount: 1000}}; err != nil || !slices.Equal(flows, want) {
+			t.Errorf("attributed %q: %v, %v", by, flows, err)
+		}
+	}
 }
 
 func TestPlanOrderDoesNotMatter(t *testing.T) {

@@ -109,6 +109,9 @@ func (p *Plan) Run(in *Figures) (*Outcome, error) {
 		switch {
 		case len(pl.edges) > 0:
 			p.keyed(i, pl, in, seed)
+			if p.trace != nil { // Flows has them already
+				copy(p.trace.before, out.Shares)
+			}
 		case len(pl.tiers) > 0:
 			p.pooled(i, pl, total, in, seed)
 		}

@@ -26,6 +26,9 @@ func (p *Plan) draw(used int64, seed uint64) {
 		k.Used[i] += e
 		p.offer[i] -= e
 	}
+	if p.trace != nil {
+		p.trace.follow(k.Shares, p.taken)
+	}
 }
 
 func (p *Plan) drawListed(used int64, seed uint64) {
