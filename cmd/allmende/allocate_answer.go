@@ -83,16 +83,18 @@ func (q *question) allocate(rules *charter.Sharing) (*allocated, error) {
 	slices.SortFunc(sources, func(a, b sourceIn) int { return cmp.Compare(a.name, b.name) })
 	takers, parts := make([]allocation.Taker, len(sinks)), make([]allocation.Part, len(sources))
 	in := allocation.Figures{Supply: make([]int64, len(sources)), Demand: make([]int64, len(sinks)), Exports: make([]bool, len(sinks))}
+	own, all := make(map[roll.MemberID]int64, len(sources)), int64(0) // fed in: by each member, and together
 	for i, s := range sources {
 		parts[i] = allocation.Part{Source: s.name, ID: string(s.name)}
-		in.Supply[i] = int64(s.energy)
+		owner := ownerOf(rules, s.name)
+		in.Supply[i] = int64(participating(rules, owner, s.energy))
+		own[owner] += in.Supply[i]
+		all += in.Supply[i]
 	}
 	for i, s := range sinks {
 		takers[i] = allocation.Taker{ID: s.name, Groups: s.groups}
-		in.Demand[i] = int64(participating(rules, s.name, s.demand))
-		in.Exports[i] = slices.ContainsFunc(sources, func(src sourceIn) bool {
-			return string(src.name) == string(s.name) && src.energy > 0
-		})
+		in.Demand[i] = rules.OfOthers(int64(participating(rules, s.name, s.demand)), own[s.name], all)
+		in.Exports[i] = own[s.name] > 0
 	}
 	if err := evaluable(rules); err != nil {
 		return nil, err
@@ -104,15 +106,25 @@ func (q *question) allocate(rules *charter.Sharing) (*allocated, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := plan.Run(&in)
+	out, flows, err := plan.RunFlows(&in)
 	if err != nil {
 		return nil, err
 	}
-	a := allocatedOf(sinks, sources, out)
+	a := allocatedOf(sinks, sources, out, flows)
 	if rules.Market != nil {
 		a.Market, err = trade(rules, sinks, sources, out, in.Seed)
 	}
 	return a, err
+}
+
+// ownerOf is whose a source is: as the charter says, and else hers whose name it has.
+func ownerOf(rules *charter.Sharing, source charter.Name) roll.MemberID {
+	for _, s := range rules.Sources {
+		if s.Name == source {
+			return s.Member // "" where it is a site, of which nobody says here whose it is
+		}
+	}
+	return roll.MemberID(source)
 }
 
 // participating is the part of a member's meters that counts here.
@@ -138,7 +150,7 @@ func evaluable(rules *charter.Sharing) error {
 	return nil
 }
 
-func allocatedOf(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome) *allocated {
+func allocatedOf(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome, flows []allocation.Flow) *allocated {
 	a := &allocated{
 		Shares: make(map[string]decimalKWh, len(sinks)),
 		Left:   make(map[string]decimalKWh, len(sources)), Unmet: make(map[string]decimalKWh, len(sinks)),
@@ -150,13 +162,13 @@ func allocatedOf(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome) *a
 	for i, s := range sources {
 		a.Left[string(s.name)] = decimalKWh(int64(s.energy) - out.Used[i])
 	}
-	a.Flows = flowsOut(sinks, sources, out)
+	a.Flows = flowsOut(sinks, sources, flows)
 	return a
 }
 
-func flowsOut(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome) []flowOut {
+func flowsOut(sinks []sinkIn, sources []sourceIn, by []allocation.Flow) []flowOut {
 	flows := []flowOut{}
-	for _, f := range allocation.FlowsOf(out) {
+	for _, f := range by {
 		flows = append(flows, flowOut{string(sources[f.Part].name), string(sinks[f.Taker].name), decimalKWh(f.Amount)})
 	}
 	return flows

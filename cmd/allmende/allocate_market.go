@@ -118,6 +118,6 @@ func trade(rules *charter.Sharing, sinks []sinkIn, sources []sourceIn, out *allo
 			a.Sold[string(s.name)] = decimalKWh(sold[i])
 		}
 	}
-	a.Flows = flowsOut(sinks, sources, &allocation.Outcome{Shares: bought, Used: sold})
+	a.Flows = flowsOut(sinks, sources, allocation.FlowsOf(&allocation.Outcome{Shares: bought, Used: sold}))
 	return a, nil
 }

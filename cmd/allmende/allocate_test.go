@@ -243,6 +243,39 @@ func TestAllocateConserves(t *testing.T) {
 	}
 }
 
+// TestAllocateOwnSun: nobody receives what she fed in where the charter says that
+// only others' is received, whether her source has her name or the charter's.
+func TestAllocateOwnSun(t *testing.T) {
+	a := allocateOK(t, `{"sources":{"anna":"3.00"},"sinks":{"anna":{"demand":"2.00"}}}`, "--scheme", "be-flanders")
+	if a.Shares["anna"] != "0.00" || a.Left["anna"] != "3.00" || a.Unmet["anna"] != "2.00" {
+		t.Errorf("Flanders: %+v", a)
+	}
+	q := &question{
+		sources: []sourceIn{{name: "roof", energy: 3000}, {name: "mill", energy: 1000}},
+		sinks:   []sinkIn{{name: "anna", demand: 2000}, {name: "ben", demand: 2000}},
+	}
+	for _, c := range []struct {
+		exporters charter.ExportRule
+		half      bool // of Anna's meters count here
+		anna, ben decimalKWh
+	}{
+		{charter.ExportersWait, false, 0, 2000}, {charter.ExportersOthers, false, 1000, 2000}, {charter.ExportersReceive, false, 2000, 2000},
+		{charter.ExportersWait, true, 0, 2000}, {charter.ExportersReceive, true, 1000, 1500},
+	} {
+		rules := &charter.Sharing{
+			ExportingSites: c.exporters, Rounds: []charter.Round{{Name: "all", Method: charter.Equal}},
+			Sources: []charter.Source{{Name: "roof", Member: "anna"}},
+		}
+		if c.half {
+			rules.Participation = []charter.Participation{{Member: "anna", Percent: charter.Whole / 2}}
+		}
+		a, err := q.allocate(rules)
+		if err != nil || a.Shares["anna"] != c.anna || a.Shares["ben"] != c.ben || a.Left["roof"]+a.Left["mill"] != 4000-c.anna-c.ben {
+			t.Errorf("%s, half %v: %+v, %v", c.exporters, c.half, a, err)
+		}
+	}
+}
+
 // energyText is a source's energy, alone or beside an offer.
 type energyText string
 
