@@ -3,6 +3,7 @@
 package coordinator
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -77,6 +78,13 @@ func TestWhatIf(t *testing.T) {
 		t.Errorf("a member is shown the sums of a charter for few: %v", r)
 	}
 
+	// Nor quarter-hour by quarter-hour.
+	fay.refused(http.StatusForbidden, "less than a week", http.MethodPost, "/v1/what-ifs", fields{"charterTemplate": "proportional", "fromUnixMs": fmt.Sprint(int64(dawn)), "toUnixMs": fmt.Sprint(int64(dawn.Add(quarter)))})
+	short := fay.ended(fay.must(http.MethodPost, "/v1/what-ifs", fields{"charterTemplate": "proportional", "toUnixMs": fmt.Sprint(int64(dawn.Add(quarter)))})["id"].(string))
+	if r := short["result"].(map[string]any); r["intervals"] != "1" || r["before"] != nil || r["after"] != nil || r["spread"] != nil || len(r["members"].([]any)) != 1 {
+		t.Errorf("a member is shown the sums of a quarter-hour: %v", r)
+	}
+
 	fay.refused(http.StatusForbidden, "somebody else", http.MethodPost, "/v1/what-ifs/"+op["id"].(string)+"/cancel", fields{})
 	for _, x := range []struct {
 		word string
@@ -96,7 +104,7 @@ func TestWhatIf(t *testing.T) {
 	if nothing["state"] != "WHAT_IF_STATE_FAILED" || !strings.Contains(nothing["error"].(string), "no settled interval") {
 		t.Errorf("%v", nothing)
 	}
-	if list := fay.must(http.MethodGet, "/v1/what-ifs", nil)["whatIfs"].([]any); len(list) != 4 || list[0].(map[string]any)["result"] != nil {
+	if list := fay.must(http.MethodGet, "/v1/what-ifs", nil)["whatIfs"].([]any); len(list) != 5 || list[0].(map[string]any)["result"] != nil {
 		t.Errorf("%v", list)
 	}
 
