@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -106,10 +107,12 @@ func (c *Coordinator) operator(t *testing.T) *grpc.ClientConn {
 	return conn
 }
 
-// bookedUntil lets the world run until the ledger has settled so far.
+// bookedUntil lets the world run, for no more than some hours, until the ledger has
+// settled so far. What is settled is stored beside the world, which does not wait for it.
 func (w *world) bookedUntil(c *Coordinator, at energy.Instant) {
 	w.t.Helper()
-	for range 500 {
+	const minutes, pause, patience = 500, 10 * time.Millisecond, 2 * time.Minute
+	for n := range int64(patience / pause) {
 		records, err := c.store.SettledPage(w.t.Context(), at, 1)
 		if err != nil {
 			w.t.Fatal(err)
@@ -117,7 +120,10 @@ func (w *world) bookedUntil(c *Coordinator, at energy.Instant) {
 		if len(records) == 1 && records[0].Settled.Interval.End() == at {
 			return
 		}
-		w.until(w.clock.Now().Add(minute))
+		if n < minutes {
+			w.until(w.clock.Now().Add(minute))
+		}
+		time.Sleep(pause)
 	}
 	w.t.Fatalf("the ledger has not settled until %v", at)
 }
