@@ -23,9 +23,12 @@ func lane() roll.Community {
 		Connections: []roll.Connection{{ID: "village", Kind: roll.PublicGrid}},
 		Gateways:    []roll.Gateway{{ID: "gw"}, {ID: "gw-2"}},
 	}
-	for site, member := range map[roll.SiteID]roll.MemberID{"anna-home": "anna", "ben-a": "ben", "ben-b": "ben"} {
-		c.Sites = append(c.Sites, roll.Site{ID: site, Member: member, Connection: "village"})
-		c.Assets = append(c.Assets, roll.Asset{ID: roll.AssetID(site + "-meter"), Kind: roll.Meter, Site: site, Gateway: "gw"})
+	for _, s := range []struct {
+		site   roll.SiteID
+		member roll.MemberID
+	}{{"anna-home", "anna"}, {"ben-a", "ben"}, {"ben-b", "ben"}} {
+		c.Sites = append(c.Sites, roll.Site{ID: s.site, Member: s.member, Connection: "village"})
+		c.Assets = append(c.Assets, roll.Asset{ID: roll.AssetID(s.site + "-meter"), Kind: roll.Meter, Site: s.site, Gateway: "gw"})
 	}
 	return c
 }
