@@ -64,7 +64,7 @@ func (c *whatIfCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
-	t := trial{cmd: c, out: out, proposed: proposed}
+	t := comparison{cmd: c, out: out, proposed: proposed}
 	if t.zone, err = time.LoadLocation(c.Zone); err != nil {
 		return fmt.Errorf("--zone: %w; write one such as Europe/Vienna", err)
 	}
@@ -95,15 +95,14 @@ func (c *whatIfCmd) Run(ctx context.Context, out *output) error {
 	return t.print(&report)
 }
 
-// trial is a comparison at work.
-type trial struct {
+// comparison is one at work, over files.
+type comparison struct {
 	cmd           *whatIfCmd
 	out           *output
 	old, proposed charter.Charter
 	zone          *time.Location
 	from, until   energy.Instant
 	grid          whatif.Grid
-	owners        map[roll.AssetID]roll.MemberID // of batteries, as the rows say
 }
 
 // charterNamed is a template by its name, or a file.
@@ -168,7 +167,7 @@ func (c *whatIfCmd) prices(currency energy.Currency) (g whatif.Grid, err error) 
 }
 
 // start makes the comparison, with what the charters' expressions give.
-func (t *trial) start(facts []expr.Facts) (*whatif.Run, error) {
+func (t *comparison) start(facts []expr.Facts) (*whatif.Run, error) {
 	run, err := whatif.New(&t.old, &t.proposed, statement.In(t.zone))
 	if err != nil {
 		return nil, err
@@ -190,7 +189,7 @@ func (t *trial) start(facts []expr.Facts) (*whatif.Run, error) {
 }
 
 // each settles intervals, with a bar, until there are none or somebody stops it.
-func (t *trial) each(ctx context.Context, run *whatif.Run, total int, interval func(i int) (settlement.Input, whatif.Grid, bool, error)) (whatif.Report, error) {
+func (t *comparison) each(ctx context.Context, run *whatif.Run, total int, interval func(i int) (settlement.Input, whatif.Grid, bool, error)) (whatif.Report, error) {
 	bar := newProgress(t.out, "comparing")
 	defer bar.clear()
 	for i := range total {
@@ -212,7 +211,7 @@ func (t *trial) each(ctx context.Context, run *whatif.Run, total int, interval f
 	return run.Report()
 }
 
-func (t *trial) print(r *whatif.Report) error {
+func (t *comparison) print(r *whatif.Report) error {
 	t.out.Printf("From “%s” to “%s”, %d intervals, %d members.\n\n", t.old.Name, t.proposed.Name, r.Intervals, len(r.Members))
 	w := tabwriter.NewWriter(t.out.Out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "member\tneeds kWh\treceives\twould\tchange\tpays\twould\tchange\t")

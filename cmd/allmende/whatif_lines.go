@@ -15,13 +15,13 @@ import (
 )
 
 // money is an amount without its currency.
-func (t *trial) money(minor int64) string {
+func (t *comparison) money(minor int64) string {
 	text, _, _ := strings.Cut(energy.Money{Minor: minor, Currency: t.proposed.Currency}.String(), " ")
 	return text
 }
 
 // outside says what becomes of the members' money.
-func (t *trial) outside(r *whatif.Report) {
+func (t *comparison) outside(r *whatif.Report) {
 	t.out.Printf("\n")
 	for _, x := range []struct {
 		name string
@@ -34,7 +34,7 @@ func (t *trial) outside(r *whatif.Report) {
 }
 
 // lines prints the statements of all parties under both charters.
-func (t *trial) lines(r *whatif.Report) error {
+func (t *comparison) lines(r *whatif.Report) error {
 	for i := range r.Members {
 		c := &r.Members[i]
 		if err := t.statement(string(c.Member), c.Old.Lines, c.New.Lines); err != nil {
@@ -54,7 +54,7 @@ func (t *trial) lines(r *whatif.Report) error {
 
 // statement prints one party's lines, those of both charters that are for the
 // same thing beside each other.
-func (t *trial) statement(party string, before, after []statement.Line) error {
+func (t *comparison) statement(party string, before, after []statement.Line) error {
 	if len(before)+len(after) == 0 {
 		return nil
 	}

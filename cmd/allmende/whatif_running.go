@@ -5,8 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -75,15 +74,10 @@ func (c *whatIfCmd) running(ctx context.Context, out *output) error {
 
 // handIn is how a charter goes to the coordinator: by a template's name, or as text.
 func handIn(name string) (template, yaml string, err error) {
-	for _, t := range charters.Templates() {
-		if t.Name == name {
-			return name, "", nil
-		}
+	if slices.ContainsFunc(charters.Templates(), func(t charters.Template) bool { return t.Name == name }) {
+		return name, "", nil
 	}
-	if _, err := readCharter(name); err != nil {
-		return "", "", err
-	}
-	text, err := os.ReadFile(filepath.Clean(name))
+	text, err := charterText(name)
 	return "", string(text), err
 }
 

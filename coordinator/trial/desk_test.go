@@ -250,3 +250,27 @@ func TestSinglesBehindOpenRounds(t *testing.T) {
 		t.Error("the difference of two totals is one member's")
 	}
 }
+
+// A cap over a day counts over the day, as it does where charters are in force,
+// not in each interval by itself; and the day is that of the zone.
+func TestCapsOverADayCount(t *testing.T) {
+	proposed := charterOf(t, "equal-shares")
+	proposed.RulesVersion = 2
+	proposed.Sharing.Rounds = []charter.Round{{
+		Name: "a little", Method: charter.Equal, CapPeriod: &charter.PeriodCap{Energy: energy.KilowattHour, Per: charter.PerDay},
+	}}
+	for zone, want := range map[string]energy.Energy{
+		"UTC":          2 * energy.KilowattHour, // one day, two who receive
+		"Asia/Kolkata": 4 * energy.KilowattHour, // midnight there is half past six in the evening
+	} {
+		loc, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := Question{Proposed: proposed, Until: 1 << 50, Zone: loc}
+		got, err := Run(t.Context(), shelf{96, charterOf(t, "equal-shares")}, &q, func(int64, int64) error { return nil })
+		if err != nil || got.New.Received != want {
+			t.Errorf("%s: they would receive %v, want %v; %v", zone, got.New.Received, want, err)
+		}
+	}
+}

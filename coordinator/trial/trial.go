@@ -45,7 +45,7 @@ type Question struct {
 	Against     *charter.Charter // nil: the one that the newest of the intervals was settled by
 	From, Until energy.Instant   // of the intervals' starts, half open
 	Grid        whatif.Grid
-	Zone        *time.Location // where prices by the hour are looked up
+	Zone        *time.Location // where prices by the hour are looked up, and days, months and years are cut
 }
 
 // Answer is what came out.
@@ -116,6 +116,7 @@ func (r *runner) begin(ctx context.Context) error {
 	if r.run, err = whatif.New(&r.old, &r.q.Proposed, statement.In(r.q.Zone)); err != nil {
 		return fmt.Errorf("%w: %w", ErrQuestion, err)
 	}
+	r.run.Calendar(charters.CalendarOf(r.q.Zone))
 	var terms [2]*charter.Terms
 	for i, ch := range []*charter.Charter{&r.old, &r.q.Proposed} {
 		if len(ch.Expressions) == 0 || i == 0 && own {
