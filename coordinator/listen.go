@@ -77,3 +77,32 @@ func (c *counted) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
 }
+
+// listeners are the doors of a coordinator; nil is one that is not there.
+type listeners struct{ http, redirect, grpc, gateways, metrics net.Listener }
+
+// bind opens the listeners. Callers wait in the kernel until there is an answer.
+func (c *Coordinator) bind(ctx context.Context, undo *[]func()) (out listeners, err error) {
+	for _, l := range []struct {
+		name  string
+		cfg   config.Listener
+		into  *net.Listener
+		bound *string
+	}{
+		{"http", c.cfg.HTTP, &out.http, &c.addresses.HTTP},
+		{"http.redirect", config.Listener{Listen: c.cfg.Redirect, Key: "http.redirect"}, &out.redirect, &c.addresses.Redirect},
+		{"grpc", c.cfg.GRPC, &out.grpc, &c.addresses.GRPC},
+		{"gateways", c.cfg.Gateways, &out.gateways, &c.addresses.Gateways},
+		{"metrics", config.Listener{Listen: c.cfg.Metrics.Listen, Key: "metrics.listen"}, &out.metrics, &c.addresses.Metrics},
+	} {
+		if l.cfg.Listen == "" {
+			continue
+		}
+		if *l.into, err = listen(ctx, l.name, l.cfg); err != nil {
+			return out, err
+		}
+		*undo = append(*undo, func() { (*l.into).Close() })
+		*l.bound = (*l.into).Addr().String()
+	}
+	return out, nil
+}

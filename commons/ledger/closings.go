@@ -70,6 +70,7 @@ func (c *closings) brokenUse(members []MemberRow) (*MemberRow, PeriodUse, energy
 	for i := range members {
 		m := &members[i]
 		for _, u := range m.Periods {
+			least, _ := lasts(u.Per)
 			was, had := c.uses[useKey{m.Member, m.Pool, charter.PeriodRound{Round: u.Round, Per: u.Per}}]
 			want := energy.Energy(0)
 			switch {
@@ -78,7 +79,7 @@ func (c *closings) brokenUse(members []MemberRow) (*MemberRow, PeriodUse, energy
 			case !had:
 			case was.From == u.From:
 				want = was.Before + was.Got
-			case u.From <= c.start, u.From.Sub(was.From) < shortest(u.Per): // no period begins anew in the middle of itself
+			case u.From <= c.start, u.From.Sub(was.From) < least: // no period begins anew in the middle of itself
 				return m, u, was.Before + was.Got
 			}
 			if u.Before != want {
@@ -121,29 +122,17 @@ func checkTerms(i energy.Interval, sheet *Sheet, expressions []charter.Expressio
 	return nil
 }
 
-// shortest is the least that a period of the calendar lasts, with an hour or two
-// to spare for summer time: verification knows no time zone.
-func shortest(p charter.Period) energy.Span {
+// lasts is how long a period of the calendar lasts at least and at most, with some
+// hours to spare for summer time: verification knows no time zone.
+func lasts(p charter.Period) (least, most energy.Span) {
 	switch p {
 	case charter.PerYear:
-		return 364 * energy.Day
+		return 364 * energy.Day, 367 * energy.Day
 	case charter.PerMonth:
-		return 27 * energy.Day
+		return 27 * energy.Day, 32 * energy.Day
 	case charter.PerDay:
 	}
-	return 22 * energy.Hour
-}
-
-// longest is the most that a period of the calendar lasts, as [shortest].
-func longest(p charter.Period) energy.Span {
-	switch p {
-	case charter.PerYear:
-		return 367 * energy.Day
-	case charter.PerMonth:
-		return 32 * energy.Day
-	case charter.PerDay:
-	}
-	return 26 * energy.Hour
+	return 22 * energy.Hour, 26 * energy.Hour
 }
 
 // checkPeriods says whether each member has an account of each round with a cap
@@ -157,7 +146,8 @@ func checkPeriods(i energy.Interval, sheet *Sheet, rounds []charter.PeriodRound)
 		}
 		for n, r := range rounds {
 			u := &m.Periods[n]
-			if (charter.PeriodRound{Round: u.Round, Per: u.Per}) != r || u.From > i.Start || i.Start.Sub(u.From) >= longest(u.Per) || u.Before < 0 || u.Got < 0 {
+			_, most := lasts(r.Per)
+			if (charter.PeriodRound{Round: u.Round, Per: u.Per}) != r || u.From > i.Start || i.Start.Sub(u.From) >= most || u.Before < 0 || u.Got < 0 {
 				return findingf("member %q in pool %q: her account of round %q is not one of this charter and interval", m.Member, m.Pool, u.Round)
 			}
 			if from, known := began[u.Per]; known && from != u.From {
