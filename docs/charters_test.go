@@ -5,6 +5,7 @@ package docs
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +24,7 @@ func TestChartersAreDocumented(t *testing.T) {
 	}
 	want := string(text)
 	for _, part := range []struct{ name, content string }{
-		{"variables", variables()}, {"jurisdictions", jurisdictions(t)}, {"templates", templates(t)},
+		{"variables", variables()}, {"jurisdictions", jurisdictions(t)}, {"templates", templates(t)}, {"whatif", years(t)},
 	} {
 		begin := fmt.Sprintf("<!-- begin %s: written by `go test ./docs -update` -->\n", part.name)
 		end := fmt.Sprintf("<!-- end %s -->\n", part.name)
@@ -93,6 +94,47 @@ func templates(t *testing.T) string {
 		}
 	}
 	return b.String()
+}
+
+// years puts the answers of whatif.md, which stand there as the command printed
+// them, side by side: a line for each member.
+func years(t *testing.T) string {
+	text, err := os.ReadFile("whatif.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := answer(t, string(text), "needs-first"), answer(t, string(text), "proportional")
+	var b strings.Builder
+	b.WriteString("| member | needs | equal shares | needs first | change | money | proportional | change | money |\n")
+	b.WriteString("| --- " + strings.Repeat("| ---: ", 8) + "|\n")
+	for i, a := range first {
+		p := second[i]
+		if len(a) != 8 || len(p) != 8 || !slices.Equal(a[:3], p[:3]) {
+			t.Fatalf("whatif.md: %v and %v do not start from the same", a, p)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+			strings.ReplaceAll(a[0], "_", " "), a[1], a[2], a[3], a[4], a[7], p[3], p[4], p[7])
+	}
+	return b.String() + "\nkWh in the year; money is what a home would pay more (+) or less (-), in the currency of the recorded prices.\n"
+}
+
+// answer are the cells of what the command said from equal shares to a template.
+func answer(t *testing.T, text, template string) (rows [][]string) {
+	_, rest, found := strings.Cut(text, "![Change for each member from equal shares to "+strings.ReplaceAll(template, "-", " "))
+	_, rest, began := strings.Cut(rest, "```\n")
+	table, _, ended := strings.Cut(rest, "```\n")
+	if !found || !began || !ended {
+		t.Fatalf("whatif.md has no answer for %s", template)
+	}
+	for _, line := range strings.Split(table, "\n") {
+		if cells := strings.Fields(line); strings.HasPrefix(line, "  ") && len(cells) == 8 && cells[0] != "member" {
+			rows = append(rows, cells)
+		}
+	}
+	if len(rows) != 18 {
+		t.Fatalf("whatif.md: %d lines for %s, of seventeen homes and their sum", len(rows), template)
+	}
+	return rows
 }
 
 // Whoever copies the page's examples gets a charter that works.
