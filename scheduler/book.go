@@ -24,8 +24,12 @@ type book struct {
 	owner     map[roll.AssetID]roll.MemberID
 	members   []roll.MemberID // sorted
 	groups    map[roll.MemberID][]roll.Group
-	islands   []roll.PoolID // pools that are cut off from the grid
+	orders    map[roll.MemberID]orders // of those who have any
+	islands   []roll.PoolID            // pools that are cut off from the grid
 }
+
+// orders are a member's bid and offer.
+type orders struct{ bid, offer *roll.Order }
 
 type siteEntry struct {
 	id        roll.SiteID
@@ -55,10 +59,14 @@ func newBook(cfg Config, c roll.Community) *book {
 	b := &book{
 		gateway: map[roll.AssetID]roll.GatewayID{}, kind: map[roll.AssetID]roll.AssetKind{},
 		owner: map[roll.AssetID]roll.MemberID{}, groups: map[roll.MemberID][]roll.Group{},
+		orders: map[roll.MemberID]orders{},
 	}
 	for _, m := range c.Members {
 		b.members = append(b.members, m.ID)
 		b.groups[m.ID] = slices.Sorted(slices.Values(m.Groups))
+		if m.Bid != nil || m.Offer != nil {
+			b.orders[m.ID] = orders{m.Bid, m.Offer}
+		}
 	}
 	slices.Sort(b.members)
 	pool, limit := map[roll.ConnectionID]roll.PoolID{}, map[roll.ConnectionID]energy.Power{}

@@ -63,7 +63,8 @@ func device(id string, kind roll.AssetKind) roll.Entry {
 
 // change reads lines that change the register from a time on: "clara: sun
 // joins", "ben leaves", "mill gets a battery", "mill loses its battery", "ben is
-// now (owners, young)", "the street is cut off", "the street is back".
+// now (owners, young)", "the street is cut off", "the street is back", and what
+// [ordered] reads.
 func (s *scenario) change(d *datadriven.TestData) (string, error) {
 	from, err := s.clock(d.CmdArgs[0].Vals[0])
 	if err != nil {
@@ -92,6 +93,10 @@ func (s *scenario) change(d *datadriven.TestData) (string, error) {
 			changes = append(changes, roll.Change{
 				From: from, Op: roll.OpChange, Fields: []string{roll.FieldIsland}, Entry: roll.Entry{Connection: &roll.Connection{ID: s.connection, Island: cut}},
 			})
+		case ordered(line) != nil:
+			c := ordered(line)
+			c.From = from
+			changes = append(changes, *c)
 		case strings.HasSuffix(line, " leaves"):
 			ref := roll.Ref{Kind: roll.KindMember, ID: who}
 			for _, r := range append(present.Dependents(ref), ref) {
@@ -111,10 +116,45 @@ func (s *scenario) change(d *datadriven.TestData) (string, error) {
 	return "", nil
 }
 
+// ordered reads "anna bids 0.18 EUR/kWh", "ben offers 12 ct/kWh EUR for 0.5 kWh",
+// "anna withdraws her bid" and "ben withdraws his offer".
+func ordered(line string) *roll.Change {
+	who, says, _ := strings.Cut(line, " ")
+	verb, order, _ := strings.Cut(says, " ")
+	m := &roll.Member{ID: roll.MemberID(who)}
+	c := &roll.Change{Op: roll.OpChange, Entry: roll.Entry{Member: m}}
+	price, most, bounded := strings.Cut(order, " for ")
+	var o roll.Order
+	var err error
+	if o.Price, err = energy.ParsePrice(price); err != nil && verb != "withdraws" {
+		return nil
+	}
+	if o.Most, err = energy.ParseKWh(strings.TrimSuffix(most, " kWh")); err != nil && bounded {
+		return nil
+	}
+	switch {
+	case verb == "bids":
+		m.Bid, c.Fields = &o, []string{roll.FieldBid}
+	case verb == "offers":
+		m.Offer, c.Fields = &o, []string{roll.FieldOffer}
+	case verb == "withdraws" && strings.HasSuffix(order, " bid"):
+		c.Fields = []string{roll.FieldBid}
+	case verb == "withdraws" && strings.HasSuffix(order, " offer"):
+		c.Fields = []string{roll.FieldOffer}
+	default:
+		return nil
+	}
+	return c
+}
+
 // plan records changes and tells the state machine, as the coordinator does,
 // unless it dies in between.
 func (s *scenario) plan(changes []roll.Change, dies bool) error {
-	p, err := s.history.Plan(changes, roll.Rules{Interval: energy.QuarterHour, Earliest: s.day})
+	rules := roll.Rules{Interval: energy.QuarterHour, Earliest: s.day}
+	if s.now > s.day { // the first interval's orders may come with the founding
+		rules.Orders = energy.IntervalAt(s.now, energy.QuarterHour).End()
+	}
+	p, err := s.history.Plan(changes, rules)
 	if err != nil {
 		return err
 	}

@@ -393,6 +393,17 @@ func (s *scenario) printLeaf(out *strings.Builder, i int) {
 			for _, term := range m.Terms {
 				fmt.Fprintf(out, "; %s %s", term.Expression, charter.Weight(term.Value))
 			}
+			for _, o := range []struct {
+				verb  string
+				order *roll.Order
+			}{{"bids", m.Bid}, {"offers", m.Offer}} {
+				if o.order != nil {
+					fmt.Fprintf(out, "; %s %v", o.verb, o.order.Price)
+				}
+				if o.order != nil && o.order.Most > 0 {
+					fmt.Fprintf(out, " for %v", o.order.Most)
+				}
+			}
 			for _, u := range m.Periods {
 				fmt.Fprintf(out, "; in “%s” %v this %s", u.Round, u.Before+u.Got, u.Per)
 			}

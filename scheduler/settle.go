@@ -4,6 +4,7 @@ package scheduler
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -198,6 +199,7 @@ func (s *State) inputs(iv energy.Interval) (in settlement.Input, complete bool) 
 			Member: site.member, Pool: site.pool, Groups: g.book.groups[site.member], Sites: []ledger.SiteInput{row},
 			Periods: g.periods(site.member, site.pool),
 		})
+		g.orders(&in.Members[n])
 	}
 	for _, b := range g.book.batteries {
 		in.Storage = append(in.Storage, g.battery(b))
@@ -209,6 +211,19 @@ func (s *State) inputs(iv energy.Interval) (in settlement.Input, complete bool) 
 		in.Connections = append(in.Connections, row)
 	}
 	return in, g.complete
+}
+
+// orders fills in a member's standing orders where the rule of her pool has a market
+// round: the rows of other charters tell nobody's.
+func (g *gather) orders(m *ledger.MemberRow) {
+	rules := &g.state.cfg.Charter
+	if slices.Contains(g.book.islands, m.Pool) {
+		rules = rules.Islanded()
+	}
+	if rules.Sharing.Market != nil {
+		o := g.book.orders[m.Member]
+		m.Bid, m.Offer = o.bid, o.offer
+	}
 }
 
 // gather reads registers over one interval.

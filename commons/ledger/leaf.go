@@ -167,7 +167,11 @@ type MemberRow struct {
 	// Periods are her accounts of the rounds whose cap counts over a period, in
 	// the charter's order. Empty where it has none.
 	Periods []PeriodUse `json:"periods,omitempty"`
-	Sites   []SiteInput `json:"sites"`
+	// Bid and Offer are her orders in the market round, as they stood when the
+	// interval began: inputs too. Absent where the charter has no such round.
+	Bid   *roll.Order `json:"bid,omitempty"`
+	Offer *roll.Order `json:"offer,omitempty"`
+	Sites []SiteInput `json:"sites"`
 
 	Residual    energy.Energy `json:"residual"` // her part of a one_meter residual; may be negative
 	Demand      energy.Energy `json:"demand"`   // Σ import without community batteries, with residual

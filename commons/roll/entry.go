@@ -121,6 +121,8 @@ func (c Community) Entries() []Entry {
 const (
 	FieldName         = "name"
 	FieldGroups       = "groups"
+	FieldBid          = "bid"   // as a whole; without one it is withdrawn
+	FieldOffer        = "offer" // so too
 	FieldMeter        = "meter"
 	FieldImportLimit  = "import_limit_w"
 	FieldExportLimit  = "export_limit_w"
@@ -151,7 +153,7 @@ func FieldsOf(e Entry) []string {
 	case e.Head != nil, e.Gateway != nil:
 		return []string{FieldName}
 	case e.Member != nil:
-		return []string{FieldName, FieldGroups}
+		return []string{FieldName, FieldGroups, FieldBid, FieldOffer}
 	case e.Connection != nil:
 		return []string{FieldMeter, FieldImportLimit, FieldExportLimit, FieldIsland}
 	case e.Site != nil:
@@ -176,6 +178,7 @@ func (e Entry) clone() Entry {
 	case e.Member != nil:
 		c := *e.Member
 		c.Groups = slices.Clone(c.Groups)
+		c.Bid, c.Offer = c.Bid.copied(), c.Offer.copied()
 		return Entry{Member: &c}
 	case e.Connection != nil:
 		c := *e.Connection
@@ -225,6 +228,10 @@ func (m *Member) take(from *Member, field string) {
 		m.Name = from.Name
 	case FieldGroups:
 		m.Groups = slices.Clone(from.Groups)
+	case FieldBid:
+		m.Bid = from.Bid.copied()
+	case FieldOffer:
+		m.Offer = from.Offer.copied()
 	}
 }
 
@@ -312,7 +319,8 @@ func Differences(a, b Entry) []string {
 // groups do.
 func Equal(a, b Entry) bool {
 	if a.Member != nil && b.Member != nil {
-		return a.Member.ID == b.Member.ID && a.Member.Name == b.Member.Name && slices.Equal(a.Member.Groups, b.Member.Groups)
+		return a.Member.ID == b.Member.ID && a.Member.Name == b.Member.Name && slices.Equal(a.Member.Groups, b.Member.Groups) &&
+			sameOrder(a.Member.Bid, b.Member.Bid) && sameOrder(a.Member.Offer, b.Member.Offer)
 	}
 	return reflect.DeepEqual(a, b)
 }

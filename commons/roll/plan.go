@@ -26,6 +26,12 @@ type Rules struct {
 	Earliest energy.Instant
 	// Why says why none may be earlier, and what to do; it ends a sentence.
 	Why string
+	// Orders is the first instant from which a bid or an offer may change: the
+	// beginning of an interval that has not begun.
+	Orders energy.Instant
+	// Order says why the charter takes no such bid or offer, and what to do; nothing
+	// where it does. nil: it takes all.
+	Order func(Order) string
 	// Also is what else must hold of a register, such as what the charter names.
 	Also func(Community) Problems
 	// Say writes an instant for people; nil: RFC 3339.
@@ -126,6 +132,7 @@ func (p *planner) shape(c Change) {
 	if err := CheckID(ref.ID); err != nil {
 		p.addf(ref, "id", "%v", err)
 	}
+	p.orders(c)
 	switch c.Op {
 	case OpAdd, OpRetire:
 		if ref.Kind == KindCommunity {

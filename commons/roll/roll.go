@@ -46,6 +46,8 @@ type Member struct {
 	ID     MemberID
 	Name   string
 	Groups []Group
+	Bid    *Order // in the market round, for what she still needs; nil: none stands
+	Offer  *Order // and of what she has left
 }
 
 // ConnectionKind is how the sites under a connection hang together.

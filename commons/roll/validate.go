@@ -164,6 +164,17 @@ func (v *validator) members() {
 			v.id(fmt.Sprintf("%s.groups[%d]", at, j), string(g), seen[g])
 			seen[g] = true
 		}
+		v.order(at+".bid", m.Bid)
+		v.order(at+".offer", m.Offer)
+	}
+}
+
+func (v *validator) order(field string, o *Order) {
+	if o == nil {
+		return
+	}
+	if err := o.Check(); err != nil {
+		v.addf(field, "%v", err)
 	}
 }
 

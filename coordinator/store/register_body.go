@@ -22,6 +22,8 @@ type changeBody struct {
 	Name        string       `json:"name,omitempty"`
 	Timezone    string       `json:"timezone,omitempty"`
 	Groups      []roll.Group `json:"groups,omitempty"`
+	Bid         *orderBody   `json:"bid,omitempty"`
+	Offer       *orderBody   `json:"offer,omitempty"`
 	Kind        string       `json:"kind,omitempty"`
 	Meter       roll.AssetID `json:"meter,omitempty"`
 	ImportLimit energy.Power `json:"import_limit_w,omitempty"`
@@ -36,6 +38,11 @@ type changeBody struct {
 	Owner      roll.MemberID     `json:"owner,omitempty"`
 	Gateway    roll.GatewayID    `json:"gateway,omitempty"`
 	Battery    *batteryBody      `json:"battery,omitempty"`
+}
+
+type orderBody struct {
+	Price energy.Price  `json:"price"`
+	Most  energy.Energy `json:"most_kwh,omitempty"`
 }
 
 type batteryBody struct {
@@ -60,6 +67,7 @@ func encodeChange(c roll.Change) (string, error) {
 		b.Name, b.Timezone = e.Head.Name, e.Head.Timezone
 	case e.Member != nil:
 		b.Name, b.Groups = e.Member.Name, e.Member.Groups
+		b.Bid, b.Offer = (*orderBody)(e.Member.Bid), (*orderBody)(e.Member.Offer)
 	case e.Connection != nil:
 		b.Kind, b.Meter, b.ImportLimit, b.ExportLimit = string(e.Connection.Kind), e.Connection.Meter, e.Connection.ImportLimit, e.Connection.ExportLimit
 		b.Island = e.Connection.Island
@@ -97,6 +105,7 @@ func decodeChange(ref roll.Ref, text string) (roll.Change, error) {
 		e.Head.Name, e.Head.Timezone = b.Name, b.Timezone
 	case e.Member != nil:
 		e.Member.Name, e.Member.Groups = b.Name, b.Groups
+		e.Member.Bid, e.Member.Offer = (*roll.Order)(b.Bid), (*roll.Order)(b.Offer)
 	case e.Connection != nil:
 		e.Connection.Kind, e.Connection.Meter = roll.ConnectionKind(b.Kind), b.Meter
 		e.Connection.ImportLimit, e.Connection.ExportLimit, e.Connection.Island = b.ImportLimit, b.ExportLimit, b.Island

@@ -21,9 +21,10 @@ func everyEntry() []roll.Revision {
 		Capacity: 9_600 * energy.WattHour, MaxCharge: 5 * energy.Kilowatt, MaxDischarge: 4 * energy.Kilowatt, MinSoC: 100, MaxSoC: 950,
 		ReserveSoC: 300, ChargeEff: 948_683, DischargeEff: 950_000, Placement: roll.BehindMeter, Dispatchable: true,
 	}
+	order := roll.Order{Price: energy.Price{Micro: 18_000_000, Currency: "EUR"}, Most: 500 * energy.WattHour}
 	c := roll.Community{
 		ID: community, Name: "Linden & Söhne", Timezone: "Europe/Vienna",
-		Members:     []roll.Member{{ID: "anna", Name: "Anna", Groups: []roll.Group{"families"}}, {ID: "ben"}},
+		Members:     []roll.Member{{ID: "anna", Name: "Anna", Groups: []roll.Group{"families"}, Bid: &order, Offer: &roll.Order{Price: order.Price}}, {ID: "ben"}},
 		Connections: []roll.Connection{{ID: "village", Kind: roll.PublicGrid, ImportLimit: 43 * energy.Kilowatt, ExportLimit: 1}, {ID: "mill", Kind: roll.OneMeter, Meter: "mill-main"}},
 		Sites:       []roll.Site{{ID: "anna-home", Member: "anna", Connection: "village", Latitude: "48.2", Longitude: "16.3"}},
 		Assets: []roll.Asset{
@@ -39,6 +40,7 @@ func everyEntry() []roll.Revision {
 	second := roll.Revision{Number: 2, Actor: "eva", Note: "moved\n<out>", Recorded: time.UnixMilli(1_700_000_000_456).UTC(), World: day0.Add(energy.Hour)}
 	second.Changes = []roll.Change{
 		{From: day0.Add(energy.Day), Op: roll.OpChange, Entry: roll.Entry{Member: &roll.Member{ID: "anna", Name: "Anna B."}}, Fields: []string{roll.FieldName}},
+		{From: day0.Add(energy.Day), Op: roll.OpChange, Entry: roll.Entry{Member: &roll.Member{ID: "anna"}}, Fields: []string{roll.FieldBid}},
 		{From: day0.Add(2 * energy.Day), Op: roll.OpRetire, Entry: roll.Named(roll.Ref{Kind: roll.KindMember, ID: "ben"})},
 		{From: day0.Add(3 * energy.Day), Op: roll.OpAdd, Again: true, Entry: roll.Entry{Member: &roll.Member{ID: "ben", Name: "Ben"}}},
 	}

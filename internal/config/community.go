@@ -4,6 +4,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -24,9 +25,15 @@ type (
 		Gateways    []gatewayFile    `yaml:"gateways"`
 	}
 	memberFile struct {
-		ID     string   `yaml:"id"`
-		Name   string   `yaml:"name"`
-		Groups []string `yaml:"groups"`
+		ID     string     `yaml:"id"`
+		Name   string     `yaml:"name"`
+		Groups []string   `yaml:"groups"`
+		Bid    *orderFile `yaml:"bid"`
+		Offer  *orderFile `yaml:"offer"`
+	}
+	orderFile struct {
+		Price energy.Price   `yaml:"price"`
+		Most  *energy.Energy `yaml:"most_kwh"`
 	}
 	connectionFile struct {
 		ID          string       `yaml:"id"`
@@ -108,6 +115,10 @@ func DecodeCommunity(file string, src []byte) (roll.Community, error) {
 			doc.Problemf(p.Field, "%s", p.Reason)
 		}
 	}
+	for i, m := range f.Members {
+		m.Bid.amount(doc, fmt.Sprintf("members[%d].bid", i))
+		m.Offer.amount(doc, fmt.Sprintf("members[%d].offer", i))
+	}
 	if _, err := time.LoadLocation(c.Timezone); err != nil && c.Timezone != "" {
 		doc.Problemf("timezone", "%.60q is no IANA time zone: write one such as Europe/Vienna", c.Timezone)
 	}
@@ -120,7 +131,7 @@ func DecodeCommunity(file string, src []byte) (roll.Community, error) {
 func (f *communityFile) community() roll.Community {
 	c := roll.Community{ID: roll.CommunityID(f.ID), Name: f.Name, Timezone: f.Timezone}
 	for _, m := range f.Members {
-		member := roll.Member{ID: roll.MemberID(m.ID), Name: m.Name}
+		member := roll.Member{ID: roll.MemberID(m.ID), Name: m.Name, Bid: m.Bid.order(), Offer: m.Offer.order()}
 		for _, g := range m.Groups {
 			member.Groups = append(member.Groups, roll.Group(g))
 		}
@@ -149,6 +160,24 @@ func (f *communityFile) community() roll.Community {
 		c.Gateways = append(c.Gateways, roll.Gateway{ID: roll.GatewayID(g.ID), Name: g.Name})
 	}
 	return c
+}
+
+func (o *orderFile) order() *roll.Order {
+	if o == nil {
+		return nil
+	}
+	out := &roll.Order{Price: o.Price}
+	if o.Most != nil {
+		out.Most = *o.Most
+	}
+	return out
+}
+
+// amount refuses an order for nothing: without an amount it is for everything.
+func (o *orderFile) amount(doc *strictyaml.Document, field string) {
+	if o != nil && o.Most != nil && *o.Most == 0 {
+		doc.Problemf(field+".most_kwh", "an order for nothing is none: leave the order out, or leave most_kwh out for all that is needed or left")
+	}
 }
 
 func (b *batteryFile) data() *roll.BatteryData {

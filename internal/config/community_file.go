@@ -29,6 +29,8 @@ func EncodeCommunity(c roll.Community) []byte {
 		if len(groups) > 0 {
 			w.line("    ", "groups", "["+strings.Join(groups, ", ")+"]")
 		}
+		w.order("bid", m.Bid)
+		w.order("offer", m.Offer)
 	}
 	w.list("connections", len(c.Connections))
 	for _, n := range c.Connections {
@@ -112,6 +114,17 @@ func (w *yamlWriter) text(indent, name, value string) {
 func (w *yamlWriter) list(name string, n int) {
 	if n > 0 {
 		fmt.Fprintf(&w.b, "\n%s:\n", name)
+	}
+}
+
+func (w *yamlWriter) order(name string, o *roll.Order) {
+	if o == nil {
+		return
+	}
+	w.b.WriteString("    " + name + ":\n")
+	w.text("      ", "price", o.Price.String())
+	if o.Most != 0 {
+		w.line("      ", "most_kwh", o.Most.KWh())
 	}
 }
 

@@ -22,6 +22,15 @@ func TestWrittenIsRead(t *testing.T) {
 		limit := func(name string) energy.Power {
 			return energy.Power(rapid.Int64Range(0, 1_000_000_000).Draw(t, name))
 		}
+		order := func(name string) *roll.Order {
+			if !rapid.Bool().Draw(t, name) {
+				return nil
+			}
+			return &roll.Order{
+				Price: energy.Price{Micro: rapid.Int64Range(0, 1_000_000_000).Draw(t, "price"), Currency: rapid.SampledFrom([]energy.Currency{"EUR", "SEK", "JPY"}).Draw(t, "currency")},
+				Most:  energy.Energy(rapid.Int64Range(0, 1_000_000_000).Draw(t, "most")),
+			}
+		}
 		battery := &roll.BatteryData{
 			Capacity:  energy.Energy(rapid.Int64Range(1, 1_000_000_000).Draw(t, "capacity")),
 			MaxCharge: 1 + limit("charge"), MaxDischarge: 1 + limit("discharge"), MinSoC: 15, MaxSoC: 995, ReserveSoC: rapid.Int64Range(15, 995).Draw(t, "reserve"),
@@ -31,7 +40,7 @@ func TestWrittenIsRead(t *testing.T) {
 		member, site := roll.MemberID(id.Draw(t, "member")), roll.SiteID(id.Draw(t, "site"))
 		c := roll.Community{
 			ID: roll.CommunityID(id.Draw(t, "id")), Name: rapid.StringMatching(`[a-z "\\]{0,20}`).Draw(t, "name"), Timezone: "Europe/Vienna",
-			Members:     []roll.Member{{ID: member, Name: clip(name.Draw(t, "who")), Groups: []roll.Group{roll.Group(id.Draw(t, "group"))}}},
+			Members:     []roll.Member{{ID: member, Name: clip(name.Draw(t, "who")), Groups: []roll.Group{roll.Group(id.Draw(t, "group"))}, Bid: order("bid"), Offer: order("offer")}},
 			Connections: []roll.Connection{{ID: "village", Kind: roll.PublicGrid, ImportLimit: limit("import"), ExportLimit: limit("export")}, {ID: "mill", Kind: roll.OneMeter, Meter: "mill-main"}},
 			Sites:       []roll.Site{{ID: site, Member: member, Connection: "village", Latitude: "48.2082", Longitude: "-16.3"}},
 			Assets: []roll.Asset{

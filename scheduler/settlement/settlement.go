@@ -15,6 +15,7 @@
 package settlement
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -26,7 +27,7 @@ import (
 )
 
 // Input is what was measured. Of each row only the input fields are read: a
-// member's sites and groups, a battery's measurements and opening stock, a
+// member's sites, groups and orders, a battery's measurements and opening stock, a
 // connection's binding meter.
 type Input struct {
 	Interval    energy.Interval
@@ -80,6 +81,9 @@ func (s *Settler) Settle(ch *charter.Charter, in Input) (Result, error) {
 		}
 		p := newPool(s, rules, seed, id, &res)
 		p.totals.Island = rules != ch
+		if rules.Sharing.Market == nil {
+			withoutOrders(res.Members, id)
+		}
 		if err := p.settle(); err != nil {
 			return Result{}, fmt.Errorf("settling %v, pool %q: %w", in.Interval, id, err)
 		}
@@ -87,6 +91,16 @@ func (s *Settler) Settle(ch *charter.Charter, in Input) (Result, error) {
 	}
 	res.Quality = quality(res)
 	return res, nil
+}
+
+// withoutOrders takes the orders from a pool's rows, where its rule has no market
+// round: they are no input of it.
+func withoutOrders(rows []ledger.MemberRow, pool roll.PoolID) {
+	for i := range rows {
+		if rows[i].Pool == pool {
+			rows[i].Bid, rows[i].Offer = nil, nil
+		}
+	}
 }
 
 // islanded is the charter for a pool that is cut off; the charter itself where it
@@ -141,7 +155,7 @@ func (in Input) check() error {
 			return fmt.Errorf("settling %v: member %q stands twice in pool %q", in.Interval, m.Member, m.Pool)
 		}
 		seen[k] = true
-		if err := checkPeriods(&m); err != nil {
+		if err := cmp.Or(checkPeriods(&m), checkOrders(&m)); err != nil {
 			return fmt.Errorf("settling %v: %w", in.Interval, err)
 		}
 		for _, site := range m.Sites {
@@ -165,6 +179,19 @@ func (in Input) check() error {
 	for _, c := range in.Connections {
 		if outside(c.Import, c.Export) {
 			return fmt.Errorf("settling %v: connection %q has a register difference below zero or beyond %v", in.Interval, c.Connection, maxEnergy)
+		}
+	}
+	return nil
+}
+
+// checkOrders keeps what a hostile row bids or offers within what a register takes.
+func checkOrders(m *ledger.MemberRow) error {
+	for _, o := range []*roll.Order{m.Bid, m.Offer} {
+		if o == nil {
+			continue
+		}
+		if err := o.Check(); err != nil {
+			return fmt.Errorf("member %q has an order that no register takes: %w", m.Member, err)
 		}
 	}
 	return nil

@@ -145,7 +145,7 @@ func (r *Run) note(in settlement.Input, grid Grid) error {
 	rows := settlement.Result{Members: slices.Clone(in.Members), Storage: in.Storage, Connections: in.Connections}
 	for i := range rows.Members { // inputs only
 		m := rows.Members[i]
-		rows.Members[i] = ledger.MemberRow{Member: m.Member, Pool: m.Pool, Groups: m.Groups, Terms: m.Terms, Sites: m.Sites}
+		rows.Members[i] = ledger.MemberRow{Member: m.Member, Pool: m.Pool, Groups: m.Groups, Terms: m.Terms, Bid: m.Bid, Offer: m.Offer, Sites: m.Sites}
 	}
 	list, err := rows.Rows(func(roll.AssetID) roll.MemberID { return "" })
 	if err != nil {
