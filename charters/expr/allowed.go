@@ -3,6 +3,7 @@
 package expr
 
 import (
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
@@ -105,6 +106,22 @@ func allowedName(e ast.Expr) error {
 		return refuse("%.60s is not known; did you mean %s?", name, meant)
 	}
 	return refuse("%.60s is not known; the names are %s", name, names())
+}
+
+// asked adds the variables that an expression reads, each once, in its order.
+func asked(e ast.Expr, into []string) []string {
+	switch e.Kind() {
+	case ast.IdentKind, ast.SelectKind:
+		if name, ok := dotted(e); ok && !slices.Contains(into, name) {
+			into = append(into, name)
+		}
+	case ast.CallKind:
+		for _, arg := range e.AsCall().Args() {
+			into = asked(arg, into)
+		}
+	default: // what allowed lets through has no others that hold names
+	}
+	return into
 }
 
 // dotted is a chain of selections as one name.

@@ -45,6 +45,7 @@ type Compiled struct {
 	Gives   charter.ExpressionKind
 	Lowest  int64 // what it can give; of eligibility 0 and 1
 	Highest int64
+	Asks    []string // the variables that it reads
 	program cel.Program
 }
 
@@ -79,7 +80,7 @@ func Compile(e charter.Expression) (*Compiled, error) {
 	if err := issues.Err(); err != nil {
 		return nil, refuse("%s; whole numbers go with whole numbers, text with text", firstLine(err))
 	}
-	c := &Compiled{Name: e.Name, Gives: e.Gives}
+	c := &Compiled{Name: e.Name, Gives: e.Gives, Asks: asked(parsed.NativeRep().Expr(), nil)}
 	if err := c.result(checked); err != nil {
 		return nil, err
 	}

@@ -3,9 +3,14 @@
 package expr
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+
 	"cel.dev/cel-go/common/cost"
 
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/internal/strictyaml"
 )
 
 // Kind is what a variable holds.
@@ -67,22 +72,75 @@ type Facts struct {
 	ReceivedWh int64
 }
 
+// number is the field of the facts that a variable shows; nil where it shows none.
+func (f *Facts) number(variable string) *int64 {
+	switch variable {
+	case "member.since_days":
+		return &f.SinceDays
+	case "member.sites":
+		return &f.Sites
+	case "member.battery_wh":
+		return &f.BatteryWh
+	case "last.used_wh":
+		return &f.UsedWh
+	case "last.fed_in_wh":
+		return &f.FedInWh
+	case "last.gave_wh":
+		return &f.GaveWh
+	case "last.received_wh":
+		return &f.ReceivedWh
+	}
+	return nil
+}
+
+// Set states a number by the name of its variable, for facts that somebody writes
+// down. Its error says which names and numbers there are.
+func (f *Facts) Set(variable string, value int64) error {
+	var all []string
+	for _, v := range Variables() {
+		if (&Facts{}).number(v.Name) == nil {
+			continue
+		}
+		all = append(all, v.Name)
+		if v.Name != variable {
+			continue
+		}
+		if value < v.Lowest || value > v.Highest {
+			return refuseFact("%d is out of range; %s lies between %d and %d", value, v.Name, v.Lowest, v.Highest)
+		}
+		*f.number(variable) = value
+		return nil
+	}
+	if meant := strictyaml.Suggest(variable, all); meant != "" {
+		return refuseFact("is not known; did you mean %s?", meant)
+	}
+	return refuseFact("is not known; there are %s", strings.Join(all, ", "))
+}
+
+// ErrFact is wrapped by every refusal of a fact.
+var ErrFact = errors.New("not a fact that expressions know")
+
+func refuseFact(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrFact, fmt.Errorf(format, args...))
+}
+
 // values are the facts as an expression sees them, each within its bounds.
 func (f *Facts) values(members, gave int64) map[string]any {
 	groups := make([]string, len(f.Groups))
 	for i, g := range f.Groups {
 		groups[i] = string(g)
 	}
-	numbers := map[string]int64{
-		"member.since_days": f.SinceDays, "member.sites": f.Sites, "member.battery_wh": f.BatteryWh,
-		"last.used_wh": f.UsedWh, "last.fed_in_wh": f.FedInWh, "last.gave_wh": f.GaveWh, "last.received_wh": f.ReceivedWh,
-		"community.members": members, "community.gave_wh": gave,
-	}
+	community := map[string]int64{"community.members": members, "community.gave_wh": gave}
 	out := map[string]any{"member.id": string(f.Member), "member.groups": groups}
 	for _, v := range Variables() {
-		if v.Kind == Number {
-			out[v.Name] = min(max(numbers[v.Name], v.Lowest), v.Highest)
+		if v.Kind != Number {
+			continue
 		}
+		value := community[v.Name]
+		if own := f.number(v.Name); own != nil {
+			value = *own
+		}
+		out[v.Name] = min(max(value, v.Lowest), v.Highest)
 	}
 	return out
 }

@@ -46,7 +46,17 @@ one price for all: shares, left and unmet are those of the rounds, which no bid 
   "sources": {"mill": {"energy": "1.00", "offer": "8"}},
   "sinks": {"ben": {"demand": "4.00", "bid": {"price": "21.5", "energy": "0.50"}}}
 
+Where a charter's expressions say who takes part or how much she counts, each sink says what
+they ask for as "facts": whole numbers, by the names that expressions have for them. Her id is the
+sink's name, her groups are its groups, community.members is how many sinks there are, and
+community.gave_wh what all of them say as last.gave_wh.
+
+  "sinks": {"ben": {"demand": "4.00", "groups": ["families"],
+    "facts": {"member.since_days": 400, "last.gave_wh": 120000}}}
+
+` + factsHelp() + `
   allmende allocate --scheme cz-edc < interval.json
+  allmende allocate --scheme contribution-weighted < interval.json
   allmende allocate --charter charter.yaml --reserve 10 < interval.json
 
 Schemes: ` + strings.Join(schemeNames(), ", ") + `.`
@@ -68,7 +78,11 @@ func (c *allocateCmd) Run(_ context.Context, out *output) error {
 	if err != nil {
 		return fmt.Errorf("standard input: %w", err)
 	}
-	rules, err := c.rules(q)
+	ch, rules, err := c.rules(q)
+	if err != nil {
+		return err
+	}
+	terms, err := q.terms(ch, rules)
 	if err != nil {
 		return err
 	}
@@ -79,36 +93,37 @@ func (c *allocateCmd) Run(_ context.Context, out *output) error {
 		}
 		rules.Reserve = append(slices.Clone(rules.Reserve), charter.Reserve{For: charter.ReserveSale, Percent: percent})
 	}
-	a, err := q.allocate(rules)
+	a, err := q.allocate(rules, terms)
 	if err != nil {
 		return err
 	}
 	return out.JSON(a)
 }
 
-// rules are the sharing rule that was asked for, with the input's keys and weights.
-func (c *allocateCmd) rules(q *question) (*charter.Sharing, error) {
+// rules are the charter that was asked for, empty where a method stands for itself,
+// and its sharing rule with the input's keys and weights.
+func (c *allocateCmd) rules(q *question) (*charter.Charter, *charter.Sharing, error) {
 	if c.Charter != "" {
 		ch, err := readCharter(c.Charter)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return q.into(ch.Sharing), nil
+		return &ch, q.into(ch.Sharing), nil
 	}
 	if make, ok := schemes()[c.Scheme]; ok {
 		s := q.into(make())
-		return s, q.suits(c.Scheme, s)
+		return &charter.Charter{}, s, q.suits(c.Scheme, s)
 	}
 	for _, t := range charters.Templates() {
 		if t.Name == c.Scheme {
 			ch, err := charters.Decode(t.YAML)
 			if err != nil {
-				return nil, fmt.Errorf("template %s: %w", t.Name, err)
+				return nil, nil, fmt.Errorf("template %s: %w", t.Name, err)
 			}
-			return q.into(ch.Sharing), nil
+			return &ch, q.into(ch.Sharing), nil
 		}
 	}
-	return nil, fmt.Errorf("there is no scheme %q; there are %s", c.Scheme, strings.Join(schemeNames(), ", "))
+	return nil, nil, fmt.Errorf("there is no scheme %q; there are %s", c.Scheme, strings.Join(schemeNames(), ", "))
 }
 
 // schemes are what needs no more than a method.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -63,7 +62,7 @@ func (q *question) into(s charter.Sharing) *charter.Sharing {
 		switch {
 		case keyed && keys != nil:
 			r.Keys, r.Weights = keys, nil
-		case weights.Members != nil && (r.Method == charter.Weighted || r.Method == charter.Static || r.Within == charter.Weighted):
+		case (weights.Members != nil || len(q.sinks) == 0) && (r.Method == charter.Weighted || r.Method == charter.Static || r.Within == charter.Weighted):
 			r.Keys, r.Weights = nil, &weights
 		}
 		if r.Method == charter.Passes && q.rounds > 0 {
@@ -75,8 +74,8 @@ func (q *question) into(s charter.Sharing) *charter.Sharing {
 	return &s
 }
 
-// allocate shares the question's sources by rules.
-func (q *question) allocate(rules *charter.Sharing) (*allocated, error) {
+// allocate shares the question's sources by rules, with what their expressions give.
+func (q *question) allocate(rules *charter.Sharing, terms *charter.Terms) (*allocated, error) {
 	sinks := slices.Clone(q.sinks)
 	slices.SortFunc(sinks, func(a, b sinkIn) int { return cmp.Compare(a.name, b.name) })
 	sources := slices.Clone(q.sources)
@@ -96,13 +95,10 @@ func (q *question) allocate(rules *charter.Sharing) (*allocated, error) {
 		in.Demand[i] = rules.OfOthers(int64(participating(rules, s.name, s.demand)), own[s.name], all)
 		in.Exports[i] = own[s.name] > 0
 	}
-	if err := evaluable(rules); err != nil {
-		return nil, err
-	}
 	if path, any := q.orders(); any && rules.Market == nil {
 		return nil, problemAt(path, "the charter has no market round; add sharing.market with its lowest and highest price, or leave bids and offers out")
 	}
-	plan, err := allocation.NewPlan(rules, takers, parts, nil)
+	plan, err := allocation.NewPlan(rules, takers, parts, terms)
 	if err != nil {
 		return nil, err
 	}
@@ -135,19 +131,6 @@ func participating(rules *charter.Sharing, id roll.MemberID, e energy.Energy) en
 		}
 	}
 	return e
-}
-
-// evaluable refuses rules whose expressions would need a register of members.
-func evaluable(rules *charter.Sharing) error {
-	for _, r := range rules.Rounds {
-		if r.Eligible != "" {
-			return fmt.Errorf("round %q asks the expression %q about members, whom standard input does not describe; use groups, or \"allmende whatif\"", r.Name, r.Eligible)
-		}
-		if r.Weights != nil && r.Weights.Expression != "" {
-			return fmt.Errorf("round %q takes its weights from the expression %q; give each sink a weight", r.Name, r.Weights.Expression)
-		}
-	}
-	return nil
 }
 
 func allocatedOf(sinks []sinkIn, sources []sourceIn, out *allocation.Outcome, flows []allocation.Flow) *allocated {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
@@ -39,6 +40,8 @@ type sinkIn struct {
 	weighs bool // a weight was given
 	groups []roll.Group
 	bid    allocation.Order // for the market round; none: zero
+	facts  expr.Facts       // for expressions
+	stated []string         // which of them were given
 }
 
 // Bounds of a question.
@@ -262,8 +265,10 @@ func readSink(path string, raw []byte) (sinkIn, error) {
 			}
 		case "bid":
 			s.bid, err = readOrder(at, f.raw)
+		case "facts":
+			err = s.readFacts(at, f.raw)
 		default:
-			err = problemAt(at, "is not a field of a sink; there are demand, keys, weight, groups and bid")
+			err = problemAt(at, "is not a field of a sink; there are demand, keys, weight, groups, facts and bid")
 		}
 		if err != nil {
 			return s, err

@@ -211,14 +211,16 @@ func TestAllocateConserves(t *testing.T) {
 		village,
 		`{"sources":{"roof":"7.123457","mill":"0"},"sinks":{"anna":{"demand":"3.3","weight":"0.5","groups":["flats"]},"ben":{"demand":"9","weight":"0.25"},"carl":{"demand":"0","weight":"3"}}}`,
 		`{"sources":{"roof":"7"},"sinks":{"anna":{"demand":"3.3","keys":[{"source":"roof","percent":"33.3333"}]},"ben":{"demand":"9","keys":[{"source":"roof","percent":"66.6667"}]}}}`,
+		`{"sources":{"roof":"7"},"sinks":{"anna":{"demand":"3.3","facts":{"last.gave_wh":5}},"ben":{"demand":"9","facts":{"last.gave_wh":900000}}}}`,
+		`{"sources":{"roof":"7"},"sinks":{}}`,
 	}
 	for _, scheme := range schemeNames() {
 		answers := 0
 		for i, q := range questions {
-			for _, reserve := range [][]string{{"0", "100"}, {"12.5"}, {"3.25"}}[i] {
+			for _, reserve := range [][]string{{"0", "100"}, {"12.5"}, {"3.25"}, {"2"}, {"1"}}[i] {
 				code, said, errs := allocateRun(t, q, "--scheme", scheme, "--reserve", reserve)
 				if code != 0 {
-					if !strings.Contains(errs, "weight") {
+					if !strings.Contains(errs, "weight") && !strings.Contains(errs, "facts") {
 						t.Errorf("%s: %s", scheme, errs)
 					}
 					continue
@@ -269,7 +271,7 @@ func TestAllocateOwnSun(t *testing.T) {
 		if c.half {
 			rules.Participation = []charter.Participation{{Member: "anna", Percent: charter.Whole / 2}}
 		}
-		a, err := q.allocate(rules)
+		a, err := q.allocate(rules, nil)
 		if err != nil || a.Shares["anna"] != c.anna || a.Shares["ben"] != c.ben || a.Left["roof"]+a.Left["mill"] != 4000-c.anna-c.ben {
 			t.Errorf("%s, half %v: %+v, %v", c.exporters, c.half, a, err)
 		}
@@ -363,6 +365,11 @@ func FuzzQuestion(f *testing.F) {
 	f.Add(village)
 	f.Add(`{"sources":{"a":"1"},"sinks":{"x":{"demand":"1","weight":"2"}}}`)
 	f.Add(`{"sources":{"a":{"energy":"3","offer":"8"}},"sinks":{"a":{"demand":"1","bid":"9"},"x":{"demand":"4","weight":"2","bid":{"price":"9.5","energy":"2"}}}}`)
+	f.Add(`{"sources":{"a":"3"},"sinks":{"x":{"demand":"1","groups":["g"],"facts":{"last.gave_wh":1000,"member.since_days":7}}}}`)
+	asking, err := charterNamed("contribution-weighted")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		q, err := readQuestion([]byte(text))
 		if err != nil {
@@ -376,7 +383,7 @@ func FuzzQuestion(f *testing.F) {
 			if _, any := q.orders(); any {
 				rules.Market = &charter.Market{Highest: energy.Price{Micro: 100_000_000, Currency: "EUR"}}
 			}
-			a, err := q.allocate(rules)
+			a, err := q.allocate(rules, nil)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -389,6 +396,11 @@ func FuzzQuestion(f *testing.F) {
 				t.Fatal(err)
 			}
 			conserves(t, name, text, out)
+		}
+		if terms, err := q.terms(&asking, &asking.Sharing); err == nil && len(q.sinks) > 0 {
+			if _, err := q.allocate(&asking.Sharing, terms); err != nil {
+				t.Fatalf("with expressions: %v", err)
+			}
 		}
 	})
 }
