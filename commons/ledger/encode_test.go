@@ -41,9 +41,26 @@ var (
 			Pool:   roll.PoolID(drawID.Draw(t, "pool")),
 			Demand: drawEnergy.Draw(t, "demand"), Residual: drawEnergy.Draw(t, "residual"), GridImport: drawEnergy.Draw(t, "import"),
 			Rounds: rapid.SliceOfN(drawRound, 0, 3).Draw(t, "rounds"),
+			Market: drawMarket.Draw(t, "market"),
 		}
 	})
 )
+
+// drawMarket is a market round's certificate, or none.
+var drawMarket = rapid.Custom(func(t *rapid.T) *ledger.Market {
+	price := func() energy.Price { return energy.Price{Micro: drawInt.Draw(t, "price"), Currency: "EUR"} }
+	margin := rapid.Custom(func(t *rapid.T) *ledger.Margin {
+		return &ledger.Margin{Limit: price(), Traded: drawEnergy.Draw(t, "traded"), Num: rapid.Int64().Draw(t, "num"), TieRank: rapid.Uint64().Draw(t, "rank")}
+	})
+	if rapid.Bool().Draw(t, "none") {
+		return nil
+	}
+	m := &ledger.Market{Price: price(), Volume: drawEnergy.Draw(t, "volume"), Unit: 1, Seed: rapid.Uint64().Draw(t, "seed")}
+	if rapid.Bool().Draw(t, "margins") {
+		m.Bids, m.Offers = margin.Draw(t, "bids"), margin.Draw(t, "offers")
+	}
+	return m
+})
 
 // drawLeaf makes any leaf that is well formed, true or not.
 var drawLeaf = rapid.Custom(func(t *rapid.T) ledger.Leaf {

@@ -83,7 +83,9 @@ type PoolTotals struct {
 	ForSale energy.Energy `json:"for_sale,omitempty"`
 	// Island says that the pool was cut off from the grid, and shared by its
 	// charter's rule for that. An input: the register says so.
-	Island bool    `json:"island,omitempty"`
+	Island bool `json:"island,omitempty"`
+	// Market is how the market round came out; nil where the charter has none.
+	Market *Market `json:"market,omitempty"`
 	Rounds []Round `json:"rounds"`
 }
 
@@ -181,10 +183,15 @@ type MemberRow struct {
 	FromStorage energy.Energy `json:"from_storage"` // from storage
 	Sold        energy.Energy `json:"sold"`         // her part of what others (or she) received from the sun
 	Stored      energy.Energy `json:"stored"`       // her part of what storage took from the sun
-	GridImport  energy.Energy `json:"grid_import"`  // demand − share − from_storage
-	GridExport  energy.Energy `json:"grid_export"`  // supply − sold − stored − for_sale: what she sells to the grid herself
+	GridImport  energy.Energy `json:"grid_import"`  // demand − share − from_storage − market_bought
+	GridExport  energy.Energy `json:"grid_export"`  // supply − sold − stored − for_sale − market_sold: what she sells to the grid herself
 	// ForSale is her part of what the community sold to the grid as its own.
 	ForSale energy.Energy `json:"for_sale,omitempty"`
+	// What the market round began with, and what it made of her orders; absent where
+	// the charter has none.
+	MarketLeft   energy.Energy `json:"market_left,omitempty"` // of hers, what she could have sold in it
+	MarketBought energy.Energy `json:"market_bought,omitempty"`
+	MarketSold   energy.Energy `json:"market_sold,omitempty"`
 }
 
 // PeriodUse is what a member received in a round with a cap over a period: as

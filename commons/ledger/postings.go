@@ -20,7 +20,7 @@ const (
 	AccountSale       = "pool:sale"        // debit: what the community sold to the grid as its own
 )
 
-// MemberAccount names an account of a member: "shared", "grid" or "fed_in".
+// MemberAccount names an account of a member: "shared", "bought", "sold", "grid" or "fed_in".
 func MemberAccount(m roll.MemberID, what string) string { return "member:" + string(m) + ":" + what }
 
 // StorageAccount names a battery's account.
@@ -36,8 +36,10 @@ type Booking struct {
 // pool, debits positive and credits negative:
 //
 //	member:<m>:shared   + share + from storage
+//	member:<m>:bought   + bought in the market round
+//	member:<m>:sold     − sold in it
 //	member:<m>:grid     + grid import
-//	member:<m>:fed_in   − supply
+//	member:<m>:fed_in   − supply, without what she sold in the market round
 //	storage:<asset>     + charged, − discharged
 //	pool:grid_import    − what the members and the batteries took from the grid
 //	pool:grid_export    + what nobody here took, and the community does not sell

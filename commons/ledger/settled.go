@@ -142,7 +142,7 @@ func samePools(have, again []PoolTotals) error {
 			return findingf("settled again, %s of pool %q is %s, not %s", name, have[i].Pool, is, was)
 		}
 	}
-	return findingf("settled again, the pools' rounds come out differently")
+	return findingf("settled again, the pools' rounds, or what was traded, come out differently")
 }
 
 // checkRemains checks what erased rows leave: sums that need no rows, and that
@@ -158,7 +158,7 @@ func checkRemains(pools []PoolTotals, sheet *Sheet) error {
 				storage += r.Shared
 			}
 		}
-		inside := p.Shared + p.FromStorage + p.Charged - p.ChargedGrid
+		inside := p.Shared + p.FromStorage + p.Charged - p.ChargedGrid + p.Traded()
 		switch {
 		case sun != p.Shared || storage != p.FromStorage:
 			return findingf("pool %q shared more or less than its rounds did", p.Pool)
@@ -166,6 +166,8 @@ func checkRemains(pools []PoolTotals, sheet *Sheet) error {
 			return findingf("pool %q does not balance", p.Pool)
 		case p.ForSale < 0 || p.ForSale > p.GridExport:
 			return findingf("pool %q sold more than it gave to the grid", p.Pool)
+		case p.Traded() < max(0, sheet.traded[p.Pool].bought, sheet.traded[p.Pool].sold):
+			return findingf("the rows of pool %q that remain bought or sold more than its market round traded", p.Pool)
 		}
 		s := sums[p.Pool]
 		delete(sums, p.Pool)

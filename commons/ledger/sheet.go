@@ -18,7 +18,8 @@ type Sheet struct {
 	Storage     []StorageRow
 	Connections []ConnectionRow
 	totals      map[roll.PoolID]*PoolTotals
-	bookings    []Booking // of the rows, without the pools' own
+	traded      map[roll.PoolID]traded // in market rounds
+	bookings    []Booking              // of the rows, without the pools' own
 }
 
 // ReadRows reads and adds up rows in their order. It refuses rows that are not
@@ -63,6 +64,9 @@ func (s *Sheet) CheckTotals(pools []PoolTotals) error {
 		}
 		if name, a, b := firstDifference(want, *got); name != "" {
 			return fmt.Errorf("%w: pool %q: %s is %s in the leaf, but its rows sum to %s", ErrBalance, want.Pool, name, a, b)
+		}
+		if err := s.checkTraded(&want); err != nil {
+			return err
 		}
 		delete(sums, want.Pool)
 	}
@@ -131,7 +135,7 @@ func (f *folder) book(pool roll.PoolID, account string, amount energy.Energy) {
 }
 
 func (f *folder) member(m MemberRow) error {
-	if min(m.Share, m.FromStorage, m.Sold, m.Stored, m.ForSale) < 0 {
+	if min(m.Share, m.FromStorage, m.Sold, m.Stored, m.ForSale, m.MarketLeft, m.MarketBought, m.MarketSold) < 0 {
 		return fmt.Errorf("%w: member %q in pool %q has a negative share", ErrBalance, m.Member, m.Pool)
 	}
 	if min(m.GridImport, m.GridExport) < 0 {
@@ -141,10 +145,10 @@ func (f *folder) member(m MemberRow) error {
 	f.sum(&took, m.Share, m.FromStorage)
 	f.sum(&gave, m.Sold, m.Stored, m.ForSale)
 	demand, supply := took, gave
-	f.sum(&demand, m.GridImport)
-	f.sum(&supply, m.GridExport)
+	f.sum(&demand, m.MarketBought, m.GridImport)
+	f.sum(&supply, m.MarketSold, m.GridExport)
 	if !f.overflow && (demand != m.Demand || supply != m.Supply) {
-		return fmt.Errorf("%w: member %q in pool %q: her shares and grid energy are not her demand and supply", ErrBalance, m.Member, m.Pool)
+		return fmt.Errorf("%w: member %q in pool %q: her shares, trades and grid energy are not her demand and supply", ErrBalance, m.Member, m.Pool)
 	}
 	t := f.pool(m.Pool)
 	for _, s := range m.Sites {
@@ -158,12 +162,13 @@ func (f *folder) member(m MemberRow) error {
 	f.sum(&t.FromStorage, m.FromStorage)
 	f.sum(&t.Residual, m.Residual)
 	f.sum(&t.GridImport, m.GridImport)
-	f.sum(&t.GridExport, m.Supply, -m.Share, -m.FromStorage)
+	f.sum(&t.GridExport, m.Supply, -m.Share, -m.FromStorage, -m.MarketBought)
 	f.sum(&t.ForSale, m.ForSale)
 
 	f.book(m.Pool, MemberAccount(m.Member, "shared"), took)
+	f.trade(&m)
 	f.book(m.Pool, MemberAccount(m.Member, "grid"), m.GridImport)
-	f.book(m.Pool, MemberAccount(m.Member, "fed_in"), -m.Supply)
+	f.book(m.Pool, MemberAccount(m.Member, "fed_in"), m.MarketSold-m.Supply)
 	return nil
 }
 

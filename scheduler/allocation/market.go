@@ -147,6 +147,12 @@ func standing(rules *charter.Market, unit int64, t *Trader) (bid, offer kernel.O
 	return bid, offer
 }
 
+// MarketSeed is the seed that a market round writes into its certificate.
+func MarketSeed(s Seed) uint64 { return seedWord(s) }
+
+// Rank is a trader's place in the order of ties at a margin.
+func (c *Cleared) Rank(id roll.MemberID) uint64 { return kernel.Rank(c.Seed, TieKey(string(id))) }
+
 // Check computes what a trader buys and sells from her own line and the
 // certificate alone.
 func (c *Cleared) Check(rules *charter.Sharing, t *Trader) (buys, sells int64, err error) {
@@ -154,6 +160,6 @@ func (c *Cleared) Check(rules *charter.Sharing, t *Trader) (buys, sells int64, e
 		return 0, 0, fmt.Errorf("%w: the certificate is of no market of this charter", ErrRule)
 	}
 	bid, offer := standing(rules.Market, c.Unit, t)
-	rank := kernel.Rank(c.Seed, TieKey(string(t.ID)))
+	rank := c.Rank(t.ID)
 	return c.Clearing.Buys(bid, rank) * c.Unit, c.Clearing.Sells(offer, rank) * c.Unit, nil
 }

@@ -82,6 +82,14 @@ func (n *plans) fits(ch *charter.Charter, members []*ledger.MemberRow) bool {
 
 // shareByPlan is share under rules version 2.
 func (p *pool) shareByPlan() error {
+	if err := p.rounds(); err != nil {
+		return err
+	}
+	return p.trade()
+}
+
+// rounds are the sun's, and then those of what storage gave.
+func (p *pool) rounds() error {
 	n, err := p.settler.plansFor(p.charter, p.totals.Pool, p.members)
 	if err != nil {
 		return err
@@ -205,6 +213,9 @@ func (p *pool) supplies(parts, less []int64, gone energy.Energy) []int64 {
 func (p *pool) attributeParts(out *allocation.Outcome, gone []int64, give energy.Energy) {
 	p.totals.ChargedGrid = p.totals.Charged - min(p.totals.Charged, give-p.totals.Shared)
 	gives := make([][]int64, len(p.members))
+	if p.charter.Sharing.Market != nil {
+		p.unsold = newUnsold(len(p.members), give-p.totals.Shared-(p.totals.Charged-p.totals.ChargedGrid))
+	}
 	for i, m := range p.members {
 		gives[i] = p.ofParts(m)
 		m.Sold, m.ForSale = 0, 0
@@ -219,6 +230,7 @@ func (p *pool) attributeParts(out *allocation.Outcome, gone []int64, give energy
 			m.Sold += energy.Energy(part[i])
 			weights[i] -= part[i]
 		}
+		p.leave(out, k, gone[k], weights, part)
 		if sale := out.Grid[k] + out.Sale[k] + p.toSell(k, out.Held[k]-out.Sale[k], gone[k]); sale > 0 {
 			p.work.Split(part, sale, weights, p.ids, p.seed)
 			for i, m := range p.members {

@@ -21,6 +21,7 @@ type pool struct {
 	storage []*ledger.StorageRow
 	binding *ledger.ConnectionRow // one_meter only
 	totals  ledger.PoolTotals
+	unsold  *unsold // with a market round only
 }
 
 func newPool(s *Settler, ch *charter.Charter, seed allocation.Seed, id roll.PoolID, res *Result) *pool {
@@ -73,6 +74,7 @@ func (p *pool) settle() error {
 // community's batteries taken out (see withoutBatteries).
 func (p *pool) measure(m *ledger.MemberRow) {
 	m.Demand, m.Supply, m.OwnUse, m.Residual, m.FromStorage, m.ForSale = 0, 0, 0, 0, 0, 0
+	m.MarketLeft, m.MarketBought, m.MarketSold = 0, 0, 0
 	for _, s := range m.Sites {
 		imp, exp := p.withoutBatteries(s)
 		m.Demand += imp
@@ -237,10 +239,10 @@ func (p *pool) attribute(give energy.Energy) {
 func (p *pool) close() {
 	t := &p.totals
 	for _, m := range p.members {
-		m.GridImport = m.Demand - m.Share - m.FromStorage
-		m.GridExport = m.Supply - m.Sold - m.Stored - m.ForSale
+		m.GridImport = m.Demand - m.Share - m.FromStorage - m.MarketBought
+		m.GridExport = m.Supply - m.Sold - m.Stored - m.ForSale - m.MarketSold
 	}
-	inside := t.Shared + t.FromStorage + t.Charged - t.ChargedGrid
+	inside := t.Shared + t.FromStorage + t.Charged - t.ChargedGrid + t.Traded()
 	t.GridImport = t.Demand + t.Charged - inside
 	t.GridExport = t.Supply + t.Discharged - inside
 }

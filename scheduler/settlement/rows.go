@@ -78,6 +78,12 @@ func Recompute(ch charter.Charter, settled ledger.IntervalSettled, rows []ledger
 		return nil, nil, err
 	}
 	if len(rows) < len(settled.Commitments) && ch.RulesVersion > 1 {
+		for i := range settled.Pools { // also of pools of which no row remains
+			p := &settled.Pools[i]
+			if err := checkMarket(Rules(&ch, p), settled.Interval, p); err != nil {
+				return nil, nil, err
+			}
+		}
 		for i := range in.Members {
 			if err := CheckRow(&ch, &settled, &in.Members[i]); err != nil {
 				return nil, nil, err

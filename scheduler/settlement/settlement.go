@@ -11,7 +11,8 @@
 //	supply  P = Σ export        demand  M = Σ import
 //	shared  S = allocation(P)   charged from the commons  Cc = min(C, P − S)
 //	from storage  T = allocation(D) over what demand is left
-//	grid import = M + C − S − T − Cc     grid export = P + D − S − T − Cc
+//	traded  V: what the market round sells of what is left, to those who still need
+//	grid import = M + C − S − T − Cc − V     grid export = P + D − S − T − Cc − V
 package settlement
 
 import (
@@ -48,8 +49,9 @@ type Result struct {
 
 // Settler settles intervals and reuses its buffers between them. The zero value is ready.
 type Settler struct {
-	work  allocation.Workspace
-	plans map[roll.PoolID]*plans // rules version 2
+	work   allocation.Workspace
+	plans  map[roll.PoolID]*plans // rules version 2
+	market allocation.Market
 
 	of, island *charter.Charter // a charter, and how it holds for an island
 }

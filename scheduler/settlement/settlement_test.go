@@ -58,10 +58,14 @@ func anyNewRules(t *rapid.T, ch *charter.Charter) {
 		s.Rounding = &charter.Rounding{Unit: rapid.SampledFrom([]energy.Energy{1, 1000, 10_000}).Draw(t, "unit"), Mode: rapid.SampledFrom([]charter.RoundingMode{charter.LargestRemainder, charter.Floor}).Draw(t, "mode")}
 	}
 	if rapid.Bool().Draw(t, "reserve") {
-		s.Reserve = []charter.Reserve{{For: charter.ReserveSale, Percent: percent(300_000)}, {For: charter.ReserveSolidarity, Percent: percent(300_000), Groups: []roll.Group{"g"}}}
+		s.Reserve = []charter.Reserve{{For: charter.ReserveSale, Percent: percent(300_000)}, {For: charter.ReserveSolidarity, Percent: percent(300_000), Groups: []roll.Group{"g"}}, {For: charter.ReserveStorage, Percent: percent(300_000)}}
 	}
 	if rapid.Bool().Draw(t, "participation") {
 		s.Participation = []charter.Participation{{Member: "m1", Percent: percent(charter.Whole)}}
+	}
+	if rapid.Bool().Draw(t, "market") {
+		ch.Currency = "EUR"
+		s.Market = &charter.Market{Lowest: cents(5), Highest: cents(30)}
 	}
 	ch.Storage.GridCharging = rapid.SampledFrom([]charter.GridCharging{"", charter.GridForfeits}).Draw(t, "grid charging")
 	s.Rounds = nil
@@ -123,6 +127,7 @@ func anyInput(t *rapid.T) settlement.Input {
 				row.Periods = append(row.Periods, ledger.PeriodUse{Round: fmt.Sprint("r", k), Per: charter.PerDay, Before: anyEnergy(4e6).Draw(t, "before")})
 			}
 		}
+		row.Bid, row.Offer = anyOrder(t), anyOrder(t)
 		for j := range rapid.IntRange(1, 2).Draw(t, "sites") {
 			exported := anyEnergy(5e6).Draw(t, "export")
 			row.Sites = append(row.Sites, ledger.SiteInput{
@@ -171,7 +176,7 @@ func TestIntervalConserves(t *testing.T) {
 			withinPeriods(t, ch, &res.Members[i])
 		}
 		for _, p := range res.Pools {
-			var share, fromStorage, sold, stored, demand, supply, imported, exported, forSale energy.Energy
+			var share, fromStorage, sold, stored, demand, supply, imported, exported, forSale, bought, traded energy.Energy
 			for _, m := range res.Members {
 				if m.Pool != p.Pool {
 					continue
@@ -185,12 +190,17 @@ func TestIntervalConserves(t *testing.T) {
 				imported += m.GridImport
 				exported += m.GridExport
 				forSale += m.ForSale
-				if m.Share < 0 || m.FromStorage < 0 || m.Sold < 0 || m.Stored < 0 || m.GridImport < 0 || m.GridExport < 0 || m.ForSale < 0 {
+				bought += m.MarketBought
+				traded += m.MarketSold
+				if m.Share < 0 || m.FromStorage < 0 || m.Sold < 0 || m.Stored < 0 || m.GridImport < 0 || m.GridExport < 0 || m.ForSale < 0 || m.MarketBought < 0 || m.MarketSold < 0 {
 					t.Fatalf("a negative part: %+v", m)
 				}
-				if ch.Sharing.ExportingSites == charter.ExportersOthers && m.Supply > 0 && m.Share > p.Supply-m.Supply {
+				if ch.Sharing.ExportingSites == charter.ExportersOthers && m.Supply > 0 && m.Share+m.MarketBought > p.Supply-m.Supply {
 					t.Fatalf("of what others fed in, %s, she got %s: %+v", p.Supply-m.Supply, m.Share, m)
 				}
+			}
+			if bought != p.Traded() || traded != p.Traded() {
+				t.Fatalf("pool %s: %d bought, %d sold: %+v", p.Pool, bought, traded, p.Market)
 			}
 			if share != p.Shared || fromStorage != p.FromStorage || sold != p.Shared || stored != p.Charged-p.ChargedGrid {
 				t.Fatalf("pool %s: received %d+%d, given %d, stored %d: %+v", p.Pool, share, fromStorage, sold, stored, p)
@@ -198,7 +208,7 @@ func TestIntervalConserves(t *testing.T) {
 			if forSale != p.ForSale || exported+forSale+p.Discharged-p.FromStorage != p.GridExport {
 				t.Fatalf("pool %s: members sell %d and the community %d: %+v", p.Pool, exported, forSale, p)
 			}
-			if imported+p.ChargedGrid != p.GridImport || p.Supply+p.Discharged-p.Shared-p.FromStorage-stored != p.GridExport {
+			if imported+p.ChargedGrid != p.GridImport || p.Supply+p.Discharged-p.Shared-p.FromStorage-stored-traded != p.GridExport {
 				t.Fatalf("pool %s: the grid does not close: %+v", p.Pool, p)
 			}
 			if p.Supply+p.Discharged+p.GridImport != p.Demand+p.Charged+p.GridExport {
@@ -306,6 +316,13 @@ func TestLineChecksShare(t *testing.T) {
 				t.Fatal("a unit too many is not noticed")
 			}
 			m.Share--
+			for name, field := range map[string]*energy.Energy{"bought": &m.MarketBought, "sold": &m.MarketSold} {
+				*field++
+				if settlement.CheckRow(ch, &settled, m) == nil {
+					t.Fatalf("a unit too much %s is not noticed", name)
+				}
+				*field--
+			}
 		}
 	})
 }

@@ -79,7 +79,8 @@ func Why(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.Membe
 	return all, nil
 }
 
-// CheckRow says whether a member's shares are what the certificates give for her line.
+// CheckRow says whether a member's shares, and what she bought and sold, are what the
+// certificates give for her line.
 func CheckRow(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.MemberRow) error {
 	gains, err := Why(ch, settled, row)
 	if err != nil {
@@ -96,7 +97,13 @@ func CheckRow(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.
 	if sun != row.Share || storage != row.FromStorage {
 		return fmt.Errorf("member %q has %v from the sun and %v from storage; by her line and the certificates it is %v and %v", row.Member, row.Share, row.FromStorage, sun, storage)
 	}
-	return nil
+	at := slices.IndexFunc(settled.Pools, func(t ledger.PoolTotals) bool { return t.Pool == row.Pool })
+	totals := &settled.Pools[at] // Why found it
+	rules := Rules(ch, totals)
+	if err := checkMarket(rules, settled.Interval, totals); err != nil {
+		return err
+	}
+	return checkTrade(rules, totals, row)
 }
 
 // Steps reads a pool's certificates of one source back; the charter is as it held
