@@ -376,6 +376,9 @@ func (s *scenario) printLeaf(out *strings.Builder, i int) {
 			if p.ForSale != 0 {
 				fmt.Fprintf(out, ", of that sold by the community %v", p.ForSale)
 			}
+			if p.Traded() != 0 {
+				fmt.Fprintf(out, ", traded %v at %v", p.Traded(), p.Market.Price)
+			}
 			if p.Residual != 0 {
 				fmt.Fprintf(out, ", unexplained %v", p.Residual)
 			}
@@ -403,6 +406,12 @@ func (s *scenario) printLeaf(out *strings.Builder, i int) {
 				if o.order != nil && o.order.Most > 0 {
 					fmt.Fprintf(out, " for %v", o.order.Most)
 				}
+			}
+			if m.MarketBought > 0 {
+				fmt.Fprintf(out, ", buys %v", m.MarketBought)
+			}
+			if m.MarketSold > 0 {
+				fmt.Fprintf(out, ", sells %v", m.MarketSold)
 			}
 			for _, u := range m.Periods {
 				fmt.Fprintf(out, "; in “%s” %v this %s", u.Round, u.Before+u.Got, u.Per)

@@ -36,8 +36,8 @@ func anyOrder(t *rapid.T) *roll.Order {
 	return o
 }
 
-// withMarket is any charter and input of version 2 with a market round.
-func withMarket(t *rapid.T) (*charter.Charter, settlement.Input) {
+// anyMarket is any charter and input of version 2 with a market round.
+func anyMarket(t *rapid.T) (*charter.Charter, settlement.Input) {
 	ch, in := anyCharter(t), anyInput(t)
 	ch.RulesVersion, ch.Currency = 2, "EUR"
 	ch.Sharing.Market = &charter.Market{Lowest: cents(5), Highest: cents(30)}
@@ -49,7 +49,7 @@ func withMarket(t *rapid.T) (*charter.Charter, settlement.Input) {
 // what would have gone to the grid and come from it.
 func TestOrdersTakeNothingFromAnybody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		ch, in := withMarket(t)
+		ch, in := anyMarket(t)
 		with := settle(t, ch, in)
 		for i := range in.Members {
 			in.Members[i].Bid, in.Members[i].Offer = nil, nil
@@ -92,7 +92,7 @@ func TestOrdersTakeNothingFromAnybody(t *testing.T) {
 // and nobody who would have traded at the price goes without.
 func TestTradesAreWanted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		ch, in := withMarket(t)
+		ch, in := anyMarket(t)
 		res := settle(t, ch, in)
 		for _, p := range res.Pools {
 			market := p.Market
@@ -111,7 +111,7 @@ func TestTradesAreWanted(t *testing.T) {
 				case m.MarketLeft > m.Supply-m.Sold-m.Stored:
 					t.Fatalf("she has %v left, and could sell %v", m.Supply-m.Sold-m.Stored, m.MarketLeft)
 				}
-				unit := energy.Energy(market.Unit)
+				unit := market.Unit
 				bid, offer = bid/unit*unit, offer/unit*unit
 				if bid > offer && bid > m.MarketBought && market.Volume > 0 && m.Bid.Price.Micro > market.Price.Micro {
 					t.Fatalf("she would have paid more than %v and got %v of %v", market.Price, m.MarketBought, bid)
@@ -136,7 +136,7 @@ func stands(ch *charter.Charter, o *roll.Order) *roll.Order {
 // nothing from it.
 func TestOrderOfMembersDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		ch, in := withMarket(t)
+		ch, in := anyMarket(t)
 		a := settle(t, ch, in)
 		rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "order"), 3)).Shuffle(len(in.Members), func(i, j int) { in.Members[i], in.Members[j] = in.Members[j], in.Members[i] })
 		if b := settle(t, ch, in); !reflect.DeepEqual(a, b) {
@@ -241,8 +241,9 @@ func TestMarketComesAfterTheOthers(t *testing.T) {
 		"a reserve for storage":  {reserve: []charter.Reserve{{For: charter.ReserveStorage, Percent: 100_000}}, charged: 50_000, traded: 1_315_000},
 		"before the community":   {rest: charter.RestGrid, traded: 1_350_000},
 		"the community has rest": {rest: charter.RestGrid, reserve: []charter.Reserve{{For: charter.ReserveSale, Percent: 400_000}}, charged: 50_000, traded: 760_000, sale: 600_000},
-		"gone":                   {gone: 1_000_000, traded: 450_000},
-		"gone, and to sell":      {gone: 1_000_000, rest: charter.RestGrid, traded: 450_000, sale: 1_000_000},
+		"gone":                   {gone: 1_000_000},
+		"gone, and stored":       {gone: 1_000_000, charged: 200_000},
+		"gone, and to sell":      {gone: 1_000_000, rest: charter.RestGrid, sale: 1_000_000},
 		"who feeds in waits":     {waits: true, traded: 1_350_000},
 	} {
 		ch, in := village(all, all, all, all)
@@ -251,17 +252,21 @@ func TestMarketComesAfterTheOthers(t *testing.T) {
 			ch.Sharing.ExportingSites = charter.ExportersWait
 			in.Members[0].Sites[0].Import, in.Members[0].Bid = 5_000_000, &roll.Order{Price: cents(30)}
 		}
+		pool := roll.GridPool
+		if try.gone > 0 {
+			pool = "house"
+		}
 		if try.charged > 0 {
 			in.Storage = []ledger.StorageRow{{
-				Asset: "s", Pool: roll.GridPool, Placement: roll.OwnMeter, Charged: try.charged, SoC: -1, Capacity: 5e6, ChargeEff: 1e6, DischargeEff: 1e6,
+				Asset: "s", Pool: pool, Placement: roll.OwnMeter, Charged: try.charged, SoC: -1, Capacity: 5e6, ChargeEff: 1e6, DischargeEff: 1e6,
 			}}
 		}
 		if try.gone > 0 {
 			for i := range in.Members {
-				in.Members[i].Pool = "house"
+				in.Members[i].Pool = pool
 			}
-			// Export and import so that nothing is unexplained.
-			in.Connections = []ledger.ConnectionRow{{Connection: "house", Pool: "house", Export: try.gone, Import: try.gone + 100_000}}
+			// The import is such that nothing is unexplained.
+			in.Connections = []ledger.ConnectionRow{{Connection: "house", Pool: pool, Export: try.gone, Import: try.gone + 100_000 + try.charged}}
 		}
 		var s settlement.Settler
 		res, err := s.Settle(ch, in)
@@ -271,10 +276,56 @@ func TestMarketComesAfterTheOthers(t *testing.T) {
 		p := res.Pools[0]
 		want := try.traded
 		if try.gone > 0 {
-			want = p.Supply - try.gone - p.Shared // a tenth of what did not leave
+			want = p.Supply - try.gone - p.Shared - try.charged
 		}
 		if p.Traded() != want || p.ForSale != try.sale {
 			t.Errorf("%s: %v traded, expected %v; %v for sale, expected %v", name, p.Traded(), want, p.ForSale, try.sale)
 		}
+	}
+}
+
+// TestWhatLeftIsNotTaken: where only the roof's rest is the community's to sell, the
+// market takes of that no more than did not leave through the meter; the rest is
+// from anna's other feed-in, which would have stayed hers.
+func TestWhatLeftIsNotTaken(t *testing.T) {
+	ch, in := village()
+	ch.Sharing.Sources = []charter.Source{{Name: "roof", Site: "roof"}}
+	ch.Sharing.Rounds = []charter.Round{{Name: "roof", Sources: []charter.Name{"roof"}, Groups: []roll.Group{"nobody"}, Method: charter.Equal, Rest: charter.RestGrid}}
+	in.Members = in.Members[:2]
+	anna, ben := &in.Members[0], &in.Members[1]
+	anna.Pool, ben.Pool = "house", "house"
+	anna.Offer, ben.Bid = &roll.Order{Price: cents(10)}, &roll.Order{Price: cents(10)}
+	anna.Sites = []ledger.SiteInput{{Site: "roof", Export: 1_000_000, Production: 1_000_000}, {Site: "barn", Export: 1_000_000, Production: 1_000_000}}
+	in.Connections = []ledger.ConnectionRow{{Connection: "house", Pool: "house", Export: 1_300_000, Import: 0}}
+	var s settlement.Settler
+	res, err := s.Settle(ch, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 0.65 of each part left, and 0.35 of each is there: ben buys all of that.
+	if m := res.Members[0]; m.MarketSold != 700_000 || m.ForSale != 650_000 || m.GridExport != 650_000 {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestNobodyBuysTooMuchOfOthers: who may receive only what others fed in buys no
+// more than is left of that.
+func TestNobodyBuysTooMuchOfOthers(t *testing.T) {
+	ch, in := village()
+	ch.Sharing.ExportingSites = charter.ExportersOthers
+	ch.Sharing.Rounds = []charter.Round{{Name: "all", Method: charter.Equal, Cap: new(energy.Energy(300_000))}}
+	anna, mill := &in.Members[0], &in.Members[3]
+	in.Members = []ledger.MemberRow{*anna, *mill}
+	anna, mill = &in.Members[0], &in.Members[1]
+	anna.Sites[0].Import, anna.Bid, mill.Offer = 5_000_000, &roll.Order{Price: cents(10)}, &roll.Order{Price: cents(10)}
+	var s settlement.Settler
+	res, err := s.Settle(ch, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The mill fed in 0.5, of which 0.3 are her share; of that share, two parts in three
+	// count as her own sun, so that the mill has 0.4 left, and she may buy half of it.
+	if m := res.Members[0]; m.Share != 300_000 || res.Members[1].MarketLeft != 400_000 || m.MarketBought != 200_000 {
+		t.Errorf("%+v\n%+v", m, res.Members[1])
 	}
 }

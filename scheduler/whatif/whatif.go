@@ -202,7 +202,7 @@ func (r *Run) settle(i int, in settlement.Input, grid Grid) error {
 		if i == 1 {
 			t = &r.change(m.Member).New
 		}
-		if m.Share+m.FromStorage+m.GridImport != m.Demand {
+		if m.Share+m.FromStorage+m.MarketBought+m.GridImport != m.Demand {
 			return fmt.Errorf("member %q: %w", m.Member, ErrConservation)
 		}
 		t.add(m)
