@@ -60,16 +60,46 @@ func (s *Sharing) explainBefore() []string {
 		text = append(text, "Who takes part in other communities as well counts here with a part only: "+list(parts, "and")+". All others count with everything.")
 	}
 	for _, r := range s.Reserve {
-		switch r.For {
-		case ReserveSolidarity:
-			text = append(text, fmt.Sprintf("Before anything is shared, %s %% of it is set aside for members of %s: after all rounds it goes in equal amounts to those of them who still need energy, but nobody gets more than they need.", r.Percent, groupWords(r.Groups)))
-		case ReserveStorage:
-			text = append(text, fmt.Sprintf("Before anything is shared, %s %% of it is set aside for the community's batteries.", r.Percent))
-		case ReserveSale:
-			text = append(text, fmt.Sprintf("Before anything is shared, %s %% of it is set aside for the community to sell; what it earns is spent as the members decide.", r.Percent))
-		}
+		text = append(text, r.explain())
 	}
 	return text
+}
+
+func (r *Reserve) explain() string {
+	switch r.For {
+	case ReserveSolidarity:
+		return fmt.Sprintf("Before anything is shared, %s %% of it is set aside for members of %s: after all rounds it goes in equal amounts to those of them who still need energy, but nobody gets more than they need.", r.Percent, groupWords(r.Groups))
+	case ReserveStorage:
+		return fmt.Sprintf("Before anything is shared, %s %% of it is set aside for the community's batteries.", r.Percent)
+	case ReserveSale:
+		return fmt.Sprintf("Before anything is shared, %s %% of it is set aside for the community to sell; what it earns is spent as the members decide.", r.Percent)
+	}
+	return ""
+}
+
+// ExplainRound is what [Charter.Explain] says of one round, by the name that its
+// certificate bears; the reserve for solidarity counts as a round there. It is
+// empty where there is no such round. The charter is valid.
+func (c Charter) ExplainRound(name string) string {
+	slot := slotName(c.Interval)
+	shown := map[Method]bool{}
+	for i := range c.Sharing.Rounds {
+		r := &c.Sharing.Rounds[i]
+		switch {
+		case r.Name != name:
+		case len(c.Sharing.Rounds) == 1:
+			return r.explain(&c, "", slot, true)
+		default:
+			return r.explain(&c, fmt.Sprintf("Round %d, “%s”: ", i+1, r.Name), slot, !shown[r.Method])
+		}
+		shown[r.Method] = true
+	}
+	for i := range c.Sharing.Reserve {
+		if r := &c.Sharing.Reserve[i]; r.For == ReserveSolidarity && name == SolidarityRound {
+			return r.explain()
+		}
+	}
+	return ""
 }
 
 // explainAfter says what happens after the rounds.

@@ -55,11 +55,10 @@ func Explain(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.M
 	if err != nil {
 		return e, err
 	}
-	says := ch.Explain()
 	for i := range e.Rounds {
-		e.Rounds[i].Says = sentence(says, e.Rounds[i].Certificate.Round)
+		e.Rounds[i].Says = ch.ExplainRound(e.Rounds[i].Certificate.Round)
 	}
-	e.remark(ch, pool, says)
+	e.remark(ch, pool)
 	e.Sum = e.sum()
 	return e, nil
 }
@@ -113,7 +112,7 @@ func (e *Explanation) byBounds(ch *charter.Charter, pool *ledger.PoolTotals) err
 }
 
 // remark says what the rounds alone do not.
-func (e *Explanation) remark(ch *charter.Charter, pool *ledger.PoolTotals, says []string) {
+func (e *Explanation) remark(ch *charter.Charter, pool *ledger.PoolTotals) {
 	row := &e.Row
 	add := func(format string, args ...any) { e.Remarks = append(e.Remarks, fmt.Sprintf(format, args...)) }
 	addOfPool := func(format string, args ...any) {
@@ -137,7 +136,7 @@ func (e *Explanation) remark(ch *charter.Charter, pool *ledger.PoolTotals, says 
 	for _, r := range pool.Rounds {
 		if !slices.Contains(was, r.Round) && !slices.Contains(not, r.Round) && !waits {
 			not = append(not, r.Round)
-			add("Round “%s” was not for this member. %s", r.Round, sentence(says, r.Round))
+			add("Round “%s” was not for this member. %s", r.Round, ch.ExplainRound(r.Round))
 		}
 	}
 	if len(pool.Rounds) == 0 {
@@ -213,14 +212,4 @@ func (e *Explanation) sum() string {
 		return "Nothing was received, and nothing is booked."
 	}
 	return strings.Join(parts, "; ") + "."
-}
-
-// sentence is what the charter's explanation says of a round.
-func sentence(says []string, round string) string {
-	for _, p := range says {
-		if strings.Contains(p, "“"+round+"”") {
-			return p
-		}
-	}
-	return ""
 }

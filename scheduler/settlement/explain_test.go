@@ -31,6 +31,7 @@ func TestExplanationsAreRight(t *testing.T) {
 		ch, in := anyCharter(t), anyInput(t)
 		res := settle(t, ch, in)
 		settled := ledger.IntervalSettled{Interval: in.Interval, RulesVersion: ch.RulesVersion, Pools: res.Pools}
+		all := strings.Join(ch.Explain(), "\n")
 		for i := range res.Members {
 			m := &res.Members[i]
 			e, err := settlement.Explain(ch, &settled, m)
@@ -42,6 +43,9 @@ func TestExplanationsAreRight(t *testing.T) {
 			}
 			for _, r := range e.Rounds {
 				readArithmetic(t, &r)
+				if r.Says == "" || !strings.Contains(all, r.Says) {
+					t.Fatalf("round %q is explained by %q, which is no sentence of the charter's:\n%s", r.Certificate.Round, r.Says, all)
+				}
 			}
 			m.Share++
 			if e, err = settlement.Explain(ch, &settled, m); err != nil || ch.RulesVersion > 1 && e.Checked {
