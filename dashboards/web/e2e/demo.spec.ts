@@ -121,6 +121,55 @@ test('booked energy agrees with REST, and a table holds the same', async ({ page
   await page.screenshot({ path: 'test-results/booked.png', fullPage: true })
 })
 
+test('why this share: picked in a list, in words, and the sums agree with REST', async ({ page, request }) => {
+  const seen = watch(page, new URL(base).origin)
+  await page.goto(base)
+  await ready(page)
+  const booked = (member: string) => request.get(`${base}/v1/history/members/${member}/booked?toUnixMs=${Date.UTC(2100, 0)}&fromUnixMs=0&by=BOOKED_BY_INTERVAL`)
+  const settled = async () => ((await (await booked('ben')).json()) as { energies: { startUnixMs: string }[] }).energies
+  await expect.poll(async () => (await settled()).length).toBeGreaterThan(1)
+  const start = (await settled())[0]!.startUnixMs
+  await page.getByRole('link', { name: 'Booked' }).click()
+  await page.getByLabel('Of').selectOption('ben')
+  const why = page.getByRole('region', { name: 'Why this share' })
+  await why.getByLabel('Interval').selectOption(start)
+  const told = why.locator(`article[data-start="${start}"]`)
+  await expect(told).toContainText('Ben Okafor needed')
+  await expect(told).toContainText('Your browser has done these sums again')
+
+  const said = (await (await request.get(`${base}/v1/shares/ben/why?at_unix_ms=${start}`)).json()) as { pools: { sum: string; rounds: { says: string; arithmetic: string }[] }[] }
+  const [pool] = said.pools
+  await expect(told).toContainText(pool!.sum)
+  await expect(told).toContainText(pool!.rounds[0]!.says)
+  await told.getByText('The figures').first().click()
+  await expect(told.getByText(pool!.rounds[0]!.arithmetic, { exact: true }).first()).toBeVisible()
+
+  // It stands in the address, so it can be kept; and who came by a link is at its heading.
+  expect(new URL(page.url()).hash).toBe(`#/energy/ben/${start}`)
+  await page.reload()
+  await expect(told).toBeVisible()
+  await expect(why.getByRole('heading', { name: 'Why this share' })).toBeFocused()
+  await page.keyboard.press('Tab')
+  await expect(why.getByLabel('Day')).toBeFocused()
+  await why.getByRole('button', { name: 'Later' }).click()
+  await expect(why.locator('article')).toHaveAttribute('data-start', (await settled())[1]!.startUnixMs)
+  await why.getByRole('button', { name: 'Earlier' }).click()
+  await expect(told).toBeVisible()
+  await why.getByRole('button', { name: 'Earlier' }).click()
+  await expect(page.getByRole('alert')).toContainText('Nothing is settled for this time')
+  await page.goto(`${base}/#/energy/ben/${start}`)
+  await expect(told).toBeVisible()
+  for (const { width, height, name } of sizes) {
+    await page.setViewportSize({ width, height })
+    await why.locator('details').evaluateAll((all) => all.forEach((one) => ((one as HTMLDetailsElement).open = true)))
+    await accessible(page)
+    await fits(page)
+    await page.screenshot({ path: `test-results/why-${name}.png`, fullPage: true })
+  }
+  expect(seen.strangers).toEqual([]) // and the one refusal that was provoked
+  expect(seen.mishaps.filter((mishap) => !mishap.includes('404'))).toEqual([])
+})
+
 for (const scheme of schemes) {
   for (const { name, width, height } of sizes) {
     test(`${name}, ${scheme}: axe finds nothing, everything fits, and a picture`, async ({ page }) => {

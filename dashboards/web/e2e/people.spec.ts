@@ -114,6 +114,15 @@ test('a steward invites; who is invited signs in with a passkey and sees no more
   await expect(ben.getByRole('link', { name: 'People', exact: true })).toHaveCount(0)
   await ben.goto(`${base}/#/people`)
   await expect(heading(ben, 'Not for your roles')).toBeVisible()
+
+  // Her own energy, of which nothing is settled yet; and nobody else's.
+  await ben.goto(`${base}/#/energy`)
+  await expect(ben.getByRole('region', { name: 'Why this share' })).toContainText('Nothing is settled for this time yet')
+  await expect(ben.getByRole('alert')).toHaveCount(0)
+  await pictures(ben, 'nothing-booked')
+  await ben.goto(`${base}/#/energy/somebody-else/1`)
+  await expect(ben.getByRole('alert')).toContainText('not yours to see')
+  await expect(ben.getByRole('region', { name: 'Why this share' })).toHaveCount(0)
   await ben.context().close()
 })
 

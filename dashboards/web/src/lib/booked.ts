@@ -35,10 +35,16 @@ export function decodeBooked(value: unknown): Booked[] {
   return energies.sort((a, b) => a.start - b.start)
 }
 
+const asked = (member: string, from: number, until: number, by: string): string =>
+  `/v1/history/members/${encodeURIComponent(member)}/booked?fromUnixMs=${from}&toUnixMs=${until}&by=${by}`
+
 /** The question, for what ends at an instant. */
 export function question(member: string, span: Span, now: number): string {
   const { by, length } = spans[span]
-  return `/v1/history/members/${encodeURIComponent(member)}/booked?fromUnixMs=${now - length}&toUnixMs=${now + 1}&by=${by}`
+  return asked(member, now - length, now + 1, by)
 }
+
+/** The question for the single intervals of a day, from its first instant to the next day's. */
+export const dayQuestion = (member: string, from: number, until: number): string => asked(member, from, until, spans.day.by)
 
 export const total = (all: Booked[], of: 'share' | 'fromStorage' | 'consumption'): number => all.reduce((sum, one) => sum + one[of], 0)

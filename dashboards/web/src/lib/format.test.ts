@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from 'vitest'
-import { Clock, count, duration, energy, kilowattHours, kilowatts, offset, pace, percent, power, text } from './format'
+import { Clock, count, duration, energy, exactKilowattHours, kilowattHours, kilowatts, offset, pace, percent, power, text } from './format'
 
 describe('power', () => {
   it.each([
@@ -34,6 +34,9 @@ describe('energy and columns', () => {
     expect(kilowatts(1_234_567_890)).toEqual({ value: '1,234.57', unit: 'kW' })
     expect(kilowattHours(1_500)).toEqual({ value: '0.00', unit: 'kWh' })
     expect(kilowattHours(1_500, 3)).toEqual({ value: '0.002', unit: 'kWh' })
+  })
+  it('gives what is booked to the last digit', () => {
+    expect(text(exactKilowattHours(1_234_567_890)).replace('\u00a0', ' ')).toBe('1,234.56789 kWh')
   })
   it('scales energy like power', () => {
     expect(energy(120_000)).toEqual({ value: '120', unit: 'Wh' })
@@ -80,4 +83,33 @@ it('says durations and offsets in words', () => {
   expect(offset(0)).toBe('exact')
   expect(offset(-12)).toBe('12 ms behind')
   expect(offset(1_500)).toBe('1.5 s ahead')
+})
+
+describe('days', () => {
+  const vienna = new Clock('Europe/Vienna')
+  it.each([
+    ['2026-06-20', '2026-06-19T22:00:00Z', 24],
+    ['2026-03-29', '2026-03-28T23:00:00Z', 23], // the clocks go on
+    ['2026-10-25', '2026-10-24T22:00:00Z', 25], // and back
+    ['2026-12-31', '2026-12-30T23:00:00Z', 24],
+  ])('%s begins where the clocks there say so', (day, want, hours) => {
+    const from = vienna.begin(day)!
+    expect(new Date(from).toISOString()).toBe(want.replace('Z', '.000Z'))
+    expect((vienna.begin(vienna.later(day, 1))! - from) / 3_600_000).toBe(hours)
+    expect([vienna.iso(from), vienna.iso(from - 1)]).toEqual([day, vienna.later(day, -1)])
+  })
+  it('finds the first instant of a day that has no midnight', () => {
+    const beirut = new Clock('Asia/Beirut')
+    const from = beirut.begin('2026-03-29')!
+    expect([beirut.iso(from), beirut.iso(from - 1)]).toEqual(['2026-03-29', '2026-03-28'])
+  })
+  it('knows what is no day', () => {
+    expect(vienna.later('', 1)).toBe('')
+    expect([vienna.begin(''), vienna.begin('tomorrow'), vienna.begin('2026-13-40')]).toEqual([null, null, null])
+  })
+  it('tells the two hours of an autumn night apart', () => {
+    const [first, second] = [Date.UTC(2026, 9, 25, 0), Date.UTC(2026, 9, 25, 1)]
+    expect(vienna.time(first)).toBe(vienna.time(second))
+    expect(vienna.season(first)).not.toBe(vienna.season(second))
+  })
 })

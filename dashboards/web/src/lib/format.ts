@@ -13,6 +13,7 @@ const locale = 'en-GB'
 const plain = [0, 1, 2, 3].map(
   (digits) => new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }),
 )
+const exact = new Intl.NumberFormat(locale, { maximumFractionDigits: 6 })
 const counts = new Intl.NumberFormat(locale)
 const percents = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 0 })
 
@@ -61,6 +62,9 @@ export function kilowattHours(milliwattHours: number | null, digits: 2 | 3 = 2):
   return { value: decimal(milliwattHours / 1e6, digits), unit: 'kWh' }
 }
 
+/** An energy in kWh to the last digit that is booked. */
+export const exactKilowattHours = (milliwattHours: number): Figure => ({ value: exact.format(milliwattHours / 1e6).replace('-', '−'), unit: 'kWh' })
+
 /** The figure as running text, with a no-break space before the unit. */
 export const text = (figure: Figure): string => (figure.unit ? `${figure.value}\u00a0${figure.unit}` : figure.value)
 
@@ -91,6 +95,8 @@ export class Clock {
   #both: Intl.DateTimeFormat
   #date: Intl.DateTimeFormat
   #month: Intl.DateTimeFormat
+  #parts: Intl.DateTimeFormat
+  #zoned: Intl.DateTimeFormat
 
   constructor(zone: string) {
     this.zone = usable(zone)
@@ -102,6 +108,8 @@ export class Clock {
     this.#both = make({ day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })
     this.#date = make({ day: 'numeric', month: 'short' })
     this.#month = make({ month: 'long', year: 'numeric' })
+    this.#parts = make({ year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit' })
+    this.#zoned = make({ hour: '2-digit', timeZoneName: 'short' })
   }
 
   time = (ms: number): string => this.#time.format(ms)
@@ -111,6 +119,40 @@ export class Clock {
   month = (ms: number): string => this.#month.format(ms)
   both = (ms: number): string => this.#both.format(ms)
   span = (from: number, to: number): string => `${this.time(from)}–${this.time(to)}`
+
+  /** The name of the time at an instant, such as CEST: it tells the two hours apart that an autumn night has of the same name. */
+  season = (ms: number): string => this.#zoned.formatToParts(ms).find((part) => part.type === 'timeZoneName')?.value ?? ''
+
+  /** The date at an instant as a date field has it: 2026-06-20. */
+  iso(ms: number): string {
+    const at = this.#at(ms)
+    return `${at['year']}-${at['month']}-${at['day']}`
+  }
+
+  /** The instant at which a day of that form begins here; null where it is none. */
+  begin(iso: string): number | null {
+    const midnight = Date.parse(`${iso}T00:00:00Z`)
+    if (!/^\d{4}-\d{2}-\d{2}$/.test(iso) || Number.isNaN(midnight)) return null
+    let at = midnight - this.#ahead(midnight)
+    at = midnight - this.#ahead(at) // the clocks may have been changed in between
+    return this.iso(at) < iso ? at + 3_600_000 : at // where they skip midnight itself
+  }
+
+  /** The date some days after one; empty where it is none. */
+  later(iso: string, days: number): string {
+    const midnight = Date.parse(`${iso}T00:00:00Z`)
+    return Number.isNaN(midnight) ? '' : new Date(midnight + days * 86_400_000).toISOString().slice(0, 10)
+  }
+
+  #at(ms: number): Record<string, string> {
+    return Object.fromEntries(this.#parts.formatToParts(ms).map(({ type, value }) => [type, value]))
+  }
+
+  /** How far the clocks here are ahead of UTC. */
+  #ahead(ms: number): number {
+    const at = this.#at(ms)
+    return Date.parse(`${at['year']}-${at['month']}-${at['day']}T${at['hour']}:${at['minute']}:${at['second']}Z`) - Math.floor(ms / 1000) * 1000
+  }
 }
 
 function usable(zone: string): string {

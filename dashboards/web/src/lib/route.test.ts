@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from 'vitest'
-import { parse } from './route.svelte'
+import { address, parse } from './route.svelte'
 
 describe('parse', () => {
   it.each([
@@ -12,9 +12,15 @@ describe('parse', () => {
     ['#/link/', 'now'],
     ['#people', 'now'],
   ])('%j is %s', (hash, place) => {
-    expect(parse(hash)).toEqual({ place, secret: '' })
+    expect(parse(hash)).toEqual({ place, secret: '', of: [] })
+  })
+  it('reads what of a place, and writes it', () => {
+    expect(parse('#/energy/a%2Fb/17')).toEqual({ place: 'energy', secret: '', of: ['a/b', '17'] })
+    expect(address('energy', 'a/b', 17)).toBe('#/energy/a%2Fb/17')
+    expect(parse('#/energy/%E2').of).toEqual(['%E2'])
+    expect(parse('#/nowhere/else').of).toEqual([])
   })
   it('reads the secret of a link', () => {
-    expect(parse('#/link/abc-DEF_123')).toEqual({ place: 'link', secret: 'abc-DEF_123' })
+    expect(parse('#/link/abc-DEF_123')).toEqual({ place: 'link', secret: 'abc-DEF_123', of: [] })
   })
 })
