@@ -383,7 +383,7 @@ func (c *Coordinator) launch(now energy.Instant, effects []scheduler.Effect) {
 	c.working.Go(guard(func() error { return com.run(ctx, c.owner.jobs, c.owner.committed) }))
 	terms := &evaluator{
 		charter: c.commons.inForce.Charter, calendar: charters.CalendarOf(c.register.zone),
-		store: c.store, register: c.register.facts, problems: c.problems, retry: retryTerms,
+		store: c.store, register: c.register.past, problems: c.problems, retry: retryTerms,
 	}
 	c.working.Go(guard(func() error { return terms.run(ctx, c.owner.needs, c.owner.terms) }))
 	c.working.Go(guard(func() error { return c.owner.run(ctx) }))

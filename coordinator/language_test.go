@@ -8,8 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/coordinator/trial"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/scheduler/settlement"
 )
@@ -101,6 +103,7 @@ func TestAllOfTheLanguageInService(t *testing.T) {
 	if sold < 8*30*energy.WattHour {
 		t.Errorf("a twentieth of what Anna fed in is the community's to sell, and it sold %v", sold)
 	}
+	triedAsBooked(t, c)
 	report, err := ledger.Verify(t.Context(), c.store, c.commons.verifiers, settlement.Recompute, nil)
 	if err != nil || !report.Holds() || report.Intervals != 8 {
 		t.Errorf("%d intervals verified, %v, %v", report.Intervals, report.Fault, err)
@@ -127,4 +130,40 @@ func rowsOf(t *testing.T, c *Coordinator, id roll.MemberID) []ledger.MemberRow {
 		}
 	}
 	return out
+}
+
+// triedAsBooked: trying out the charter that was in force gives what is booked. Each
+// day is weighed by the one before it, also by one that is not compared, and the
+// first by nothing, which is said.
+func triedAsBooked(t *testing.T, c *Coordinator) {
+	t.Helper()
+	try := func(against *charter.Charter, from energy.Instant) trial.Answer {
+		t.Helper()
+		q := trial.Question{Proposed: c.commons.inForce.Charter, Against: against, From: from, Until: 1 << 50, Zone: c.register.zone}
+		got, err := trial.Run(t.Context(), c.store, &q, func(int64, int64) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	same := c.commons.inForce.Charter
+	for first, without := range map[int]int{0: 1, 4: 0} {
+		from := dawn.Add(quarter * energy.Span(first))
+		got := try(&same, from)
+		if got.OldWithoutPast != without || got.NewWithoutPast != without {
+			t.Errorf("from interval %d on, %d and %d days are without a past, want %d", first, got.OldWithoutPast, got.NewWithoutPast, without)
+		}
+		for _, m := range got.Members {
+			var booked energy.Energy
+			for _, row := range rowsOf(t, c, m.Member)[first:] {
+				booked += row.Share + row.FromStorage
+			}
+			if m.Old.Received != booked || m.New.Received != booked {
+				t.Errorf("from interval %d on, %s received %v, and by the same rules would have received %v and %v", first, m.Member, booked, m.Old.Received, m.New.Received)
+			}
+		}
+		if own := try(nil, from); own.OldWithoutPast != 0 || own.DataHash == "" {
+			t.Errorf("what its own expressions gave stands in the rows: %d", own.OldWithoutPast)
+		}
+	}
 }

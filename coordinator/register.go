@@ -97,7 +97,7 @@ func (r *register) open(ctx context.Context, founding roll.Community, unread err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.revisions, r.history = revisions, historyOf(revisions)
+	r.revisions, r.history = revisions, roll.HistoryOf(revisions)
 	r.stand()
 	if r.zone, err = time.LoadLocation(r.standing.Present.Timezone); err != nil {
 		return fmt.Errorf("community: timezone: %w", err)
@@ -105,20 +105,12 @@ func (r *register) open(ctx context.Context, founding roll.Community, unread err
 	return nil
 }
 
-func historyOf(revisions []roll.Revision) roll.History {
-	var all []roll.Change
-	for _, rev := range revisions {
-		all = append(all, rev.Changes...)
-	}
-	return roll.Recorded(all)
-}
-
 // differs says whether a founding document is another than the one that the
 // register began with: somebody changed a file that is no longer read.
 func (r *register) differs(founding roll.Community) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	first := historyOf(r.revisions[:1])
+	first := roll.HistoryOf(r.revisions[:1])
 	from, _ := first.Founded()
 	a, b := first.At(from).Entries(), founding.Entries()
 	return !slices.EqualFunc(a, b, roll.Equal)

@@ -9,20 +9,13 @@ import (
 
 	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/charter"
-	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
-	"github.com/allmende-energy/allmende/coordinator/store"
-	"github.com/allmende-energy/allmende/energy"
+	"github.com/allmende-energy/allmende/coordinator/trial"
 	"github.com/allmende-energy/allmende/scheduler"
 )
 
 // retryTerms is how often it is tried again to read what expressions ask for.
 const retryTerms = 5 * time.Second
-
-// settledPages is the part of the store that tells what was settled.
-type settledPages interface {
-	SettledPage(ctx context.Context, before energy.Instant, limit int) ([]store.SettledRecord, error)
-}
 
 // evaluator works out a charter's expressions when a weighting period begins: from
 // the register, and from what the ledger says of the period before. It runs beside
@@ -30,8 +23,8 @@ type settledPages interface {
 type evaluator struct {
 	charter  charter.Charter
 	calendar charter.Calendar
-	store    settledPages
-	register func(energy.Instant) (roll.Community, func(roll.MemberID) (energy.Instant, bool))
+	store    trial.Settled
+	register func() roll.History
 	problems *problems
 	retry    time.Duration
 }
@@ -79,53 +72,18 @@ func (e *evaluator) answer(ctx context.Context, need needed, done chan<- schedul
 }
 
 func (e *evaluator) evaluate(ctx context.Context, need scheduler.NeedTerms) (charter.Terms, error) {
-	last, err := e.before(ctx, need.From)
+	last, err := trial.Before(ctx, e.store, &e.charter, e.calendar, need.From)
 	if err != nil {
 		return charter.Terms{}, err
 	}
-	register, joined := e.register(need.At)
-	return expr.Evaluate(&e.charter, need.From, need.Until, expr.FactsOf(&register, joined, need.At, last))
+	return expr.Evaluate(&e.charter, need.From, need.Until, trial.FactsFrom(e.register())(need.At, last))
 }
 
-// before adds up the weighting period before the one that begins at an instant.
-func (e *evaluator) before(ctx context.Context, end energy.Instant) (expr.Tally, error) {
-	last := expr.Tally{}
-	if !expr.LooksBack(&e.charter) {
-		return last, nil
-	}
-	begin, _ := e.calendar(e.charter.WeightingPeriod, end-1)
-	const page = 100
-	for before := end; ; {
-		records, err := e.store.SettledPage(ctx, before, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range records {
-			before = r.Settled.Interval.Start
-			if before < begin {
-				return last, nil
-			}
-			for _, row := range r.Rows {
-				if row.Kind != ledger.RowMember {
-					continue
-				}
-				if m, err := row.Member(); err == nil { // what is damaged, verification says
-					last.Add(&m)
-				}
-			}
-		}
-		if len(records) < page {
-			return last, nil
-		}
-	}
-}
-
-// facts are the register at an instant, and when its members came.
-func (r *register) facts(at energy.Instant) (roll.Community, func(roll.MemberID) (energy.Instant, bool)) {
+// past is the register with all its dates.
+func (r *register) past() roll.History {
 	r.mu.RLock()
-	history := r.history
-	r.mu.RUnlock()
-	return history.At(at), func(m roll.MemberID) (energy.Instant, bool) { return history.Joined(m, at) }
+	defer r.mu.RUnlock()
+	return r.history
 }
 
 // unsettled says which interval could not be booked. It stays on the list until

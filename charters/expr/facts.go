@@ -3,6 +3,7 @@
 package expr
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/allmende-energy/allmende/commons/charter"
@@ -29,11 +30,22 @@ func (t Tally) Add(m *ledger.MemberRow) {
 	d.received += m.Share + m.FromStorage
 }
 
+// AddAll takes in a settled interval of all.
+func (t Tally) AddAll(members []ledger.MemberRow) {
+	for i := range members {
+		t.Add(&members[i])
+	}
+}
+
 // LooksBack says whether any expression of a charter asks about the period
 // before; where none does, nobody needs to add it up.
 func LooksBack(c *charter.Charter) bool {
 	for _, e := range c.Expressions {
-		if strings.Contains(e.CEL, "last") || strings.Contains(e.CEL, "community") {
+		compiled, err := Compile(e)
+		if err != nil {
+			return true // it is refused where it is evaluated
+		}
+		if slices.ContainsFunc(compiled.Asks, func(v string) bool { return strings.HasPrefix(v, "last.") || v == "community.gave_wh" }) {
 			return true
 		}
 	}

@@ -13,10 +13,8 @@ import (
 	"time"
 
 	"github.com/allmende-energy/allmende/charters"
-	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
-	"github.com/allmende-energy/allmende/commons/statement"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/scheduler/settlement"
 	"github.com/allmende-energy/allmende/scheduler/whatif"
@@ -35,7 +33,7 @@ type whatIfCmd struct {
 	Group   []string `sep:"none" placeholder:"NAME=ID,ID" help:"With --homes: put these homes into a group that a charter names. May be given more than once."`
 	Retail  string   `placeholder:"PRICE" help:"What a kWh from the grid costs, such as \"30 ct/kWh EUR\"; a charter's tariff goes before it, and with --homes the recorded prices are the default."`
 	FeedIn  string   `placeholder:"PRICE" help:"What the grid pays for a kWh; left out: nothing."`
-	Zone    string   `default:"UTC" help:"Time zone for prices by the hour and for the days of membership, such as Europe/Vienna."`
+	Zone    string   `placeholder:"ZONE" help:"Time zone for prices by the hour, and in which days, months and years begin, such as Europe/Vienna. Left out: the community's own with --dir, UTC otherwise."`
 	Picture string   `placeholder:"FILE" help:"Write a picture of who gets more and who less into this file, as SVG."`
 	Lines   bool     `help:"Say for each member what she pays for under each charter, line by line, each with the charter's rule."`
 	JSON    bool     `help:"Print as JSON, for programs."`
@@ -49,6 +47,11 @@ stored. The same data and charters give the same result: both are named by a has
 
 Without --dir and --homes the running coordinator of the working directory compares, beside
 its work; Ctrl-C cancels it there.
+
+Expressions are worked out as in service: once for each weighting period, from the register as
+the period begins and from the period before, under each charter by itself. Before the compared
+time the ledger says what was; where it says nothing, what they ask for counts 0, and the result
+says so. A recorded home (--homes) has one site, its battery, and joined when the recording begins.
 
   allmende whatif --charter new.yaml
   allmende whatif --charter new.yaml --dir village --from 2026-03-01 --to 2026-04-01
@@ -65,10 +68,7 @@ func (c *whatIfCmd) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	t := comparison{cmd: c, out: out, proposed: proposed}
-	if t.zone, err = time.LoadLocation(c.Zone); err != nil {
-		return fmt.Errorf("--zone: %w; write one such as Europe/Vienna", err)
-	}
-	if t.from, t.until, err = days(c.From, c.To, t.zone); err != nil {
+	if err := t.span(c.Zone); err != nil {
 		return err
 	}
 	if t.grid, err = c.prices(proposed.Currency); err != nil {
@@ -103,6 +103,15 @@ type comparison struct {
 	zone          *time.Location
 	from, until   energy.Instant
 	grid          whatif.Grid
+}
+
+// span reads the days of the comparison in a time zone; "" is UTC.
+func (t *comparison) span(zone string) (err error) {
+	if t.zone, err = time.LoadLocation(zone); err != nil {
+		return fmt.Errorf("--zone: %w; write one such as Europe/Vienna", err)
+	}
+	t.from, t.until, err = days(t.cmd.From, t.cmd.To, t.zone)
+	return err
 }
 
 // charterNamed is a template by its name, or a file.
@@ -166,28 +175,6 @@ func (c *whatIfCmd) prices(currency energy.Currency) (g whatif.Grid, err error) 
 	return g, nil
 }
 
-// start makes the comparison, with what the charters' expressions give.
-func (t *comparison) start(facts []expr.Facts) (*whatif.Run, error) {
-	run, err := whatif.New(&t.old, &t.proposed, statement.In(t.zone))
-	if err != nil {
-		return nil, err
-	}
-	run.Calendar(charters.CalendarOf(t.zone))
-	var terms [2]*charter.Terms
-	for i, ch := range []*charter.Charter{&t.old, &t.proposed} {
-		if len(ch.Expressions) == 0 {
-			continue
-		}
-		got, err := expr.Evaluate(ch, t.from, t.until, facts)
-		if err != nil {
-			return nil, fmt.Errorf("charter “%s”: %w", ch.Name, err)
-		}
-		terms[i] = &got
-	}
-	run.Terms(terms[0], terms[1])
-	return run, nil
-}
-
 // each settles intervals, with a bar, until there are none or somebody stops it.
 func (t *comparison) each(ctx context.Context, run *whatif.Run, total int, interval func(i int) (settlement.Input, whatif.Grid, bool, error)) (whatif.Report, error) {
 	bar := newProgress(t.out, "comparing")
@@ -231,6 +218,14 @@ func (t *comparison) print(r *whatif.Report) error {
 	if c := t.cmd; c.Lines {
 		if err := t.lines(r); err != nil {
 			return err
+		}
+	}
+	for _, x := range []struct {
+		charter string
+		n       int
+	}{{t.old.Name, r.OldWithoutPast}, {t.proposed.Name, r.NewWithoutPast}} {
+		if x.n > 0 {
+			t.out.Printf("\nExpressions of “%s” ask for the weighting period before; of %d periods nothing is recorded, and it counted 0.\n", x.charter, x.n)
 		}
 	}
 	least, middle, most := spread(r)

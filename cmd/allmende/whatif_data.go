@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/allmende-energy/allmende/charters"
 	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
+	"github.com/allmende-energy/allmende/commons/statement"
 	"github.com/allmende-energy/allmende/coordinator/store"
 	"github.com/allmende-energy/allmende/coordinator/trial"
 	"github.com/allmende-energy/allmende/energy"
@@ -44,26 +46,35 @@ func (t *comparison) homes(ctx context.Context) (whatif.Report, error) {
 	}
 	length := t.proposed.Interval
 	cuts := int64(energy.Hour / length)
-	facts := make([]expr.Facts, len(ids))
-	for i, b := range rec.Buildings {
-		facts[i] = expr.Facts{Member: ids[i], Groups: groups[ids[i]], Sites: 1, BatteryWh: b.BatteryCapacity.WattHours()}
-		for h := range b.Load {
-			facts[i].UsedWh += b.Load[h].WattHours()
-			facts[i].FedInWh += max(0, b.Sun[h]-b.Load[h]).WattHours()
-		}
-	}
-	run, err := t.start(facts)
+	run, err := whatif.New(&t.old, &t.proposed, statement.In(t.zone))
 	if err != nil {
 		return whatif.Report{}, err
 	}
+	cal := charters.CalendarOf(t.zone)
+	run.Calendar(cal)
+	weighings := trial.Weigh(run, &t.old, &t.proposed, cal, func(at energy.Instant, last expr.Tally) []expr.Facts {
+		return expr.FactsOf(homesRegister(rec, groups), func(roll.MemberID) (energy.Instant, bool) { return 0, true }, at, last)
+	})
 	rows := make([]ledger.MemberRow, len(ids))
 	for i, id := range ids {
 		rows[i] = ledger.MemberRow{Member: id, Pool: roll.GridPool, Groups: groups[id], Sites: []ledger.SiteInput{{Site: roll.SiteID(id), Metered: true}}}
 	}
+	// Nobody settled the homes before: what expressions look back at is settled
+	// under each charter as well, and not compared.
+	warm, err := whatif.New(&t.old, &t.proposed, statement.In(t.zone))
+	if err != nil {
+		return whatif.Report{}, err
+	}
+	warm.Calendar(cal)
+	weighings.Before(warm, max(0, t.from))
+	begins := t.from
+	if begins > 0 {
+		begins = weighings.Begins(begins)
+	}
 	return t.each(ctx, run, len(rec.Prices)*int(cuts), func(i int) (settlement.Input, whatif.Grid, bool, error) {
 		hour, cut := i/int(cuts), int64(i)%cuts
 		at := energy.Interval{Start: energy.Instant(i) * energy.Instant(length), Length: length}
-		if at.Start < t.from || at.Start >= t.until {
+		if at.Start < begins || at.Start >= t.until {
 			return settlement.Input{}, whatif.Grid{}, false, nil
 		}
 		for k, b := range rec.Buildings {
@@ -75,8 +86,35 @@ func (t *comparison) homes(ctx context.Context) (whatif.Report, error) {
 		if t.cmd.Retail == "" {
 			grid.Retail = energy.Price{Micro: rec.Prices[hour].Micro, Currency: t.proposed.Currency}
 		}
+		terms, err := weighings.Terms(at.Start, rows, false)
+		if err != nil {
+			return settlement.Input{}, grid, false, err
+		}
+		if in := (settlement.Input{Interval: at, Members: rows}); at.Start < t.from {
+			warm.Terms(terms[0], terms[1])
+			return in, grid, false, warm.Add(in, grid)
+		}
+		run.Terms(terms[0], terms[1])
+		run.WithoutPast(weighings.WithoutPast())
 		return settlement.Input{Interval: at, Members: rows}, grid, true, nil
 	})
+}
+
+// homesRegister is the register of a community that recorded homes would be.
+func homesRegister(rec *citylearn.Recording, groups map[roll.MemberID][]roll.Group) *roll.Community {
+	c := &roll.Community{}
+	for _, b := range rec.Buildings {
+		id := roll.MemberID(b.ID)
+		c.Members = append(c.Members, roll.Member{ID: id, Groups: groups[id]})
+		c.Sites = append(c.Sites, roll.Site{ID: roll.SiteID(b.ID), Member: id})
+		if b.BatteryCapacity > 0 {
+			c.Assets = append(c.Assets, roll.Asset{
+				ID: roll.AssetID(b.ID), Site: roll.SiteID(b.ID), Kind: roll.Battery, Owner: id,
+				Battery: &roll.BatteryData{Capacity: b.BatteryCapacity, MaxSoC: 1000, Dispatchable: true},
+			})
+		}
+	}
+	return c
 }
 
 // slice is the k-th of n even pieces of e; the pieces sum to e.
@@ -105,6 +143,15 @@ func (t *comparison) recorded(ctx context.Context) (whatif.Report, error) {
 		return whatif.Report{}, err
 	}
 	defer db.Close() //nolint:errcheck // it was only read
+	if t.cmd.Zone == "" {
+		revisions, err := db.Register(ctx)
+		if err != nil {
+			return whatif.Report{}, err
+		}
+		if err := t.span(roll.HistoryOf(revisions).At(t.until).Timezone); err != nil {
+			return whatif.Report{}, err
+		}
+	}
 	q := trial.Question{Proposed: t.proposed, From: t.from, Until: t.until, Grid: t.grid, Zone: t.zone}
 	if t.cmd.Against != "" {
 		against, err := charterNamed(t.cmd.Against)

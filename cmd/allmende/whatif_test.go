@@ -60,6 +60,21 @@ func TestWhatIfHomes(t *testing.T) {
 	if table := ask("--charter", "proportional"); !strings.Contains(table, "Energy is conserved") {
 		t.Errorf("no table: %s", table)
 	}
+	// What expressions look back at is settled, too, where it was recorded.
+	contributed := func(from, to string) (table string, gain int) {
+		args := []string{"--charter", "contribution-weighted", "--from", from, "--to", to}
+		var rep struct{ Gain, Intervals int }
+		if err := json.Unmarshal([]byte(ask(append(args, "--json")...)), &rep); err != nil || rep.Intervals != 96 {
+			t.Fatalf("%+v, %v", rep, err)
+		}
+		return ask(args...), rep.Gain
+	}
+	if table, gain := contributed("1970-01-02", "1970-01-03"); !strings.Contains(table, "of 1 periods nothing is recorded") || gain != 0 {
+		t.Errorf("the first month has no past, and it is not said, or counts: %s", table)
+	}
+	if table, gain := contributed("1970-02-01", "1970-02-02"); gain == 0 || strings.Contains(table, "nothing is recorded") {
+		t.Error("what was given in January does not count in February")
+	}
 	// What is paid inside and outside is told line by line, with the charter's rules.
 	everything := filepath.Join(t.TempDir(), "everything.yaml")
 	if err := os.WriteFile(everything, []byte(withMoney), 0o600); err != nil {

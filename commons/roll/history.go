@@ -76,6 +76,15 @@ func Found(c Community, from energy.Instant) History {
 // were recorded. They were checked when they were: it checks nothing.
 func Recorded(changes []Change) History { return History{}.and(changes) }
 
+// HistoryOf is what all revisions come to, the oldest first.
+func HistoryOf(revisions []Revision) History {
+	var all []Change
+	for _, rev := range revisions {
+		all = append(all, rev.Changes...)
+	}
+	return Recorded(all)
+}
+
 // and is h with more changes recorded behind it.
 func (h History) and(more []Change) History {
 	all := slices.Concat(h.changes, more)

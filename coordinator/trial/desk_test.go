@@ -24,13 +24,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shelf is a book of two members in so many quarter-hours.
 type shelf struct {
-	n  int
-	ch charter.Charter
+	n        int
+	ch       charter.Charter
+	register []roll.Revision
 }
 
 func (s shelf) SettledCount(context.Context, energy.Instant, energy.Instant) (int64, error) {
 	return int64(s.n), nil
 }
+
+func (s shelf) Register(context.Context) ([]roll.Revision, error) { return s.register, nil }
 
 func (s shelf) Activations(context.Context) ([]store.Activation, error) {
 	return []store.Activation{{CharterActivated: ledger.CharterActivated{Charter: s.ch}}}, nil
@@ -83,7 +86,7 @@ func (d *Desk) waitFor(t *testing.T, id string, is func(Operation) bool) Operati
 // and closing end what runs and what waits; what ended is kept for a day.
 func TestDesk(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	d := NewDesk(shelf{200, charterOf(t, "equal-shares")}, func() time.Time { return now })
+	d := NewDesk(shelf{200, charterOf(t, "equal-shares"), nil}, func() time.Time { return now })
 	hold := make(chan struct{})
 	d.paused = func(ctx context.Context) {
 		select {
@@ -268,7 +271,7 @@ func TestCapsOverADayCount(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := Question{Proposed: proposed, Until: 1 << 50, Zone: loc}
-		got, err := Run(t.Context(), shelf{96, charterOf(t, "equal-shares")}, &q, func(int64, int64) error { return nil })
+		got, err := Run(t.Context(), shelf{96, charterOf(t, "equal-shares"), nil}, &q, func(int64, int64) error { return nil })
 		if err != nil || got.New.Received != want {
 			t.Errorf("%s: they would receive %v, want %v; %v", zone, got.New.Received, want, err)
 		}

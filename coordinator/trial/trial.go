@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/allmende-energy/allmende/charters"
-	"github.com/allmende-energy/allmende/charters/expr"
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/ledger"
 	"github.com/allmende-energy/allmende/commons/roll"
@@ -34,7 +33,8 @@ var (
 
 // Book is the part of a ledger that is read. [store.Store] and [store.Reader] are books.
 type Book interface {
-	SettledFrom(ctx context.Context, from, until energy.Instant, limit int) ([]store.SettledRecord, error)
+	Settled
+	Register(ctx context.Context) ([]roll.Revision, error)
 	SettledCount(ctx context.Context, from, until energy.Instant) (int64, error)
 	Activations(ctx context.Context) ([]store.Activation, error)
 }
@@ -77,9 +77,14 @@ func Run(ctx context.Context, book Book, q *Question, progress func(done, total 
 	if err := r.begin(ctx); err != nil {
 		return Answer{}, err
 	}
-	if err := r.each(ctx, r.add); err != nil {
+	err = Each(ctx, book, q.From, q.Until, r.add, func(n int) error {
+		r.done += int64(n)
+		return progress(r.done, max(total, r.done))
+	})
+	if err != nil {
 		return Answer{}, err
 	}
+	r.run.WithoutPast(r.weighings.WithoutPast())
 	rep, err := r.run.Report()
 	return Answer{Report: rep, Against: r.old, LeftOut: r.leftOut}, err
 }
@@ -89,24 +94,25 @@ type runner struct {
 	book        Book
 	q           *Question
 	old         charter.Charter
+	own         string // hash of the old charter, where it is the community's
 	run         *whatif.Run
+	weighings   *Weighings
 	total, done int64
 	leftOut     int64
 	owners      map[roll.AssetID]roll.MemberID // of batteries
 	progress    func(done, total int64) error
 }
 
-// begin finds the charters and works out what their expressions give.
+// begin finds the charters and what their expressions ask of the time before.
 func (r *runner) begin(ctx context.Context) error {
-	own := r.q.Against == nil
-	if own {
+	if r.q.Against == nil {
 		all, err := r.book.Activations(ctx)
 		if err != nil {
 			return err
 		}
 		for _, a := range all {
 			if a.Effective < r.q.Until {
-				r.old = a.Charter
+				r.old, r.own = a.Charter, a.Hash
 			}
 		}
 	} else {
@@ -116,91 +122,42 @@ func (r *runner) begin(ctx context.Context) error {
 	if r.run, err = whatif.New(&r.old, &r.q.Proposed, statement.In(r.q.Zone)); err != nil {
 		return fmt.Errorf("%w: %w", ErrQuestion, err)
 	}
-	r.run.Calendar(charters.CalendarOf(r.q.Zone))
-	var terms [2]*charter.Terms
-	for i, ch := range []*charter.Charter{&r.old, &r.q.Proposed} {
-		if len(ch.Expressions) == 0 || i == 0 && own {
-			continue // the rows hold what they gave when they counted
-		}
-		facts, err := r.facts(ctx)
-		if err != nil {
-			return err
-		}
-		got, err := expr.Evaluate(ch, r.q.From, r.q.Until, facts)
-		if err != nil {
-			return fmt.Errorf("%w: charter “%s”: %w", ErrQuestion, ch.Name, err)
-		}
-		terms[i] = &got
+	cal := charters.CalendarOf(r.q.Zone)
+	r.run.Calendar(cal)
+	if err := r.weigh(ctx, cal); err != nil {
+		return err
 	}
-	r.run.Terms(terms[0], terms[1])
 	r.owners = map[roll.AssetID]roll.MemberID{}
 	r.run.Owners(r.owners)
 	return nil
 }
 
-// facts are what expressions ask about: what the recorded time says stands for
-// the period before, as if the same time had been before it.
-func (r *runner) facts(ctx context.Context) ([]expr.Facts, error) {
-	var order []roll.MemberID
-	by := map[roll.MemberID]*expr.Facts{}
-	quiet := *r
-	quiet.progress = func(int64, int64) error { return ctx.Err() }
-	err := quiet.each(ctx, func(rec *store.SettledRecord) error {
-		for _, row := range rec.Rows {
-			if row.Kind != ledger.RowMember {
-				continue
-			}
-			m, err := row.Member()
-			if err != nil {
-				return err
-			}
-			f := by[m.Member]
-			if f == nil {
-				f = &expr.Facts{Member: m.Member}
-				by[m.Member], order = f, append(order, m.Member)
-			}
-			f.Groups, f.Sites = m.Groups, int64(len(m.Sites))
-			f.UsedWh += (m.OwnUse + m.Demand).WattHours()
-			f.FedInWh += m.Supply.WattHours()
-			f.GaveWh += (m.Sold + m.Stored).WattHours()
-			f.ReceivedWh += (m.Share + m.FromStorage).WattHours()
-		}
+// weigh tells what was settled before the compared time, as far as expressions ask for it.
+func (r *runner) weigh(ctx context.Context, cal charter.Calendar) error {
+	revisions, err := r.book.Register(ctx)
+	if err != nil {
+		return err
+	}
+	r.weighings = Weigh(r.run, &r.old, &r.q.Proposed, cal, FactsFrom(roll.HistoryOf(revisions)))
+	if *r.weighings == (Weighings{}) {
 		return nil
-	})
-	facts := make([]expr.Facts, len(order))
-	for i, id := range order {
-		facts[i] = *by[id]
 	}
-	return facts, err
-}
-
-// each reads the intervals, a page at a time: no transaction is open for longer.
-func (r *runner) each(ctx context.Context, fn func(*store.SettledRecord) error) error {
-	r.done = 0
-	for from := r.q.From; ; {
-		records, err := r.book.SettledFrom(ctx, from, r.q.Until, page)
-		if err != nil {
-			return err
-		}
-		for i := range records {
-			if err := fn(&records[i]); err != nil {
-				return err
-			}
-			from = records[i].Settled.Interval.Start.Add(1)
-		}
-		r.done += int64(len(records))
-		if err := r.progress(r.done, max(r.total, r.done)); err != nil {
-			return err
-		}
-		if len(records) < page {
-			return nil
-		}
+	first, err := r.book.SettledFrom(ctx, r.q.From, r.q.Until, 1)
+	if err != nil || len(first) == 0 {
+		return err
 	}
+	begins := first[0].Settled.Interval.Start
+	return Each(ctx, r.book, r.weighings.Begins(begins), begins, func(rec *store.SettledRecord) error {
+		members := MembersOf(rec)
+		r.weighings.Tell(rec.Settled.Interval.Start, members)
+		return r.run.Note(members)
+	}, func(int) error { return r.progress(0, r.total) })
 }
 
 func (r *runner) add(rec *store.SettledRecord) error {
 	if len(rec.Rows) < len(rec.Settled.Commitments) {
 		r.leftOut++
+		r.weighings.Tell(rec.Settled.Interval.Start, MembersOf(rec))
 		return nil
 	}
 	for _, row := range rec.Rows {
@@ -212,6 +169,11 @@ func (r *runner) add(rec *store.SettledRecord) error {
 	if err != nil {
 		return err
 	}
+	terms, err := r.weighings.Terms(in.Interval.Start, in.Members, r.own != "" && rec.Settled.CharterHash == r.own)
+	if err != nil {
+		return err
+	}
+	r.run.Terms(terms[0], terms[1])
 	return r.run.Add(in, r.q.Grid)
 }
 

@@ -70,8 +70,12 @@ type Report struct {
 	Community    Account `json:"community"`
 	Retailer     Account `json:"retailer"`
 	GridOperator Account `json:"grid_operator"`
-	DataHash     string  `json:"data_hash"`
-	Hash         string  `json:"hash"` // of the report without this line
+	// Weighting periods of which nothing is known that expressions ask for of the
+	// period before: it counted 0.
+	OldWithoutPast int    `json:"old_without_past,omitempty"`
+	NewWithoutPast int    `json:"new_without_past,omitempty"`
+	DataHash       string `json:"data_hash"`
+	Hash           string `json:"hash"` // of the report without this line
 }
 
 // Account is a party who is no member, under both charters.
@@ -90,6 +94,7 @@ type Run struct {
 	members map[roll.MemberID]*Change
 	cal     charter.Calendar
 	data    hash.Hash
+	hear    func(side int, at energy.Interval, members []ledger.MemberRow)
 	count   int
 }
 
@@ -98,7 +103,8 @@ type side struct {
 	charter *charter.Charter
 	money   *statement.Book
 	settler settlement.Settler
-	terms   *charter.Terms
+	terms   Terms
+	without int // weighting periods whose past is not known
 	closing map[roll.AssetID]ledger.Stock
 	uses    settlement.Uses // of caps over a period
 }
@@ -116,8 +122,29 @@ func New(old, proposed *charter.Charter, local func(energy.Instant) Clock) (*Run
 	return r, nil
 }
 
-// Terms says what a charter's expressions give; without it, the rows' own terms count.
-func (r *Run) Terms(old, proposed *charter.Terms) { r.sides[0].terms, r.sides[1].terms = old, proposed }
+// Terms are what a charter's expressions give for each member.
+type Terms = map[roll.MemberID][]charter.MemberTerm
+
+// Terms says what the charters' expressions give in the intervals that are added
+// from now on; where it is nil, the rows' own terms count.
+func (r *Run) Terms(old, proposed Terms) { r.sides[0].terms, r.sides[1].terms = old, proposed }
+
+// Settled has somebody hear what each interval came to under each charter: 0 is the
+// old one, 1 the proposed. The rows are good until it returns.
+func (r *Run) Settled(hear func(side int, at energy.Interval, members []ledger.MemberRow)) {
+	r.hear = hear
+}
+
+// WithoutPast says in how many weighting periods the charters' expressions asked
+// for a period before of which nothing is known.
+func (r *Run) WithoutPast(old, proposed int) { r.sides[0].without, r.sides[1].without = old, proposed }
+
+// Note takes data into the hash that the result depends on and no interval holds.
+func (r *Run) Note(data any) error {
+	b, err := canon.Marshal(data)
+	r.data.Write(b)
+	return err
+}
 
 // Calendar says how days, months and years are cut, for caps over a period;
 // without it, such a cap counts each interval by itself.
@@ -176,7 +203,7 @@ func (r *Run) settle(i int, in settlement.Input, grid Grid) error {
 	for k := range in.Members {
 		m := &in.Members[k]
 		if s.terms != nil {
-			m.Terms = s.terms.For(m.Member)
+			m.Terms = s.terms[m.Member]
 		}
 		m.Periods = nil
 		if r.cal != nil {
@@ -191,6 +218,9 @@ func (r *Run) settle(i int, in settlement.Input, grid Grid) error {
 		if p.Supply+p.Discharged+p.GridImport != p.Demand+p.Charged+p.GridExport {
 			return fmt.Errorf("pool %q: %w", p.Pool, ErrConservation)
 		}
+	}
+	if r.hear != nil {
+		r.hear(i, in.Interval, res.Members)
 	}
 	s.uses = settlement.UsesOf(res.Members)
 	for k := range res.Storage {
@@ -253,7 +283,10 @@ func (r *Run) change(m roll.MemberID) *Change {
 
 // Report is what the intervals so far come to.
 func (r *Run) Report() (Report, error) {
-	rep := Report{Intervals: r.count, DataHash: hex.EncodeToString(r.data.Sum(nil))}
+	rep := Report{
+		Intervals: r.count, OldWithoutPast: r.sides[0].without, NewWithoutPast: r.sides[1].without,
+		DataHash: hex.EncodeToString(r.data.Sum(nil)),
+	}
 	for i := range r.sides {
 		sheet, err := r.sides[i].money.Sheet()
 		if err != nil {
