@@ -42,6 +42,9 @@ func TestPrices(t *testing.T) {
 		if again, err := energy.ParsePrice(got.String()); err != nil || again != got {
 			t.Errorf("%q does not read back: %+v, %v", got.String(), again, err)
 		}
+		if again, err := energy.ParsePrice(got.Major()); err != nil || again != got {
+			t.Errorf("%s reads back as %+v, %v", got.Major(), again, err)
+		}
 	}
 	for _, in := range []string{"", "12", "12 ct/kWh", "12 ct EUR", "12 Rp/kWh EUR", "1 XYZ/kWh", "1.23456789 ct/kWh EUR", "x EUR/kWh"} {
 		if got, err := energy.ParsePrice(in); err == nil || !strings.Contains(err.Error(), "write it as") {

@@ -102,6 +102,11 @@ func (p Price) String() string {
 	return trimZeros(formatDecimal(p.Micro, priceDecimals)) + " " + minorName[p.Currency] + "/kWh " + string(p.Currency)
 }
 
+// Major prints p in major units, such as "0.12345 EUR/kWh"; [ParsePrice] reads it back.
+func (p Price) Major() string {
+	return trimZeros(formatDecimal(p.Micro, priceDecimals+minorDecimals[p.Currency])) + " " + string(p.Currency) + "/kWh"
+}
+
 // MarshalText writes p as [Price.String] does.
 func (p Price) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
