@@ -239,8 +239,8 @@ func (j *Jurisdiction) rules() []rule {
 		return nil
 	}
 	rules := []rule{
-		{"the law", fmt.Sprintf("The rule “%s” of %s: %s (as of %s).", j.Scheme, j.Country, oneLine(j.Source), j.Date)},
-		{"who computes what binds", stop(j.OperatorComputes)},
+		{"the law", fmt.Sprintf("A rule of %s as of %s (“%s” in this program): %s", placeOf(j.Country), j.Date, j.Scheme, stop(j.Source))},
+		{"who works out the shares that count", stop(j.OperatorComputes)},
 		{"what the community does", stop(j.CommunityDoes)},
 	}
 	if len(j.Limits) > 0 {

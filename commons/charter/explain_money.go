@@ -77,24 +77,38 @@ func (c *Charter) explainRate() string {
 	switch {
 	case t != nil && t.By == TariffMidMarket && t.FeedIn != nil && t.Retail != nil:
 		mid := energy.Price{Micro: t.FeedIn.Micro + (t.Retail.Micro-t.FeedIn.Micro+1)/2, Currency: c.Currency}
-		return fmt.Sprintf("Shared energy costs %s (%s), paid by the one who receives it to the one who fed it in: the middle between the %s that the grid pays and the %s that energy from the grid costs.",
-			c.amount(mid), c.Currency, c.amount(*t.FeedIn), c.amount(*t.Retail)) + outside
+		return fmt.Sprintf("Shared energy costs %s, paid by the one who receives it to the one who fed it in: the middle between the %s that the grid pays and the %s that energy from the grid costs.",
+			c.named(mid), c.amount(*t.FeedIn), c.amount(*t.Retail)) + outside
 	case t != nil && t.By == TariffTimeOfUse:
 		bands := make([]string, len(t.Bands))
 		for i, b := range t.Bands {
 			bands[i] = fmt.Sprintf("%s %s", c.amount(b.Price), b.words())
 		}
-		return fmt.Sprintf("Shared energy costs %s, and %s at all other times (%s), paid by the one who receives it to the one who fed it in.", strings.Join(bands, ", "), c.amount(c.Price), c.Currency) + outside
+		return fmt.Sprintf("Shared energy costs %s, and %s at all other times, paid by the one who receives it to the one who fed it in.", strings.Join(bands, ", "), c.named(c.Price)) + outside
 	case c.Price.Micro == 0:
 		return "Shared energy costs nothing between neighbours. What the grid operator and the tax office ask is not part of these rules."
 	}
-	return fmt.Sprintf("Shared energy costs %s (%s), paid by the one who receives it to the one who fed it in.", c.amount(c.Price), c.Currency) + outside
+	return fmt.Sprintf("Shared energy costs %s, paid by the one who receives it to the one who fed it in.", c.named(c.Price)) + outside
 }
 
-// amount is a price without the currency's code.
+// amount is a price as people say it: in cents without the currency's code, or in
+// the major unit where nobody has the minor one in her purse any more.
 func (c *Charter) amount(p energy.Price) string {
+	switch p.Currency {
+	case "CZK", "HUF", "SEK", "DKK", "NOK", "JPY":
+		return p.Major()
+	}
 	text, _ := strings.CutSuffix(p.String(), " "+string(p.Currency))
 	return text
+}
+
+// named is a price with its currency, as a text says it for the first time.
+func (c *Charter) named(p energy.Price) string {
+	text, code := c.amount(p), string(p.Currency)
+	if strings.Contains(text, code) {
+		return text
+	}
+	return text + " (" + code + ")"
 }
 
 func (b *PriceBand) words() string {

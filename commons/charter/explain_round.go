@@ -4,6 +4,7 @@ package charter
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -100,10 +101,11 @@ func (r *Round) explainMethod(c *Charter) []string {
 	case Proportional:
 		return []string{"Each gets the same percentage of what they need, so who needs twice as much gets twice as much, and nobody more than they need."}
 	case Static:
-		return []string{
-			"Each holds a fixed part of what is there, whatever the others need, and gets it as far as they need it; what one does not need of it goes to nobody else in this round.",
-			r.explainHeld(c),
+		says := []string{"Each holds a fixed part of what is there, whatever the others need, and gets it as far as they need it; what one does not need of it goes to nobody else in this round."}
+		if r.Weights != nil {
+			says = append(says, "A member's part is what she counts, out of what all who may take part count together.")
 		}
+		return append(says, r.explainHeld(c))
 	case Weighted:
 		return []string{
 			"Each gets in proportion to how much they count, but nobody more than they need; what one does not need goes to the others, again by how much they count.",
@@ -112,16 +114,7 @@ func (r *Round) explainMethod(c *Charter) []string {
 	case Priority:
 		return append([]string{"Members are served in an order: the next get something only when all before them have what they need."}, r.explainTiers(c)...)
 	case Passes:
-		most := "five times, or as often as there are members with keys if those are fewer"
-		if r.Passes == 1 {
-			most = "once"
-		} else if r.Passes > 1 {
-			most = count(r.Passes) + " times"
-		}
-		return []string{
-			fmt.Sprintf("Sharing goes round %s. In each turn every member gets the percentage that she holds of what a source still has at its beginning, but nobody more than they need.", most),
-			r.explainHeld(c),
-		}
+		return []string{r.explainTurns(), r.explainHeld(c)}
 	case Pairs:
 		return []string{
 			"Each member holds a percentage of each source, and gets it as far as she needs it; what one does not need of it goes to nobody else in this round.",
@@ -129,6 +122,26 @@ func (r *Round) explainMethod(c *Charter) []string {
 		}
 	}
 	return nil
+}
+
+// explainTurns says how often sharing goes round, and what a member gets in a turn.
+func (r *Round) explainTurns() string {
+	part := "her percentage of what is still there when the turn begins"
+	if r.bySource() {
+		part = "her percentage of what each of her sources still has when the turn begins"
+	}
+	switch {
+	case r.Passes == 1:
+		return fmt.Sprintf("There is one turn: every member gets %s, but nobody more than they need.", strings.Replace(part, "still ", "", 1))
+	case r.Passes > 1:
+		return fmt.Sprintf("Sharing goes round %s times. In each turn every member gets %s, but nobody more than they need.", count(r.Passes), part)
+	}
+	return fmt.Sprintf("Sharing goes round five times, or as often as there are members who hold a percentage if those are fewer. In each turn every member gets %s, but nobody more than they need.", part)
+}
+
+// bySource says whether the round's keys are to sources rather than to the pool.
+func (r *Round) bySource() bool {
+	return slices.ContainsFunc(r.Keys, MemberKeys.namesSource)
 }
 
 // explainHeld says who holds which parts.
@@ -171,7 +184,7 @@ func (w *Weights) explain(c *Charter) string {
 		return ""
 	}
 	if w.Expression != "" {
-		return fmt.Sprintf("How much each counts is worked out once a %s by the rule “%s” (%s, in millionths) and then written down for all to see.",
+		return fmt.Sprintf("How much each counts is worked out once a %s by the rule “%s”: %s, where 1000000 counts once. What comes out goes into the ledger, where each can check her own.",
 			c.WeightingPeriod, w.Expression, c.textOf(w.Expression))
 	}
 	var says []string
@@ -243,8 +256,13 @@ func (r *Round) example() string {
 	case Priority:
 		return "For example, if 6 kWh are there, the first need 4 kWh and the next 5 kWh, the first get 4 and the next 2 kWh."
 	case Passes:
-		if r.Passes == 1 {
+		switch once := r.Passes == 1; {
+		case once && r.bySource():
 			return "For example, who holds 40 % of a source that gives 3 kWh gets 1.2 kWh of it, or less if she needs less."
+		case once:
+			return "For example, if 3 kWh are there, who holds 40 % gets 1.2 kWh, or less if she needs less."
+		case !r.bySource():
+			return "For example, if 3 kWh are there, who holds 40 % gets up to 1.2 kWh in the first turn; if that leaves 1 kWh, up to 0.4 kWh more in the next."
 		}
 		return "For example, who holds 40 % of a source that gives 3 kWh gets up to 1.2 kWh of it in the first turn; if the others leave 1 kWh, up to 0.4 kWh more in the next."
 	case Pairs:

@@ -26,7 +26,7 @@ func (s *Sharing) explain(c *Charter, slot string) []string {
 		shown[r.Method] = true
 	}
 	text = append(text, s.explainAfter()...)
-	return append(text, s.explainRest(), s.explainTies(shown, slot))
+	return append(text, s.explainRest(), s.explainTies(slot))
 }
 
 // explainBefore says what happens before the rounds: sources, factors, reserves.
@@ -138,19 +138,74 @@ func (s *Sharing) explainRest() string {
 		if last == RestGrid {
 			return first + " What nobody needs the community sells to the grid."
 		}
-		return first + " What nobody needs is not taken from those who fed it in."
+		return first + " What nobody needs stays with those who fed it in."
 	}
-	why := "because no round is open to every member without a limit"
-	if slices.ContainsFunc(s.Rounds, func(r Round) bool { return r.Method == Static || r.Method == Pairs || r.Method == Passes }) {
-		why = "because each holds a fixed part"
+	left := "What the rounds leave over"
+	if len(s.Rounds) == 1 {
+		left = "What is left over"
 	}
+	left += " is not shared, even if somebody still needs energy, " + s.whyLeft() + "."
 	if last == RestGrid {
-		return "What the rounds leave over is not shared, even if somebody still needs energy, " + why + ". The community sells it to the grid."
+		return left + " The community sells it to the grid."
 	}
-	return "What the rounds leave over is not shared, even if somebody still needs energy, " + why + ". It stays with those who fed it in."
+	return left + " It stays with those who fed it in."
 }
 
-func (s *Sharing) explainTies(shown map[Method]bool, slot string) string {
+// whyLeft is the reason why energy may be left although somebody needs it.
+func (s *Sharing) whyLeft() string {
+	has := func(methods ...Method) bool {
+		return slices.ContainsFunc(s.Rounds, func(r Round) bool { return slices.Contains(methods, r.Method) })
+	}
+	open := slices.ContainsFunc(s.Rounds, func(r Round) bool { return r.emptiesPool() })
+	switch r := &s.Rounds[0]; {
+	case has(Static, Pairs):
+		return "because each holds a fixed part"
+	case has(Passes):
+		return "because nobody gets more than her percentage in a turn"
+	case open: // and yet not all is shared
+		return "because what does not fill a step is given to nobody"
+	case len(s.Rounds) > 1:
+		return "because no round is open to every member without a limit"
+	case r.Method == Priority && len(r.Groups) == 0 && len(r.Tags) == 0 && r.Eligible == "" && !r.Capped() && r.Offer == nil && len(r.Sources) == 0:
+		return "because only members who have a place in the order take part"
+	}
+	return "because sharing is not open to every member without a limit"
+}
+
+// divides are the methods that leave something to be rounded.
+func (s *Sharing) divides() map[Method]bool {
+	methods := map[Method]bool{}
+	for i := range s.Rounds {
+		switch r := &s.Rounds[i]; {
+		case r.Method != Priority:
+			methods[r.Method] = true
+		case r.Within == "":
+			methods[Equal] = true
+		default:
+			methods[r.Within] = true
+		}
+	}
+	return methods
+}
+
+// explainTurnCut says what the turns of Passes do with what their percentages
+// don't give in whole steps: they have a rounding of their own.
+func (s *Sharing) explainTurnCut() string {
+	steps, once := "the thousandth of a watt-hour", true
+	if s.Rounding != nil && s.Rounding.Unit > energy.MilliwattHour {
+		steps = "whole steps of " + s.Rounding.Unit.String()
+	}
+	for i := range s.Rounds {
+		once = once && (s.Rounds[i].Method != Passes || s.Rounds[i].Passes == 1)
+	}
+	if once {
+		return fmt.Sprintf("What a percentage gives is cut down to %s; what is cut off is given to nobody.", steps)
+	}
+	return fmt.Sprintf("What a percentage gives in a turn is cut down to %s; what is cut off is there in the next turn, and after the last it is given to nobody.", steps)
+}
+
+func (s *Sharing) explainTies(slot string) string {
+	shown := s.divides()
 	unit, one := "thousandth of a watt-hour", "Single thousandths"
 	if s.Rounding != nil && s.Rounding.Unit > energy.MilliwattHour {
 		unit, one = "step", "Single steps"
@@ -158,6 +213,12 @@ func (s *Sharing) explainTies(shown map[Method]bool, slot string) string {
 	begin := fmt.Sprintf("Everything is shared out exactly, to the %s. ", unit)
 	if unit == "step" {
 		begin = fmt.Sprintf("Energy is shared in whole steps of %s; what does not fill a step is not shared. ", s.Rounding.Unit)
+	}
+	if shown[Passes] {
+		if len(shown) == 1 {
+			return s.explainTurnCut()
+		}
+		begin = s.explainTurnCut() + " In the other rounds: " + strings.ToLower(begin[:1]) + begin[1:]
 	}
 	if s.Rounding != nil && s.Rounding.Mode == Floor {
 		return begin + fmt.Sprintf("Shares are cut down to the %s; what that leaves is given to nobody.", unit)
@@ -193,8 +254,8 @@ func (j *Jurisdiction) explain() []string {
 		return nil
 	}
 	text := []string{
-		fmt.Sprintf("This charter is written for the rule “%s” of %s: %s (as of %s). The program refuses it where it would exceed that rule as far as the program knows it.", j.Scheme, j.Country, oneLine(j.Source), j.Date),
-		"Who computes what binds: " + stop(j.OperatorComputes) + " What the community does: " + stop(j.CommunityDoes),
+		fmt.Sprintf("This charter follows a rule of %s as of %s (“%s” in this program): %s The program refuses a charter that exceeds what it knows of that rule.", placeOf(j.Country), j.Date, j.Scheme, stop(j.Source)),
+		"Who works out the shares that count: " + stop(j.OperatorComputes) + " What the community does: " + stop(j.CommunityDoes),
 	}
 	for _, l := range j.Limits {
 		text = append(text, "A limit of that rule: "+stop(l))

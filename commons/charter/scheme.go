@@ -26,6 +26,7 @@ type scheme struct {
 	whole      bool // the keys of a source add up to 100 % exactly
 	sources    int  // that one member may have keys to
 	passes     int  // at most
+	meters     int  // of a group that goes round more than once, at most
 	cut        bool // Rounding is 0.01 kWh, floor
 	factors    bool // participation in whole percent
 	attributed bool // sources in an order
@@ -42,15 +43,15 @@ func schemes() []scheme {
 		{name: "be-brussels", country: "BE-BRU", methods: []Method{Static, Passes, Proportional}, rounds: 2, interval: quarter, plain: true},
 		{name: "be-flanders", country: "BE-VLG", methods: []Method{Static, Proportional, Pairs}, rounds: 2, interval: quarter, plain: true, exporters: []ExportRule{ExportersOthers, ExportersWait}, free: true},
 		{name: "ch-leg", country: "CH", interval: quarter},
-		{name: "cz-edc", country: "CZ", methods: []Method{Passes}, rounds: 1, interval: quarter, plain: true, decimals: 2, sources: 5, passes: 5, cut: true},
+		{name: "cz-edc", country: "CZ", methods: []Method{Passes}, rounds: 1, interval: quarter, plain: true, decimals: 2, sources: 5, passes: 5, meters: 50, cut: true},
 		{name: "de-42c", country: "DE", interval: quarter, renewable: true},
 		{name: "de-ggv-constant", country: "DE", methods: []Method{Static}, rounds: 1, interval: quarter, plain: true},
 		{name: "de-ggv-proportional", country: "DE", methods: []Method{Proportional}, rounds: 1, interval: quarter, plain: true},
 		{name: "es-beta", country: "ES", methods: []Method{Static}, rounds: 1, interval: hour, plain: true, whole: true},
-		{name: "fr-default", country: "FR", methods: []Method{Proportional}, rounds: 1, plain: true},
-		{name: "fr-full-dynamic", country: "FR", methods: []Method{Pairs}, rounds: 1},
-		{name: "fr-simple-dynamic", country: "FR", methods: []Method{Equal, Proportional, Static, Weighted, Priority}},
-		{name: "fr-static", country: "FR", methods: []Method{Static}, rounds: 1, plain: true},
+		{name: "fr-default", country: "FR", methods: []Method{Proportional}, rounds: 1, interval: quarter, plain: true},
+		{name: "fr-full-dynamic", country: "FR", methods: []Method{Pairs}, rounds: 1, interval: quarter},
+		{name: "fr-simple-dynamic", country: "FR", methods: []Method{Equal, Proportional, Static, Weighted, Priority}, interval: quarter},
+		{name: "fr-static", country: "FR", methods: []Method{Static}, rounds: 1, interval: quarter, plain: true},
 		{name: "it-cer", country: "IT", methods: []Method{Proportional}, rounds: 1, interval: hour, plain: true, attributed: true},
 		{name: "lu-percentage", country: "LU", methods: []Method{Static, Passes}, rounds: 1, interval: quarter, plain: true},
 		{name: "lu-priority", country: "LU", methods: []Method{Priority}, rounds: 1, interval: quarter, plain: true},
@@ -61,6 +62,39 @@ func schemes() []scheme {
 		{name: "sk-okte", country: "SK", methods: []Method{Static, Proportional, Priority}, interval: quarter},
 		{name: "us-md", country: "US-MD", methods: []Method{Static}, rounds: 1, interval: hour, plain: true},
 	}
+}
+
+// placeOf is how people call where a rule holds.
+func placeOf(country string) string {
+	switch country {
+	case "AT":
+		return "Austria"
+	case "BE-BRU":
+		return "Brussels"
+	case "BE-VLG":
+		return "Flanders"
+	case "CH":
+		return "Switzerland"
+	case "CZ":
+		return "Czechia"
+	case "DE":
+		return "Germany"
+	case "ES":
+		return "Spain"
+	case "FR":
+		return "France"
+	case "IT":
+		return "Italy"
+	case "LU":
+		return "Luxembourg"
+	case "PT":
+		return "Portugal"
+	case "SK":
+		return "Slovakia"
+	case "US-MD":
+		return "Maryland"
+	}
+	return country
 }
 
 // Schemes are the names of the rules of law that a charter may say it follows.
@@ -162,6 +196,10 @@ func (l limits) round(r *Round, path string) {
 	}
 	if l.passes > 0 && r.Passes > l.passes {
 		l.exceeds(path+".passes", "there are at most %d; lower it", l.passes)
+	}
+	// A member and a source have a meter each, at least.
+	if n := len(r.Keys) + len(l.charter.Sharing.Sources); l.meters > 0 && n > l.meters && r.Passes != 1 {
+		l.exceeds(path+".passes", "a group of more than %d meters goes round once, and this one has %d; write passes: 1", l.meters, n)
 	}
 	sums := map[Name]Percent{}
 	for i, mk := range r.Keys {
