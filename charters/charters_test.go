@@ -4,6 +4,7 @@ package charters
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,6 +134,7 @@ func TestJurisdictionsAreKept(t *testing.T) {
 		{"de-42c", "  grid_charging: forfeits\n", "", "storage.grid_charging", "write forfeits"},
 		{"es-beta", "percent: 50", "percent: 49.9999", "sharing.rounds[0].keys", "exactly 100 %, and add up to 99.9999"},
 		{"es-beta", "interval: 1h", "interval: 15m", "interval", "counts in intervals of 1h"},
+		{"fr-default", "interval: 15m", "interval: 1h", "interval", "counts in intervals of 15m"},
 		{"fr-static", "percent: 20", "percent: 20.5", "sharing.rounds[0].keys", "100.5 %"},
 		{"it-cer", "  attribution: listed\n", "", "sharing.attribution", "the older plant's first"},
 		{"lu-priority", "  rounds:\n", "  market: {lowest: 1 ct/kWh EUR, highest: 2 ct/kWh EUR}\n  rounds:\n", "sharing.market", "knows no bids"},
@@ -149,6 +151,19 @@ func TestJurisdictionsAreKept(t *testing.T) {
 	}
 	six := strings.Replace(byName["cz-edc"], "    - {name: mill, member: miller}\n", "    - {name: mill, member: miller}\n    - {name: a, member: a}\n    - {name: b, member: b}\n    - {name: c, member: c}\n    - {name: d, member: d}\n", 1)
 	six = strings.Replace(six, "{source: mill, percent: 50}]", "{source: mill, percent: 50}, {source: a, percent: 1}, {source: b, percent: 1}, {source: c, percent: 1}, {source: d, percent: 1}]", 1)
+	var many strings.Builder
+	for i := range 49 { // with two plants: one meter too many
+		fmt.Fprintf(&many, "        - {member: m%d, keys: [{source: roof, percent: 1}]}\n", i)
+	}
+	head, _, _ := strings.Cut(byName["cz-edc"], "        - member: anna\n")
+	_, tail, _ := strings.Cut(byName["cz-edc"], "keys: [{source: roof, percent: 60}]\n")
+	if _, err := Decode([]byte(head + many.String() + tail)); err == nil || !strings.Contains(err.Error(), "sharing.rounds[0].passes: exceeds the rule cz-edc: a group of more than 50 meters goes round once, and this one has 51; write passes: 1") {
+		t.Errorf("51 meters: %v", err)
+	}
+	once := strings.Replace(head, "method: rounds\n", "method: rounds\n      passes: 1\n", 1)
+	if _, err := Decode([]byte(once + many.String() + tail)); err != nil {
+		t.Errorf("51 meters, one round: %v", err)
+	}
 	if _, err := Decode([]byte(six)); err == nil || !strings.Contains(err.Error(), "at most 5 sources, not 6") {
 		t.Errorf("six plants of one member: %v", err)
 	}

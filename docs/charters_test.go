@@ -24,7 +24,7 @@ func TestChartersAreDocumented(t *testing.T) {
 	}
 	want := string(text)
 	for _, part := range []struct{ name, content string }{
-		{"variables", variables()}, {"jurisdictions", jurisdictions(t)}, {"templates", templates(t)}, {"whatif", years(t)},
+		{"variables", variables()}, {"jurisdictions", jurisdictions(t)}, {"read", readings(t)}, {"templates", templates(t)}, {"whatif", years(t)},
 	} {
 		begin := fmt.Sprintf("<!-- begin %s: written by `go test ./docs -update` -->\n", part.name)
 		end := fmt.Sprintf("<!-- end %s -->\n", part.name)
@@ -72,6 +72,23 @@ func jurisdictions(t *testing.T) string {
 	for _, tpl := range charters.Templates() {
 		if j := decoded(t, tpl).Jurisdiction; j != nil {
 			fmt.Fprintf(&b, "| [`%s`](../charters/%s.yaml) | %s | %s | %s |\n", tpl.Name, tpl.Name, j.Country, strings.TrimSpace(j.Source), j.Date)
+		}
+	}
+	return b.String()
+}
+
+// readings is how far the law behind each template was read, as its note says.
+func readings(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("| template | in its own words, and by what others say of it |\n| --- | --- |\n")
+	for _, tpl := range charters.Templates() {
+		_, note, noted := strings.Cut(string(tpl.YAML), "# How far we read it: ")
+		note, _, _ = strings.Cut(note, "jurisdiction:\n")
+		if law := decoded(t, tpl).Jurisdiction != nil; law != noted {
+			t.Errorf("%s does not say how far its law was read", tpl.Name)
+		}
+		if noted {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", tpl.Name, strings.Join(strings.Fields(strings.ReplaceAll(note, "\n# ", " ")), " "))
 		}
 	}
 	return b.String()
