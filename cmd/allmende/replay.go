@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"os"
 	"text/tabwriter"
+	"time"
 
 	"github.com/allmende-energy/allmende/charters"
 	"github.com/allmende-energy/allmende/commons/charter"
@@ -30,7 +31,8 @@ type replayCmd struct {
 func (c *replayCmd) Help() string {
 	return `Runs every recorded interval through the same dispatch and settlement that the
 coordinator uses, and says what members would have shared and what the grid
-would still have supplied. Nothing is stored. Example:
+would still have supplied. Nothing is stored. A cap over a day, month or year counts over all
+of it; the recording begins with a day, a month and a year. Example:
 
   allmende replay --charter charters/equal-shares.yaml --storage shared DATA`
 }
@@ -99,7 +101,7 @@ func sqrtMillionths(roundTrip int64) int64 {
 }
 
 func recordOf(rec *citylearn.Recording, shared bool) replay.Record {
-	r := replay.Record{Length: energy.Hour, Prices: rec.Prices}
+	r := replay.Record{Length: energy.Hour, Prices: rec.Prices, Calendar: charters.CalendarOf(time.UTC)}
 	for _, b := range rec.Buildings {
 		r.Homes = append(r.Homes, replay.Home{Member: roll.MemberID(b.ID), Load: b.Load, Sun: b.Sun})
 		if shared {

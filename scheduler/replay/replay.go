@@ -6,6 +6,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/allmende-energy/allmende/commons/charter"
@@ -39,6 +40,9 @@ type Record struct {
 	Homes     []Home
 	Batteries []Battery
 	Prices    []energy.Price // of grid import
+	// Calendar cuts days, months and years for caps over a period, as in service;
+	// a charter with such caps needs one.
+	Calendar charter.Calendar
 }
 
 // Totals are sums over the replayed intervals.
@@ -66,6 +70,7 @@ type Replay struct {
 	rec     Record
 	settler settlement.Settler
 	in      settlement.Input
+	uses    settlement.Uses // of caps over a period
 	homeOf  map[roll.MemberID]int
 	devices []dispatch.Battery
 	powers  []energy.Power
@@ -77,6 +82,9 @@ type Replay struct {
 func New(ch *charter.Charter, rec Record) (*Replay, error) {
 	if rec.Length <= 0 || energy.Day%rec.Length != 0 {
 		return nil, fmt.Errorf("replay: an interval of %v does not divide a day", rec.Length)
+	}
+	if rec.Calendar == nil && len(ch.PeriodRounds()) > 0 {
+		return nil, errors.New("replay: the charter has a cap over a period, and nobody says when days, months and years begin")
 	}
 	r := &Replay{
 		charter: ch, rec: rec, homeOf: map[roll.MemberID]int{},
@@ -116,12 +124,17 @@ func (r *Replay) Next() (bool, error) {
 		return false, nil
 	}
 	r.in.Interval = energy.Interval{Start: r.rec.Start.Add(energy.Span(r.at) * r.rec.Length), Length: r.rec.Length}
+	for i := range r.in.Members {
+		m := &r.in.Members[i]
+		m.Periods = r.uses.Open(r.charter, r.rec.Calendar, r.in.Interval.Start, m.Member, m.Pool)
+	}
 	surplus, deficit := r.measure()
 	r.steer(surplus, deficit)
 	res, err := r.settler.Settle(r.charter, r.in)
 	if err != nil {
 		return false, err
 	}
+	r.uses = settlement.UsesOf(res.Members)
 	r.tally(&res)
 	r.at++
 	r.result.Intervals = r.at
