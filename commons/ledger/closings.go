@@ -20,7 +20,9 @@ type closings struct {
 	whole bool           // no row is erased
 	of    map[roll.AssetID]Stock
 	uses  map[useKey]PeriodUse
-	terms map[roll.MemberID]*MemberRow // for their terms
+	// Who has terms, for them; anyTerms is one of them.
+	terms    map[roll.MemberID]*MemberRow
+	anyTerms *MemberRow
 }
 
 type useKey struct {
@@ -30,7 +32,7 @@ type useKey struct {
 }
 
 func closingsOf(leaf int64, start energy.Instant, sheet *Sheet, whole bool) closings {
-	c := closings{leaf, start, whole, make(map[roll.AssetID]Stock, len(sheet.Storage)), nil, nil}
+	c := closings{leaf: leaf, start: start, whole: whole, of: make(map[roll.AssetID]Stock, len(sheet.Storage))}
 	for _, s := range sheet.Storage {
 		c.of[s.Asset] = s.Closing
 	}
@@ -40,7 +42,7 @@ func closingsOf(leaf int64, start energy.Instant, sheet *Sheet, whole bool) clos
 			if c.terms == nil {
 				c.terms = map[roll.MemberID]*MemberRow{}
 			}
-			c.terms[m.Member] = m
+			c.terms[m.Member], c.anyTerms = m, m
 		}
 		for _, p := range m.Periods {
 			if c.uses == nil {
@@ -91,14 +93,24 @@ func (c *closings) brokenUse(members []MemberRow) (*MemberRow, PeriodUse, energy
 }
 
 // brokenTerms is the first member whose terms are others than in this interval,
-// though the weighting period is the same, or began before it.
-func (c *closings) brokenTerms(members []MemberRow) *MemberRow {
+// though the weighting period is the same, or begins anew where none can: in the
+// middle of itself. All members' terms are of one period, see checkTerms; so of
+// who comes now it is known when hers began, too.
+func (c *closings) brokenTerms(members []MemberRow, per charter.Period) *MemberRow {
+	least, _ := lasts(per)
 	for i := range members {
 		m := &members[i]
 		was := c.terms[m.Member]
+		if was == nil {
+			was = c.anyTerms
+		}
 		switch {
 		case was == nil || len(m.Terms) == 0:
-		case was.TermsFrom == m.TermsFrom && !slices.Equal(was.Terms, m.Terms), was.TermsFrom != m.TermsFrom && m.TermsFrom <= c.start:
+		case was.TermsFrom != m.TermsFrom:
+			if m.TermsFrom <= c.start || m.TermsFrom.Sub(was.TermsFrom) < least {
+				return m
+			}
+		case was.Member == m.Member && !slices.Equal(was.Terms, m.Terms):
 			return m
 		}
 	}
@@ -106,14 +118,18 @@ func (c *closings) brokenTerms(members []MemberRow) *MemberRow {
 }
 
 // checkTerms says whether each member has a result of each expression, all of one
-// weighting period that has begun.
-func checkTerms(i energy.Interval, sheet *Sheet, expressions []charter.Expression) error {
+// weighting period that has begun and not ended.
+func checkTerms(i energy.Interval, sheet *Sheet, ch *charter.Charter) error {
+	_, most := lasts(ch.WeightingPeriod)
 	for k := range sheet.Members {
 		m := &sheet.Members[k]
-		if len(m.Terms) != len(expressions) || m.TermsFrom != sheet.Members[0].TermsFrom || m.TermsFrom > i.Start {
+		if len(m.Terms) != len(ch.Expressions) || m.TermsFrom != sheet.Members[0].TermsFrom || m.TermsFrom > i.Start {
 			return findingf("member %q in pool %q: what the expressions gave for her is missing, or of another weighting period", m.Member, m.Pool)
 		}
-		for _, e := range expressions {
+		if len(m.Terms) > 0 && i.Start.Sub(m.TermsFrom) >= most {
+			return findingf("member %q in pool %q: what the expressions gave for her is of a weighting period that has ended: it began at %v", m.Member, m.Pool, m.TermsFrom)
+		}
+		for _, e := range ch.Expressions {
 			if !slices.ContainsFunc(m.Terms, func(t charter.MemberTerm) bool { return t.Expression == e.Name }) {
 				return findingf("member %q in pool %q: what expression %q gave for her is missing", m.Member, m.Pool, e.Name)
 			}

@@ -68,3 +68,60 @@ func TestAccountsOfPeriodsGoOn(t *testing.T) {
 		}
 	}
 }
+
+// TestTermsHoldForTheirPeriod: what expressions gave stays until the weighting
+// period ends. It ends once, where such a period can end, for everybody.
+func TestTermsHoldForTheirPeriod(t *testing.T) {
+	const quarter, hour, day = energy.QuarterHour, energy.Instant(energy.Hour), energy.Instant(energy.Day)
+	ch := &charter.Charter{WeightingPeriod: charter.PerDay, Expressions: []charter.Expression{{Name: "counts", Gives: charter.GivesWeight}}}
+	type of map[roll.MemberID]struct {
+		from  energy.Instant
+		value int64
+	}
+	sheet := func(terms of) *Sheet {
+		var s Sheet
+		for _, m := range []roll.MemberID{"anna", "ben", "cleo"} {
+			if x, ok := terms[m]; ok {
+				s.Members = append(s.Members, MemberRow{Member: m, TermsFrom: x.from, Terms: []charter.MemberTerm{{Expression: "counts", Value: x.value}}})
+			}
+		}
+		return &s
+	}
+	for name, try := range map[string]struct {
+		at       energy.Instant
+		was, now of
+		fault    string
+	}{
+		"they hold":                      {12 * hour, of{"anna": {0, 5}}, of{"anna": {0, 5}}, ""},
+		"another weight":                 {12 * hour, of{"anna": {0, 5}}, of{"anna": {0, 6}}, "anna"},
+		"a period begins":                {day, of{"anna": {0, 5}}, of{"anna": {day, 6}}, ""},
+		"a day of 23 hours":              {day - hour, of{"anna": {0, 5}}, of{"anna": {day - hour, 6}}, ""},
+		"anew in each interval":          {12 * hour, of{"anna": {0, 5}}, of{"anna": {12 * hour, 6}}, "anna"},
+		"anew after an hour":             {12 * hour, of{"anna": {11 * hour, 5}}, of{"anna": {12 * hour, 5}}, "anna"},
+		"anew, before the last interval": {12 * hour, of{"anna": {-12 * hour, 5}}, of{"anna": {11 * hour, 6}}, "anna"},
+		"who comes gets hers":            {12 * hour, of{"anna": {0, 5}}, of{"anna": {0, 5}, "ben": {0, 7}}, ""},
+		"who comes begins a period":      {12 * hour, of{"anna": {0, 5}}, of{"ben": {12 * hour, 7}}, "ben"},
+		"who comes in a new one":         {day, of{"anna": {0, 5}}, of{"ben": {day, 7}}, ""},
+		"a period without an end":        {30 * hour, of{"anna": {0, 5}}, of{"anna": {0, 5}}, "has ended"},
+		"a period to come":               {12 * hour, of{"anna": {0, 5}}, of{"anna": {13 * hour, 5}}, "of another weighting period"},
+		"two periods at once":            {12 * hour, of{"anna": {0, 5}}, of{"anna": {0, 5}, "ben": {hour, 5}}, "of another weighting period"},
+		"no terms":                       {12 * hour, of{"anna": {0, 5}}, of{}, "is missing"},
+	} {
+		s := sheet(try.now)
+		if len(try.now) == 0 {
+			s.Members = []MemberRow{{Member: "anna"}}
+		}
+		said := ""
+		if err := checkTerms(energy.IntervalAt(try.at, quarter), s, ch); err != nil {
+			said = err.Error()
+		} else {
+			c := closingsOf(3, try.at.Add(-quarter), sheet(try.was), true)
+			if m := c.brokenTerms(s.Members, ch.WeightingPeriod); m != nil {
+				said = string(m.Member)
+			}
+		}
+		if said != try.fault && (try.fault == "" || !strings.Contains(said, try.fault)) {
+			t.Errorf("%s: %q, want %q", name, said, try.fault)
+		}
+	}
+}

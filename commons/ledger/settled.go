@@ -233,7 +233,7 @@ func (v *verification) openings(ctx context.Context, index int64, i energy.Inter
 	if err := checkPeriods(i, sheet, ch.PeriodRounds()); err != nil {
 		return err
 	}
-	if err := checkTerms(i, sheet, ch.Expressions); err != nil {
+	if err := checkTerms(i, sheet, ch); err != nil {
 		return err
 	}
 	if before := v.chain.live(previous(i)); before != nil {
@@ -247,8 +247,8 @@ func (v *verification) openings(ctx context.Context, index int64, i energy.Inter
 		if m, use, want := closing.brokenUse(sheet.Members); m != nil {
 			return findingf("member %q has received %v in round %q since %v, but %v by leaf %d", m.Member, use.Before, use.Round, use.From, want, before.leaf)
 		}
-		if m := closing.brokenTerms(sheet.Members); m != nil {
-			return findingf("what the expressions gave for member %q is not what they gave in leaf %d of the same weighting period", m.Member, before.leaf)
+		if m := closing.brokenTerms(sheet.Members, ch.WeightingPeriod); m != nil {
+			return findingf("what the expressions gave for member %q is not what they gave in leaf %d of the same weighting period, or a period begins in the middle of that one", m.Member, before.leaf)
 		}
 	}
 	v.last = closingsOf(index, i.Start, sheet, whole)
