@@ -349,6 +349,7 @@ func (c *Coordinator) services(community *api.Community) []api.Service {
 		api.HistoryService(api.NewHistory(past, c.minAggregate())),
 		api.SharingService(api.NewSharing(past, c.desk, c.minAggregate())),
 		api.AdministrationService(c.register),
+		api.OrderService(c.register),
 	}
 }
 

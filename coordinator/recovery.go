@@ -52,6 +52,9 @@ func charterInForce(ctx context.Context, s *store.Store, cfg Config, now energy.
 		if found := append(charters.Against(&cfg.Rules, &cfg.Roll), charters.NotServed(&cfg.Rules)...); len(found) > 0 {
 			return api.InForce{}, false, fmt.Errorf("%s: %s. A charter stays in the ledger for good, so this one is not put in force: `allmende charter check --dir` lists all that is in the way", cfg.Charter, found[0])
 		}
+		if err := ordersTaken(&cfg.Rules, &cfg.Roll); err != nil {
+			return api.InForce{}, false, fmt.Errorf("%s: %w", cfg.Community, err)
+		}
 		return api.InForce{Charter: cfg.Rules, Hash: hash, Effective: now}, true, nil
 	}
 	if active.Hash != hash {
@@ -61,6 +64,21 @@ func charterInForce(ctx context.Context, s *store.Store, cfg Config, now energy.
 			cfg.Charter, hash, active.Charter.Name, active.Hash, active.Effective)
 	}
 	return api.InForce{Charter: active.Charter, Hash: active.Hash, Effective: active.Effective}, false, nil
+}
+
+// ordersTaken says what a register bids or offers that the charter takes none of.
+func ordersTaken(rules *charter.Charter, community *roll.Community) error {
+	for _, m := range community.Members {
+		for field, o := range map[string]*roll.Order{roll.FieldBid: m.Bid, roll.FieldOffer: m.Offer} {
+			if o == nil {
+				continue
+			}
+			if err := rules.CheckOrder(*o); err != nil {
+				return fmt.Errorf("the %s of member %q: %w, or take it out", field, m.ID, err)
+			}
+		}
+	}
+	return nil
 }
 
 // emptyGroup is a group that the rules name and no member is in, or nothing.

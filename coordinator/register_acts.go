@@ -25,7 +25,7 @@ const backdating = scheduler.DefaultHorizon
 func (r *register) View() api.RegisterView {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return api.RegisterView{History: r.history, Revisions: r.revisions, Zone: r.zone, Now: r.now(), Interval: r.rules.Interval}
+	return api.RegisterView{History: r.history, Revisions: r.revisions, Zone: r.zone, Now: r.now(), Interval: r.rules.Interval, Rules: r.rules}
 }
 
 // Apply implements [api.Registrar]: it checks an act as a whole, records it, and
@@ -102,7 +102,10 @@ func (r *register) limits(now energy.Instant) roll.Rules {
 	earliest, why := r.earliest(now)
 	return roll.Rules{
 		Interval: r.rules.Interval, Earliest: earliest, Why: why, Say: r.say,
-		Also: func(c roll.Community) roll.Problems { return charterNeeds(r.rules, c) },
+		// An interval that has begun is settled by the orders that stood then.
+		Orders: energy.IntervalAt(now, r.rules.Interval).End(),
+		Order:  r.rules.CheckOrder,
+		Also:   func(c roll.Community) roll.Problems { return charterNeeds(r.rules, c) },
 	}
 }
 

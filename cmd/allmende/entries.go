@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -223,22 +224,22 @@ func printApplied(out *output, res *allmendev1.ApplyChangesResponse) {
 // whatOf says a change in a few words.
 func whatOf(c *allmendev1.RecordedChange) string {
 	var parts []string
-	fields := fieldsOf(c.GetEntry())
-	for _, f := range fields[1:] {
+	add, change := c.GetOp() == string(roll.OpAdd), c.GetOp() == string(roll.OpChange)
+	for _, f := range fieldsOf(c.GetEntry())[1:] {
 		small := !strings.HasPrefix(f.name, "battery.") || f.name == roll.FieldCapacity
-		if c.GetOp() == string(roll.OpAdd) && f.value != "" && small {
+		switch {
+		case add && f.value != "" && f.value != withheld && small, change && f.value != "" && named(c.GetFields(), f):
 			parts = append(parts, f.name+" "+f.value)
-		}
-		for _, named := range c.GetFields() {
-			if c.GetOp() == string(roll.OpChange) && named == f.name {
-				parts = append(parts, f.name+" "+orDash(f.value))
-			}
+		case change && (f.name == roll.FieldBid+".price" || f.name == roll.FieldOffer+".price") && named(c.GetFields(), f):
+			parts = append(parts, strings.TrimSuffix(f.name, ".price")+" withdrawn")
+		case change && slices.Contains(c.GetFields(), f.name):
+			parts = append(parts, f.name+" "+orDash(f.value))
 		}
 	}
-	switch c.GetOp() {
-	case string(roll.OpAdd):
+	switch {
+	case add:
 		return strings.TrimSuffix("added, "+strings.Join(parts, ", "), ", ")
-	case string(roll.OpChange):
+	case change:
 		return strings.Join(parts, ", ")
 	}
 	return "retired"

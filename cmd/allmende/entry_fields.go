@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,11 @@ func fieldsOf(e *allmendev1.RegisterEntry) []field {
 	switch {
 	case e.GetMember() != nil:
 		m := e.GetMember()
-		return []field{{"id", m.GetId()}, {roll.FieldName, m.GetName()}, {roll.FieldGroups, strings.Join(m.GetGroups(), " ")}}
+		out := []field{{"id", m.GetId()}, {roll.FieldName, m.GetName()}, {roll.FieldGroups, strings.Join(m.GetGroups(), " ")}}
+		if m.GetOrdersWithheld() {
+			return append(out, field{roll.FieldBid, withheld}, field{roll.FieldOffer, withheld})
+		}
+		return append(append(out, orderFields(roll.FieldBid, m.GetBid())...), orderFields(roll.FieldOffer, m.GetOffer())...)
 	case e.GetConnection() != nil:
 		c := e.GetConnection()
 		island := ""
@@ -52,6 +57,18 @@ func fieldsOf(e *allmendev1.RegisterEntry) []field {
 		return []field{{"id", e.GetGateway().GetId()}, {roll.FieldName, e.GetGateway().GetName()}}
 	}
 	return []field{{"id", ""}}
+}
+
+// withheld stands for what whoever asks may not see.
+const withheld = "(not shown to you)"
+
+// orderFields are a bid's or an offer's; they are empty where none stands.
+func orderFields(name string, o *allmendev1.OrderEntry) []field {
+	most := ""
+	if mwh := o.GetMostMilliwattHours(); mwh != 0 {
+		most = short(energy.Energy(mwh).KWh())
+	}
+	return []field{{name + ".price", o.GetPrice()}, {name + ".most_kwh", most}}
 }
 
 func batteryFields(b *allmendev1.BatteryEntry) []field {
@@ -117,7 +134,7 @@ func headings(kind roll.Kind) []string {
 	case roll.KindMember:
 		return []string{"MEMBER", "NAME", "GROUPS"}
 	case roll.KindConnection:
-		return []string{"CONNECTION", "KIND", "METER", "IMPORT LIMIT W", "EXPORT LIMIT W"}
+		return []string{"CONNECTION", "KIND", "METER", "IMPORT LIMIT W", "EXPORT LIMIT W", "ISLAND"}
 	case roll.KindSite:
 		return []string{"SITE", "MEMBER", "CONNECTION", "LATITUDE", "LONGITUDE"}
 	case roll.KindAsset:
@@ -145,7 +162,14 @@ func cellsOf(e *allmendev1.RegisterEntry) []string {
 	for _, f := range fieldsOf(e) {
 		out = append(out, f.value)
 	}
-	return out
+	return out[:len(headings(kindOf(e)))]
+}
+
+// named says whether a change that sets fields sets one: a bid and an offer are
+// set as a whole.
+func named(fields []string, f field) bool {
+	whole, _, _ := strings.Cut(f.name, ".")
+	return slices.Contains(fields, f.name) || slices.Contains(fields, whole)
 }
 
 // The JSON of the commands that look and change.
@@ -202,10 +226,7 @@ func changeAsJSON(c *allmendev1.RecordedChange) changeJSON {
 	}
 	for _, f := range fieldsOf(c.GetEntry())[1:] {
 		add := c.GetOp() == string(roll.OpAdd) && f.value != ""
-		for _, named := range c.GetFields() {
-			add = add || named == f.name
-		}
-		if add {
+		if add || named(c.GetFields(), f) {
 			out.Fields[f.name] = f.value
 		}
 	}

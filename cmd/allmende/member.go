@@ -19,6 +19,9 @@ type memberCmd struct {
 	Add     memberAddCmd     `cmd:"" help:"Add a member."`
 	Change  memberChangeCmd  `cmd:"" help:"Change a member's name or groups."`
 	Retire  memberRetireCmd  `cmd:"" help:"Let a member leave; her history stays."`
+	Bid     memberBidCmd     `cmd:"" help:"Bid for what others have left, or withdraw the bid."`
+	Offer   memberOfferCmd   `cmd:"" help:"Offer what a member has left, or withdraw the offer."`
+	Orders  memberOrdersCmd  `cmd:"" help:"Show what a member bids and offers."`
 	History memberHistoryCmd `cmd:"" help:"Who changed what of a member, and when."`
 	Import  memberImportCmd  `cmd:"" help:"Add and change members with their sites and meters from a spreadsheet."`
 }

@@ -56,6 +56,12 @@ func TestAStewardAtWork(t *testing.T) {
 	says(t, runOK(t, at("member", "change", "anna", "--name", "Anna")...), `Nothing to do`)
 	says(t, runFails(t, at("connection", "show", "nowhere")...), `there is no connection nowhere`)
 
+	says(t, runFails(t, at("member", "bid", "anna", "--price", "0.18", "--most", "0.5")...), `no market round`)
+	says(t, runFails(t, at("member", "bid", "anna")...), `--price 0.18`)
+	says(t, runFails(t, at("member", "offer", "anna", "--withdraw", "--most", "1")...), `--withdraw alone`)
+	says(t, runFails(t, at("member", "offer", "anna", "--price", "0.18", "--most", "0")...), `--most "0" is no amount`)
+	says(t, runOK(t, at("member", "orders", "anna")...), `now +- +-`)
+
 	says(t, runOK(t, at("gateway", "add", "gw-new", "--name", "Attic")...), `gateway gw-new: added`)
 	says(t, runOK(t, at("gateway", "token", "gw-new")...), `^alm1\.`)
 

@@ -115,8 +115,34 @@ func (p *planner) orders(c Change) {
 		if o == nil || p.rules.Order == nil || o.Check() != nil {
 			continue // what is wrong with the order itself is found with the register
 		}
-		if wrong := p.rules.Order(*o); wrong != "" {
-			p.addf(c.Entry.Ref(), f, "%s", wrong)
+		if err := p.rules.Order(*o); err != nil {
+			p.addf(c.Entry.Ref(), f, "%v", err)
+		}
+	}
+}
+
+// stood checks that whoever was a member when an interval began, and still was by
+// what is known now, has the orders for it that she had: not even by leaving and
+// coming back in the past may anybody lose a bid that an interval was settled by.
+func (p *planner) stood(before, after []Dated) {
+	told := map[MemberID]bool{}
+	for _, d := range after {
+		if d.From >= p.rules.Orders {
+			return
+		}
+		had := map[MemberID]*Member{}
+		was := inForce(before, d.From)
+		for i := range was.Members {
+			had[was.Members[i].ID] = &was.Members[i]
+		}
+		for _, m := range d.Community.Members {
+			h := had[m.ID]
+			if h == nil || told[m.ID] || sameOrder(h.Bid, m.Bid) && sameOrder(h.Offer, m.Offer) {
+				continue
+			}
+			told[m.ID] = true
+			p.addf(Ref{KindMember, string(m.ID)}, "", "she would have had another bid or offer from %s on, in intervals that have begun: let it change from %s or later",
+				p.rules.Say(d.From), p.rules.Say(p.rules.Orders))
 		}
 	}
 }

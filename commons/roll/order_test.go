@@ -107,16 +107,41 @@ func TestNobodyOrdersForWhatHasBegun(t *testing.T) {
 	}
 }
 
+// TestNobodyLosesAnOrderThatCounted: leaving and coming back in the past would take a
+// bid from intervals that were settled by it, so that is refused; leaving is not.
+func TestNobodyLosesAnOrderThatCounted(t *testing.T) {
+	h := roll.Found(street(), founding)
+	ben := bid(&roll.Order{Price: eurCent(18)})
+	ben.From, ben.Entry.Member.ID = at(1), "ben"
+	p, err := h.Plan([]roll.Change{ben}, rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rules()
+	r.Orders = at(9)
+	leaves := roll.Change{From: at(3), Op: roll.OpRetire, Entry: member("ben", "")}
+	if _, err := p.History.Plan([]roll.Change{leaves}, r); err != nil {
+		t.Errorf("she cannot leave: %v", err)
+	}
+	for from, ok := range map[energy.Instant]bool{at(3): false, at(9): true} {
+		back := []roll.Change{{From: from, Op: roll.OpRetire, Entry: member("ben", "")}, {From: from, Op: roll.OpAdd, Entry: member("ben", "Ben"), Again: true}}
+		_, err := p.History.Plan(back, r)
+		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "in intervals that have begun") {
+			t.Errorf("leaves and comes back at once at %v: %v", from, err)
+		}
+	}
+}
+
 // TestCharterRefusesOrders: what the charter does not take is refused where it is
 // set, and may always be withdrawn.
 func TestCharterRefusesOrders(t *testing.T) {
 	h := roll.Found(street(), founding)
 	r := rules()
-	r.Order = func(o roll.Order) string {
+	r.Order = func(o roll.Order) error {
 		if o.Price.Micro > eurCent(30).Micro {
-			return "too much"
+			return errors.New("too much")
 		}
-		return ""
+		return nil
 	}
 	dear := bid(&roll.Order{Price: eurCent(31)})
 	dear.From = founding
@@ -128,7 +153,7 @@ func TestCharterRefusesOrders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Order = func(roll.Order) string { return "no market" }
+	r.Order = func(roll.Order) error { return errors.New("no market") }
 	none := bid(nil)
 	none.From = at(1)
 	if _, err := p.History.Plan([]roll.Change{none}, r); err != nil {

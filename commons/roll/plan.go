@@ -29,9 +29,9 @@ type Rules struct {
 	// Orders is the first instant from which a bid or an offer may change: the
 	// beginning of an interval that has not begun.
 	Orders energy.Instant
-	// Order says why the charter takes no such bid or offer, and what to do; nothing
-	// where it does. nil: it takes all.
-	Order func(Order) string
+	// Order says why the charter takes no such bid or offer, and what to do; nil: it
+	// takes all.
+	Order func(Order) error
 	// Also is what else must hold of a register, such as what the charter names.
 	Also func(Community) Problems
 	// Say writes an instant for people; nil: RFC 3339.
@@ -77,10 +77,11 @@ func (h History) Plan(changes []Change, rules Rules) (Planned, error) {
 	p.check(mine)
 	next := h.and(mine)
 	dated := p.validate(next, from)
+	before := h.Since(from)
+	p.stood(before, dated)
 	if len(p.found) > 0 {
 		return Planned{}, p.found
 	}
-	before := h.Since(from)
 	first := firstDifference(before, dated)
 	if first < 0 {
 		return Planned{}, ErrNothing
@@ -266,22 +267,23 @@ func (p *planner) validate(next History, from energy.Instant) []Dated {
 // firstDifference is the index of the first register in after that differs from
 // the one in force at its time in before; -1 where all are the same.
 func firstDifference(before, after []Dated) int {
-	inForce := func(t energy.Instant) Community {
-		var c Community
-		for _, d := range before {
-			if d.From > t {
-				break
-			}
-			c = d.Community
-		}
-		return c
-	}
 	for i, d := range after {
-		if !same(inForce(d.From), d.Community) {
+		if !same(inForce(before, d.From), d.Community) {
 			return i
 		}
 	}
 	return -1
+}
+
+// inForce is the register in force at an instant.
+func inForce(dated []Dated, t energy.Instant) (c Community) {
+	for _, d := range dated {
+		if d.From > t {
+			break
+		}
+		c = d.Community
+	}
+	return c
 }
 
 // same says whether two registers say the same.

@@ -115,6 +115,15 @@ func (c *Crowd) HiddenPools() []roll.PoolID { return c.hidden }
 // BatteryOwner is the member whose battery it is, empty for the community's.
 func (c *Crowd) BatteryOwner(a roll.AssetID) roll.MemberID { return c.owners[a] }
 
+// OrdersOf is nil if the caller may set what a member bids and offers. Otherwise it
+// is the answer to give: that there is no such member, whether or not there is.
+func OrdersOf(ctx context.Context, m roll.MemberID) error {
+	if From(ctx).SetsOrdersOf(m) {
+		return nil
+	}
+	return status.Errorf(codes.NotFound, "there is no member %.40q whose bid and offer you may set", m)
+}
+
 // CurvesOf is nil if the caller may see a single member's curves. Otherwise it
 // is the answer to give: that there is no such member, whether or not there is.
 func CurvesOf(ctx context.Context, m roll.MemberID) error {

@@ -85,6 +85,27 @@ func TestWhoMay(t *testing.T) {
 	if !p.Grant(anna).SeesCurvesOf("anna") || p.Grant(anna).SeesCurvesOf("ben") || p.Grant(anna).SeesCurvesOf("") {
 		t.Error("anna sees other curves than her own")
 	}
+	// Her own orders she sets, and others' who may change the register; who sees all
+	// curves sets none for that.
+	for _, c := range []struct {
+		who        Principal
+		own, other bool
+	}{
+		{p.Grant(anna), true, false},
+		{p.Grant(Principal{Kind: Person, Roles: []Role{RoleMember}}), false, false},
+		{p.Grant(Principal{Kind: Person, Roles: []Role{RoleSteward}}), true, true},
+		{p.Grant(Principal{Kind: Person, Roles: []Role{RoleTreasurer}, Member: "anna"}), true, false},
+		{p.Grant(Principal{Kind: Person, Roles: []Role{RoleObserver}, Member: "anna"}), false, false},
+		{p.Grant(Principal{Kind: Token, Roles: []Role{RoleIntegration}, Scopes: []Scope{"register"}}), true, true},
+		{p.Grant(Principal{Kind: Token, Roles: []Role{RoleIntegration}, Scopes: []Scope{"curves"}}), false, false},
+		{p.Anonymous(true), false, false},
+		{Principal{}, false, false},
+		{p.Local(), true, true},
+	} {
+		if c.who.SetsOrdersOf("anna") != c.own || c.who.SetsOrdersOf("ben") != c.other || c.who.SetsOrdersOf("") != c.other {
+			t.Errorf("%v with roles %v, member %q sets orders of anna %v, of ben %v", c.who, c.who.Roles, c.who.Member, c.who.SetsOrdersOf("anna"), c.who.SetsOrdersOf("ben"))
+		}
+	}
 	// The community's own batteries belong to nobody, and so does an account without a member.
 	if p.Grant(Principal{Kind: Person, Roles: []Role{RoleMember}}).SeesCurvesOf("") {
 		t.Error("who is tied to no member sees the curves of no member's assets")

@@ -51,6 +51,8 @@ const (
 	ReadCurves  Permission = "curves.read"
 	ReadHealth  Permission = "health.read"
 	ReadGateway Permission = "gateways.read"
+	// ChangeRegister is needed to set the orders of other members than one's own.
+	ChangeRegister Permission = "register.change"
 )
 
 // Permissions that every policy has.
@@ -91,6 +93,15 @@ func (p Principal) Permissions() []Permission {
 func (p Principal) SeesCurvesOf(m roll.MemberID) bool {
 	return p.May(ReadCurves) || m != "" && p.Member == m && p.may[ownCurves]
 }
+
+// SetsOrdersOf says whether the principal may set what a single member bids and
+// offers: her own, or everybody's with the permission to change the register.
+func (p Principal) SetsOrdersOf(m roll.MemberID) bool {
+	return p.may[setOrders] && (p.May(ChangeRegister) || m != "" && p.Member == m)
+}
+
+// setOrders is asked for by SetsOrdersOf alone, with the member.
+const setOrders Permission = "orders.set"
 
 // ownCurves is asked for by SeesCurvesOf alone, with the member.
 const ownCurves Permission = "curves.own"

@@ -42,7 +42,7 @@ func AdministrationService(register Registrar) Service {
 const maxNote = 500
 
 // ListEntries implements the service.
-func (s *Administration) ListEntries(_ context.Context, req *allmendev1.ListEntriesRequest) (*allmendev1.ListEntriesResponse, error) {
+func (s *Administration) ListEntries(ctx context.Context, req *allmendev1.ListEntriesRequest) (*allmendev1.ListEntriesResponse, error) {
 	kind, err := checkKind(req.GetKind())
 	if err != nil {
 		return nil, toStatus(err)
@@ -68,7 +68,7 @@ func (s *Administration) ListEntries(_ context.Context, req *allmendev1.ListEntr
 	out := &allmendev1.ListEntriesResponse{Revision: v.Revision(), AtUnixMs: int64(at), More: len(ids) > limit}
 	for _, id := range ids[:min(limit, len(ids))] {
 		ref := roll.Ref{Kind: kind, ID: id}
-		out.Entries = append(out.Entries, stateOf(v, ref, stays[ref], present, at))
+		out.Entries = append(out.Entries, stateOf(ctx, v, ref, stays[ref], present, at))
 	}
 	return out, nil
 }
@@ -84,7 +84,7 @@ func entriesAt(h roll.History, at energy.Instant) map[roll.Ref]roll.Entry {
 
 // stateOf is an entry at an instant; one that is not there then is shown as it
 // was last, or will be first.
-func stateOf(v RegisterView, ref roll.Ref, stays []roll.Stay, present map[roll.Ref]roll.Entry, at energy.Instant) *allmendev1.EntryState {
+func stateOf(ctx context.Context, v RegisterView, ref roll.Ref, stays []roll.Stay, present map[roll.Ref]roll.Entry, at energy.Instant) *allmendev1.EntryState {
 	out := &allmendev1.EntryState{Revision: v.Revision(), Timezone: v.Zone.String()}
 	i := len(stays) - 1
 	for i > 0 && stays[i].From > at {
@@ -100,12 +100,12 @@ func stateOf(v RegisterView, ref roll.Ref, stays []roll.Stay, present map[roll.R
 	default:
 		e, out.Absent = stay.Last, true
 	}
-	out.Entry = encodeEntry(e)
+	out.Entry = withoutOrders(ctx, encodeEntry(e))
 	return out
 }
 
 // GetEntry implements the service.
-func (s *Administration) GetEntry(_ context.Context, req *allmendev1.GetEntryRequest) (*allmendev1.EntryState, error) {
+func (s *Administration) GetEntry(ctx context.Context, req *allmendev1.GetEntryRequest) (*allmendev1.EntryState, error) {
 	ref, err := refOf(req.GetKind(), req.GetId())
 	if err != nil {
 		return nil, toStatus(err)
@@ -119,11 +119,11 @@ func (s *Administration) GetEntry(_ context.Context, req *allmendev1.GetEntryReq
 	if len(stays) == 0 {
 		return nil, toStatus(unknownEntry(ref))
 	}
-	return stateOf(v, ref, stays, entriesAt(v.History, at), at), nil
+	return stateOf(ctx, v, ref, stays, entriesAt(v.History, at), at), nil
 }
 
 // ListHistory implements the service.
-func (s *Administration) ListHistory(_ context.Context, req *allmendev1.ListHistoryRequest) (*allmendev1.ListHistoryResponse, error) {
+func (s *Administration) ListHistory(ctx context.Context, req *allmendev1.ListHistoryRequest) (*allmendev1.ListHistoryResponse, error) {
 	ref, err := refOf(req.GetKind(), req.GetId())
 	if err != nil {
 		return nil, toStatus(err)
@@ -133,7 +133,9 @@ func (s *Administration) ListHistory(_ context.Context, req *allmendev1.ListHist
 	for _, rev := range v.Revisions {
 		for _, c := range rev.Changes {
 			if c.Entry.Ref() == ref {
-				out.Changes = append(out.Changes, encodeRecorded(rev, c))
+				shown := encodeRecorded(rev, c)
+				shown.Entry = withoutOrders(ctx, shown.GetEntry())
+				out.Changes = append(out.Changes, shown)
 			}
 		}
 	}

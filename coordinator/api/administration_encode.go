@@ -12,7 +12,7 @@ func encodeEntry(e roll.Entry) *allmendev1.RegisterEntry {
 	out := &allmendev1.RegisterEntry{}
 	switch {
 	case e.Member != nil:
-		m := &allmendev1.MemberEntry{Id: string(e.Member.ID), Name: e.Member.Name}
+		m := &allmendev1.MemberEntry{Id: string(e.Member.ID), Name: e.Member.Name, Bid: encodeOrder(e.Member.Bid), Offer: encodeOrder(e.Member.Offer)}
 		for _, g := range e.Member.Groups {
 			m.Groups = append(m.Groups, string(g))
 		}
@@ -59,6 +59,13 @@ func decodeEntry(field string, m *allmendev1.RegisterEntry) (roll.Entry, error) 
 		out := roll.Member{ID: roll.MemberID(e.Member.GetId()), Name: e.Member.GetName()}
 		for _, g := range e.Member.GetGroups() {
 			out.Groups = append(out.Groups, roll.Group(g))
+		}
+		var err error
+		if out.Bid, err = decodeOrder(field+".member.bid", e.Member.GetBid()); err != nil {
+			return roll.Entry{}, err
+		}
+		if out.Offer, err = decodeOrder(field+".member.offer", e.Member.GetOffer()); err != nil {
+			return roll.Entry{}, err
 		}
 		return roll.Entry{Member: &out}, nil
 	case *allmendev1.RegisterEntry_Connection:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/allmende-energy/allmende/coordinator/access"
 	"github.com/allmende-energy/allmende/coordinator/roster"
 	"github.com/allmende-energy/allmende/coordinator/sheet"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
@@ -92,13 +93,20 @@ func encodeProblems(found sheet.Problems) []*allmendev1.SheetProblem {
 }
 
 // ExportRegister implements the service.
-func (s *Administration) ExportRegister(_ context.Context, req *allmendev1.ExportRegisterRequest) (*allmendev1.ExportRegisterResponse, error) {
+func (s *Administration) ExportRegister(ctx context.Context, req *allmendev1.ExportRegisterRequest) (*allmendev1.ExportRegisterResponse, error) {
 	v := s.register.View()
 	at, err := v.On(req.GetOn())
 	if err != nil {
 		return nil, toStatus(err)
 	}
+	c := v.History.At(at)
+	who := access.From(ctx)
+	for i := range c.Members { // the slice is new with each call
+		if m := &c.Members[i]; !who.SeesCurvesOf(m.ID) {
+			m.Bid, m.Offer = nil, nil
+		}
+	}
 	return &allmendev1.ExportRegisterResponse{
-		Yaml: string(s.register.File(v.History.At(at))), Revision: v.Revision(), AtUnixMs: int64(at),
+		Yaml: string(s.register.File(c)), Revision: v.Revision(), AtUnixMs: int64(at),
 	}, nil
 }

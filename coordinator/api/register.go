@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 )
@@ -31,8 +32,9 @@ type RegisterView struct {
 	History   roll.History
 	Revisions []roll.Revision
 	Zone      *time.Location
-	Now       energy.Instant // world time
-	Interval  energy.Span    // of settlement
+	Now       energy.Instant  // world time
+	Interval  energy.Span     // of settlement
+	Rules     charter.Charter // in force
 }
 
 // Act is an act of administration: changes that hold together or not at all.

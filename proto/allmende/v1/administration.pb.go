@@ -159,12 +159,17 @@ func (*RegisterEntry_Asset) isRegisterEntry_Entry() {}
 func (*RegisterEntry_Gateway) isRegisterEntry_Entry() {}
 
 type MemberEntry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Groups        []string               `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name   string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Groups []string               `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
+	// What she bids and offers in the market round; absent: nothing.
+	Bid   *OrderEntry `protobuf:"bytes,4,opt,name=bid,proto3" json:"bid,omitempty"`
+	Offer *OrderEntry `protobuf:"bytes,5,opt,name=offer,proto3" json:"offer,omitempty"`
+	// Whoever asks may not see whether she bids or offers anything, or what.
+	OrdersWithheld bool `protobuf:"varint,6,opt,name=orders_withheld,json=ordersWithheld,proto3" json:"orders_withheld,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *MemberEntry) Reset() {
@@ -218,6 +223,83 @@ func (x *MemberEntry) GetGroups() []string {
 	return nil
 }
 
+func (x *MemberEntry) GetBid() *OrderEntry {
+	if x != nil {
+		return x.Bid
+	}
+	return nil
+}
+
+func (x *MemberEntry) GetOffer() *OrderEntry {
+	if x != nil {
+		return x.Offer
+	}
+	return nil
+}
+
+func (x *MemberEntry) GetOrdersWithheld() bool {
+	if x != nil {
+		return x.OrdersWithheld
+	}
+	return false
+}
+
+// A standing bid or offer in the market round.
+type OrderEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A kWh, such as "18 ct/kWh EUR" or "0.18 EUR/kWh": the most that a bid pays, or
+	// the least that an offer takes.
+	Price string `protobuf:"bytes,1,opt,name=price,proto3" json:"price,omitempty"`
+	// In each interval; 0: all that she still needs, or has left.
+	MostMilliwattHours int64 `protobuf:"varint,2,opt,name=most_milliwatt_hours,json=mostMilliwattHours,proto3" json:"most_milliwatt_hours,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *OrderEntry) Reset() {
+	*x = OrderEntry{}
+	mi := &file_allmende_v1_administration_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderEntry) ProtoMessage() {}
+
+func (x *OrderEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_administration_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderEntry.ProtoReflect.Descriptor instead.
+func (*OrderEntry) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *OrderEntry) GetPrice() string {
+	if x != nil {
+		return x.Price
+	}
+	return ""
+}
+
+func (x *OrderEntry) GetMostMilliwattHours() int64 {
+	if x != nil {
+		return x.MostMilliwattHours
+	}
+	return 0
+}
+
 type ConnectionEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -234,7 +316,7 @@ type ConnectionEntry struct {
 
 func (x *ConnectionEntry) Reset() {
 	*x = ConnectionEntry{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[2]
+	mi := &file_allmende_v1_administration_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -246,7 +328,7 @@ func (x *ConnectionEntry) String() string {
 func (*ConnectionEntry) ProtoMessage() {}
 
 func (x *ConnectionEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[2]
+	mi := &file_allmende_v1_administration_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -259,7 +341,7 @@ func (x *ConnectionEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionEntry.ProtoReflect.Descriptor instead.
 func (*ConnectionEntry) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{2}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ConnectionEntry) GetId() string {
@@ -318,7 +400,7 @@ type SiteEntry struct {
 
 func (x *SiteEntry) Reset() {
 	*x = SiteEntry{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[3]
+	mi := &file_allmende_v1_administration_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -330,7 +412,7 @@ func (x *SiteEntry) String() string {
 func (*SiteEntry) ProtoMessage() {}
 
 func (x *SiteEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[3]
+	mi := &file_allmende_v1_administration_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -343,7 +425,7 @@ func (x *SiteEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SiteEntry.ProtoReflect.Descriptor instead.
 func (*SiteEntry) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{3}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SiteEntry) GetId() string {
@@ -397,7 +479,7 @@ type AssetEntry struct {
 
 func (x *AssetEntry) Reset() {
 	*x = AssetEntry{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[4]
+	mi := &file_allmende_v1_administration_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +491,7 @@ func (x *AssetEntry) String() string {
 func (*AssetEntry) ProtoMessage() {}
 
 func (x *AssetEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[4]
+	mi := &file_allmende_v1_administration_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +504,7 @@ func (x *AssetEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetEntry.ProtoReflect.Descriptor instead.
 func (*AssetEntry) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{4}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AssetEntry) GetId() string {
@@ -493,7 +575,7 @@ type BatteryEntry struct {
 
 func (x *BatteryEntry) Reset() {
 	*x = BatteryEntry{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[5]
+	mi := &file_allmende_v1_administration_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +587,7 @@ func (x *BatteryEntry) String() string {
 func (*BatteryEntry) ProtoMessage() {}
 
 func (x *BatteryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[5]
+	mi := &file_allmende_v1_administration_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +600,7 @@ func (x *BatteryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatteryEntry.ProtoReflect.Descriptor instead.
 func (*BatteryEntry) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{5}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BatteryEntry) GetCapacityMilliwattHours() int64 {
@@ -601,7 +683,7 @@ type GatewayEntry struct {
 
 func (x *GatewayEntry) Reset() {
 	*x = GatewayEntry{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[6]
+	mi := &file_allmende_v1_administration_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +695,7 @@ func (x *GatewayEntry) String() string {
 func (*GatewayEntry) ProtoMessage() {}
 
 func (x *GatewayEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[6]
+	mi := &file_allmende_v1_administration_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +708,7 @@ func (x *GatewayEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayEntry.ProtoReflect.Descriptor instead.
 func (*GatewayEntry) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{6}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GatewayEntry) GetId() string {
@@ -663,7 +745,7 @@ type EntryState struct {
 
 func (x *EntryState) Reset() {
 	*x = EntryState{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[7]
+	mi := &file_allmende_v1_administration_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +757,7 @@ func (x *EntryState) String() string {
 func (*EntryState) ProtoMessage() {}
 
 func (x *EntryState) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[7]
+	mi := &file_allmende_v1_administration_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +770,7 @@ func (x *EntryState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntryState.ProtoReflect.Descriptor instead.
 func (*EntryState) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{7}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EntryState) GetEntry() *RegisterEntry {
@@ -749,7 +831,7 @@ type ListEntriesRequest struct {
 
 func (x *ListEntriesRequest) Reset() {
 	*x = ListEntriesRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[8]
+	mi := &file_allmende_v1_administration_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +843,7 @@ func (x *ListEntriesRequest) String() string {
 func (*ListEntriesRequest) ProtoMessage() {}
 
 func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[8]
+	mi := &file_allmende_v1_administration_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +856,7 @@ func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{8}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListEntriesRequest) GetKind() string {
@@ -826,7 +908,7 @@ type ListEntriesResponse struct {
 
 func (x *ListEntriesResponse) Reset() {
 	*x = ListEntriesResponse{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[9]
+	mi := &file_allmende_v1_administration_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +920,7 @@ func (x *ListEntriesResponse) String() string {
 func (*ListEntriesResponse) ProtoMessage() {}
 
 func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[9]
+	mi := &file_allmende_v1_administration_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +933,7 @@ func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{9}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListEntriesResponse) GetEntries() []*EntryState {
@@ -893,7 +975,7 @@ type GetEntryRequest struct {
 
 func (x *GetEntryRequest) Reset() {
 	*x = GetEntryRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[10]
+	mi := &file_allmende_v1_administration_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +987,7 @@ func (x *GetEntryRequest) String() string {
 func (*GetEntryRequest) ProtoMessage() {}
 
 func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[10]
+	mi := &file_allmende_v1_administration_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +1000,7 @@ func (x *GetEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntryRequest.ProtoReflect.Descriptor instead.
 func (*GetEntryRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{10}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetEntryRequest) GetKind() string {
@@ -952,7 +1034,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[11]
+	mi := &file_allmende_v1_administration_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -964,7 +1046,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[11]
+	mi := &file_allmende_v1_administration_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,7 +1059,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{11}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListHistoryRequest) GetKind() string {
@@ -1004,7 +1086,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[12]
+	mi := &file_allmende_v1_administration_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1098,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[12]
+	mi := &file_allmende_v1_administration_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1111,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{12}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListHistoryResponse) GetChanges() []*RecordedChange {
@@ -1064,7 +1146,7 @@ type RecordedChange struct {
 
 func (x *RecordedChange) Reset() {
 	*x = RecordedChange{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[13]
+	mi := &file_allmende_v1_administration_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1158,7 @@ func (x *RecordedChange) String() string {
 func (*RecordedChange) ProtoMessage() {}
 
 func (x *RecordedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[13]
+	mi := &file_allmende_v1_administration_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1171,7 @@ func (x *RecordedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordedChange.ProtoReflect.Descriptor instead.
 func (*RecordedChange) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{13}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordedChange) GetRevision() int64 {
@@ -1155,8 +1237,9 @@ type RegisterChange struct {
 	// Of a retirement the id is enough.
 	Entry *RegisterEntry `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	// Of a change: the fields that it sets, named as in community.yaml: name,
-	// groups, meter, import_limit_w, export_limit_w, island, member, connection,
-	// latitude, longitude, site, owner, gateway, battery.capacity_kwh and so on.
+	// groups, bid, offer, meter, import_limit_w, export_limit_w, island, member,
+	// connection, latitude, longitude, site, owner, gateway, battery.capacity_kwh
+	// and so on. A bid or an offer is set as a whole; without one it is withdrawn.
 	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
 	From   string   `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
 	// Of an addition: something that was retired comes back.
@@ -1170,7 +1253,7 @@ type RegisterChange struct {
 
 func (x *RegisterChange) Reset() {
 	*x = RegisterChange{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[14]
+	mi := &file_allmende_v1_administration_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1265,7 @@ func (x *RegisterChange) String() string {
 func (*RegisterChange) ProtoMessage() {}
 
 func (x *RegisterChange) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[14]
+	mi := &file_allmende_v1_administration_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1278,7 @@ func (x *RegisterChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterChange.ProtoReflect.Descriptor instead.
 func (*RegisterChange) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{14}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RegisterChange) GetOp() string {
@@ -1256,7 +1339,7 @@ type AddEntryRequest struct {
 
 func (x *AddEntryRequest) Reset() {
 	*x = AddEntryRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[15]
+	mi := &file_allmende_v1_administration_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1351,7 @@ func (x *AddEntryRequest) String() string {
 func (*AddEntryRequest) ProtoMessage() {}
 
 func (x *AddEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[15]
+	mi := &file_allmende_v1_administration_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1364,7 @@ func (x *AddEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddEntryRequest.ProtoReflect.Descriptor instead.
 func (*AddEntryRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{15}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AddEntryRequest) GetKind() string {
@@ -1356,7 +1439,7 @@ type ChangeEntryRequest struct {
 
 func (x *ChangeEntryRequest) Reset() {
 	*x = ChangeEntryRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[16]
+	mi := &file_allmende_v1_administration_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1451,7 @@ func (x *ChangeEntryRequest) String() string {
 func (*ChangeEntryRequest) ProtoMessage() {}
 
 func (x *ChangeEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[16]
+	mi := &file_allmende_v1_administration_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1464,7 @@ func (x *ChangeEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeEntryRequest.ProtoReflect.Descriptor instead.
 func (*ChangeEntryRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{16}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ChangeEntryRequest) GetKind() string {
@@ -1455,7 +1538,7 @@ type RetireEntryRequest struct {
 
 func (x *RetireEntryRequest) Reset() {
 	*x = RetireEntryRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[17]
+	mi := &file_allmende_v1_administration_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1550,7 @@ func (x *RetireEntryRequest) String() string {
 func (*RetireEntryRequest) ProtoMessage() {}
 
 func (x *RetireEntryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[17]
+	mi := &file_allmende_v1_administration_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1563,7 @@ func (x *RetireEntryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetireEntryRequest.ProtoReflect.Descriptor instead.
 func (*RetireEntryRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{17}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RetireEntryRequest) GetKind() string {
@@ -1547,7 +1630,7 @@ type ApplyChangesRequest struct {
 
 func (x *ApplyChangesRequest) Reset() {
 	*x = ApplyChangesRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[18]
+	mi := &file_allmende_v1_administration_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1642,7 @@ func (x *ApplyChangesRequest) String() string {
 func (*ApplyChangesRequest) ProtoMessage() {}
 
 func (x *ApplyChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[18]
+	mi := &file_allmende_v1_administration_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1655,7 @@ func (x *ApplyChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyChangesRequest.ProtoReflect.Descriptor instead.
 func (*ApplyChangesRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{18}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ApplyChangesRequest) GetChanges() []*RegisterChange {
@@ -1623,7 +1706,7 @@ type ApplyChangesResponse struct {
 
 func (x *ApplyChangesResponse) Reset() {
 	*x = ApplyChangesResponse{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[19]
+	mi := &file_allmende_v1_administration_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1718,7 @@ func (x *ApplyChangesResponse) String() string {
 func (*ApplyChangesResponse) ProtoMessage() {}
 
 func (x *ApplyChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[19]
+	mi := &file_allmende_v1_administration_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1731,7 @@ func (x *ApplyChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyChangesResponse.ProtoReflect.Descriptor instead.
 func (*ApplyChangesResponse) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{19}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ApplyChangesResponse) GetRevision() int64 {
@@ -1716,7 +1799,7 @@ type ImportMembersRequest struct {
 
 func (x *ImportMembersRequest) Reset() {
 	*x = ImportMembersRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[20]
+	mi := &file_allmende_v1_administration_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1811,7 @@ func (x *ImportMembersRequest) String() string {
 func (*ImportMembersRequest) ProtoMessage() {}
 
 func (x *ImportMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[20]
+	mi := &file_allmende_v1_administration_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1824,7 @@ func (x *ImportMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportMembersRequest.ProtoReflect.Descriptor instead.
 func (*ImportMembersRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{20}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ImportMembersRequest) GetFileName() string {
@@ -1802,7 +1885,7 @@ type ImportMembersResponse struct {
 
 func (x *ImportMembersResponse) Reset() {
 	*x = ImportMembersResponse{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[21]
+	mi := &file_allmende_v1_administration_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +1897,7 @@ func (x *ImportMembersResponse) String() string {
 func (*ImportMembersResponse) ProtoMessage() {}
 
 func (x *ImportMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[21]
+	mi := &file_allmende_v1_administration_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +1910,7 @@ func (x *ImportMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportMembersResponse.ProtoReflect.Descriptor instead.
 func (*ImportMembersResponse) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{21}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportMembersResponse) GetProblems() []*SheetProblem {
@@ -1886,7 +1969,7 @@ type SheetProblem struct {
 
 func (x *SheetProblem) Reset() {
 	*x = SheetProblem{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[22]
+	mi := &file_allmende_v1_administration_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1981,7 @@ func (x *SheetProblem) String() string {
 func (*SheetProblem) ProtoMessage() {}
 
 func (x *SheetProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[22]
+	mi := &file_allmende_v1_administration_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +1994,7 @@ func (x *SheetProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SheetProblem.ProtoReflect.Descriptor instead.
 func (*SheetProblem) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{22}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SheetProblem) GetRow() int32 {
@@ -1944,7 +2027,7 @@ type ExportRegisterRequest struct {
 
 func (x *ExportRegisterRequest) Reset() {
 	*x = ExportRegisterRequest{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[23]
+	mi := &file_allmende_v1_administration_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2039,7 @@ func (x *ExportRegisterRequest) String() string {
 func (*ExportRegisterRequest) ProtoMessage() {}
 
 func (x *ExportRegisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[23]
+	mi := &file_allmende_v1_administration_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2052,7 @@ func (x *ExportRegisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRegisterRequest.ProtoReflect.Descriptor instead.
 func (*ExportRegisterRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{23}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExportRegisterRequest) GetOn() string {
@@ -1990,7 +2073,7 @@ type ExportRegisterResponse struct {
 
 func (x *ExportRegisterResponse) Reset() {
 	*x = ExportRegisterResponse{}
-	mi := &file_allmende_v1_administration_proto_msgTypes[24]
+	mi := &file_allmende_v1_administration_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2002,7 +2085,7 @@ func (x *ExportRegisterResponse) String() string {
 func (*ExportRegisterResponse) ProtoMessage() {}
 
 func (x *ExportRegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_administration_proto_msgTypes[24]
+	mi := &file_allmende_v1_administration_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2015,7 +2098,7 @@ func (x *ExportRegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRegisterResponse.ProtoReflect.Descriptor instead.
 func (*ExportRegisterResponse) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{24}
+	return file_allmende_v1_administration_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExportRegisterResponse) GetYaml() string {
@@ -2052,11 +2135,18 @@ const file_allmende_v1_administration_proto_rawDesc = "" +
 	"\x04site\x18\x03 \x01(\v2\x16.allmende.v1.SiteEntryH\x00R\x04site\x12/\n" +
 	"\x05asset\x18\x04 \x01(\v2\x17.allmende.v1.AssetEntryH\x00R\x05asset\x125\n" +
 	"\agateway\x18\x05 \x01(\v2\x19.allmende.v1.GatewayEntryH\x00R\agatewayB\a\n" +
-	"\x05entry\"I\n" +
+	"\x05entry\"\xcc\x01\n" +
 	"\vMemberEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
-	"\x06groups\x18\x03 \x03(\tR\x06groups\"\xe3\x01\n" +
+	"\x06groups\x18\x03 \x03(\tR\x06groups\x12)\n" +
+	"\x03bid\x18\x04 \x01(\v2\x17.allmende.v1.OrderEntryR\x03bid\x12-\n" +
+	"\x05offer\x18\x05 \x01(\v2\x17.allmende.v1.OrderEntryR\x05offer\x12'\n" +
+	"\x0forders_withheld\x18\x06 \x01(\bR\x0eordersWithheld\"T\n" +
+	"\n" +
+	"OrderEntry\x12\x14\n" +
+	"\x05price\x18\x01 \x01(\tR\x05price\x120\n" +
+	"\x14most_milliwatt_hours\x18\x02 \x01(\x03R\x12mostMilliwattHours\"\xe3\x01\n" +
 	"\x0fConnectionEntry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12$\n" +
@@ -2230,75 +2320,78 @@ func file_allmende_v1_administration_proto_rawDescGZIP() []byte {
 	return file_allmende_v1_administration_proto_rawDescData
 }
 
-var file_allmende_v1_administration_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_allmende_v1_administration_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_allmende_v1_administration_proto_goTypes = []any{
 	(*RegisterEntry)(nil),          // 0: allmende.v1.RegisterEntry
 	(*MemberEntry)(nil),            // 1: allmende.v1.MemberEntry
-	(*ConnectionEntry)(nil),        // 2: allmende.v1.ConnectionEntry
-	(*SiteEntry)(nil),              // 3: allmende.v1.SiteEntry
-	(*AssetEntry)(nil),             // 4: allmende.v1.AssetEntry
-	(*BatteryEntry)(nil),           // 5: allmende.v1.BatteryEntry
-	(*GatewayEntry)(nil),           // 6: allmende.v1.GatewayEntry
-	(*EntryState)(nil),             // 7: allmende.v1.EntryState
-	(*ListEntriesRequest)(nil),     // 8: allmende.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),    // 9: allmende.v1.ListEntriesResponse
-	(*GetEntryRequest)(nil),        // 10: allmende.v1.GetEntryRequest
-	(*ListHistoryRequest)(nil),     // 11: allmende.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),    // 12: allmende.v1.ListHistoryResponse
-	(*RecordedChange)(nil),         // 13: allmende.v1.RecordedChange
-	(*RegisterChange)(nil),         // 14: allmende.v1.RegisterChange
-	(*AddEntryRequest)(nil),        // 15: allmende.v1.AddEntryRequest
-	(*ChangeEntryRequest)(nil),     // 16: allmende.v1.ChangeEntryRequest
-	(*RetireEntryRequest)(nil),     // 17: allmende.v1.RetireEntryRequest
-	(*ApplyChangesRequest)(nil),    // 18: allmende.v1.ApplyChangesRequest
-	(*ApplyChangesResponse)(nil),   // 19: allmende.v1.ApplyChangesResponse
-	(*ImportMembersRequest)(nil),   // 20: allmende.v1.ImportMembersRequest
-	(*ImportMembersResponse)(nil),  // 21: allmende.v1.ImportMembersResponse
-	(*SheetProblem)(nil),           // 22: allmende.v1.SheetProblem
-	(*ExportRegisterRequest)(nil),  // 23: allmende.v1.ExportRegisterRequest
-	(*ExportRegisterResponse)(nil), // 24: allmende.v1.ExportRegisterResponse
+	(*OrderEntry)(nil),             // 2: allmende.v1.OrderEntry
+	(*ConnectionEntry)(nil),        // 3: allmende.v1.ConnectionEntry
+	(*SiteEntry)(nil),              // 4: allmende.v1.SiteEntry
+	(*AssetEntry)(nil),             // 5: allmende.v1.AssetEntry
+	(*BatteryEntry)(nil),           // 6: allmende.v1.BatteryEntry
+	(*GatewayEntry)(nil),           // 7: allmende.v1.GatewayEntry
+	(*EntryState)(nil),             // 8: allmende.v1.EntryState
+	(*ListEntriesRequest)(nil),     // 9: allmende.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),    // 10: allmende.v1.ListEntriesResponse
+	(*GetEntryRequest)(nil),        // 11: allmende.v1.GetEntryRequest
+	(*ListHistoryRequest)(nil),     // 12: allmende.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),    // 13: allmende.v1.ListHistoryResponse
+	(*RecordedChange)(nil),         // 14: allmende.v1.RecordedChange
+	(*RegisterChange)(nil),         // 15: allmende.v1.RegisterChange
+	(*AddEntryRequest)(nil),        // 16: allmende.v1.AddEntryRequest
+	(*ChangeEntryRequest)(nil),     // 17: allmende.v1.ChangeEntryRequest
+	(*RetireEntryRequest)(nil),     // 18: allmende.v1.RetireEntryRequest
+	(*ApplyChangesRequest)(nil),    // 19: allmende.v1.ApplyChangesRequest
+	(*ApplyChangesResponse)(nil),   // 20: allmende.v1.ApplyChangesResponse
+	(*ImportMembersRequest)(nil),   // 21: allmende.v1.ImportMembersRequest
+	(*ImportMembersResponse)(nil),  // 22: allmende.v1.ImportMembersResponse
+	(*SheetProblem)(nil),           // 23: allmende.v1.SheetProblem
+	(*ExportRegisterRequest)(nil),  // 24: allmende.v1.ExportRegisterRequest
+	(*ExportRegisterResponse)(nil), // 25: allmende.v1.ExportRegisterResponse
 }
 var file_allmende_v1_administration_proto_depIdxs = []int32{
 	1,  // 0: allmende.v1.RegisterEntry.member:type_name -> allmende.v1.MemberEntry
-	2,  // 1: allmende.v1.RegisterEntry.connection:type_name -> allmende.v1.ConnectionEntry
-	3,  // 2: allmende.v1.RegisterEntry.site:type_name -> allmende.v1.SiteEntry
-	4,  // 3: allmende.v1.RegisterEntry.asset:type_name -> allmende.v1.AssetEntry
-	6,  // 4: allmende.v1.RegisterEntry.gateway:type_name -> allmende.v1.GatewayEntry
-	5,  // 5: allmende.v1.AssetEntry.battery:type_name -> allmende.v1.BatteryEntry
-	0,  // 6: allmende.v1.EntryState.entry:type_name -> allmende.v1.RegisterEntry
-	7,  // 7: allmende.v1.ListEntriesResponse.entries:type_name -> allmende.v1.EntryState
-	13, // 8: allmende.v1.ListHistoryResponse.changes:type_name -> allmende.v1.RecordedChange
-	0,  // 9: allmende.v1.RecordedChange.entry:type_name -> allmende.v1.RegisterEntry
-	0,  // 10: allmende.v1.RegisterChange.entry:type_name -> allmende.v1.RegisterEntry
-	0,  // 11: allmende.v1.AddEntryRequest.entry:type_name -> allmende.v1.RegisterEntry
-	0,  // 12: allmende.v1.ChangeEntryRequest.entry:type_name -> allmende.v1.RegisterEntry
-	14, // 13: allmende.v1.ApplyChangesRequest.changes:type_name -> allmende.v1.RegisterChange
-	13, // 14: allmende.v1.ApplyChangesResponse.changes:type_name -> allmende.v1.RecordedChange
-	22, // 15: allmende.v1.ImportMembersResponse.problems:type_name -> allmende.v1.SheetProblem
-	19, // 16: allmende.v1.ImportMembersResponse.applied:type_name -> allmende.v1.ApplyChangesResponse
-	8,  // 17: allmende.v1.AdministrationService.ListEntries:input_type -> allmende.v1.ListEntriesRequest
-	10, // 18: allmende.v1.AdministrationService.GetEntry:input_type -> allmende.v1.GetEntryRequest
-	11, // 19: allmende.v1.AdministrationService.ListHistory:input_type -> allmende.v1.ListHistoryRequest
-	15, // 20: allmende.v1.AdministrationService.AddEntry:input_type -> allmende.v1.AddEntryRequest
-	16, // 21: allmende.v1.AdministrationService.ChangeEntry:input_type -> allmende.v1.ChangeEntryRequest
-	17, // 22: allmende.v1.AdministrationService.RetireEntry:input_type -> allmende.v1.RetireEntryRequest
-	18, // 23: allmende.v1.AdministrationService.ApplyChanges:input_type -> allmende.v1.ApplyChangesRequest
-	20, // 24: allmende.v1.AdministrationService.ImportMembers:input_type -> allmende.v1.ImportMembersRequest
-	23, // 25: allmende.v1.AdministrationService.ExportRegister:input_type -> allmende.v1.ExportRegisterRequest
-	9,  // 26: allmende.v1.AdministrationService.ListEntries:output_type -> allmende.v1.ListEntriesResponse
-	7,  // 27: allmende.v1.AdministrationService.GetEntry:output_type -> allmende.v1.EntryState
-	12, // 28: allmende.v1.AdministrationService.ListHistory:output_type -> allmende.v1.ListHistoryResponse
-	19, // 29: allmende.v1.AdministrationService.AddEntry:output_type -> allmende.v1.ApplyChangesResponse
-	19, // 30: allmende.v1.AdministrationService.ChangeEntry:output_type -> allmende.v1.ApplyChangesResponse
-	19, // 31: allmende.v1.AdministrationService.RetireEntry:output_type -> allmende.v1.ApplyChangesResponse
-	19, // 32: allmende.v1.AdministrationService.ApplyChanges:output_type -> allmende.v1.ApplyChangesResponse
-	21, // 33: allmende.v1.AdministrationService.ImportMembers:output_type -> allmende.v1.ImportMembersResponse
-	24, // 34: allmende.v1.AdministrationService.ExportRegister:output_type -> allmende.v1.ExportRegisterResponse
-	26, // [26:35] is the sub-list for method output_type
-	17, // [17:26] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	3,  // 1: allmende.v1.RegisterEntry.connection:type_name -> allmende.v1.ConnectionEntry
+	4,  // 2: allmende.v1.RegisterEntry.site:type_name -> allmende.v1.SiteEntry
+	5,  // 3: allmende.v1.RegisterEntry.asset:type_name -> allmende.v1.AssetEntry
+	7,  // 4: allmende.v1.RegisterEntry.gateway:type_name -> allmende.v1.GatewayEntry
+	2,  // 5: allmende.v1.MemberEntry.bid:type_name -> allmende.v1.OrderEntry
+	2,  // 6: allmende.v1.MemberEntry.offer:type_name -> allmende.v1.OrderEntry
+	6,  // 7: allmende.v1.AssetEntry.battery:type_name -> allmende.v1.BatteryEntry
+	0,  // 8: allmende.v1.EntryState.entry:type_name -> allmende.v1.RegisterEntry
+	8,  // 9: allmende.v1.ListEntriesResponse.entries:type_name -> allmende.v1.EntryState
+	14, // 10: allmende.v1.ListHistoryResponse.changes:type_name -> allmende.v1.RecordedChange
+	0,  // 11: allmende.v1.RecordedChange.entry:type_name -> allmende.v1.RegisterEntry
+	0,  // 12: allmende.v1.RegisterChange.entry:type_name -> allmende.v1.RegisterEntry
+	0,  // 13: allmende.v1.AddEntryRequest.entry:type_name -> allmende.v1.RegisterEntry
+	0,  // 14: allmende.v1.ChangeEntryRequest.entry:type_name -> allmende.v1.RegisterEntry
+	15, // 15: allmende.v1.ApplyChangesRequest.changes:type_name -> allmende.v1.RegisterChange
+	14, // 16: allmende.v1.ApplyChangesResponse.changes:type_name -> allmende.v1.RecordedChange
+	23, // 17: allmende.v1.ImportMembersResponse.problems:type_name -> allmende.v1.SheetProblem
+	20, // 18: allmende.v1.ImportMembersResponse.applied:type_name -> allmende.v1.ApplyChangesResponse
+	9,  // 19: allmende.v1.AdministrationService.ListEntries:input_type -> allmende.v1.ListEntriesRequest
+	11, // 20: allmende.v1.AdministrationService.GetEntry:input_type -> allmende.v1.GetEntryRequest
+	12, // 21: allmende.v1.AdministrationService.ListHistory:input_type -> allmende.v1.ListHistoryRequest
+	16, // 22: allmende.v1.AdministrationService.AddEntry:input_type -> allmende.v1.AddEntryRequest
+	17, // 23: allmende.v1.AdministrationService.ChangeEntry:input_type -> allmende.v1.ChangeEntryRequest
+	18, // 24: allmende.v1.AdministrationService.RetireEntry:input_type -> allmende.v1.RetireEntryRequest
+	19, // 25: allmende.v1.AdministrationService.ApplyChanges:input_type -> allmende.v1.ApplyChangesRequest
+	21, // 26: allmende.v1.AdministrationService.ImportMembers:input_type -> allmende.v1.ImportMembersRequest
+	24, // 27: allmende.v1.AdministrationService.ExportRegister:input_type -> allmende.v1.ExportRegisterRequest
+	10, // 28: allmende.v1.AdministrationService.ListEntries:output_type -> allmende.v1.ListEntriesResponse
+	8,  // 29: allmende.v1.AdministrationService.GetEntry:output_type -> allmende.v1.EntryState
+	13, // 30: allmende.v1.AdministrationService.ListHistory:output_type -> allmende.v1.ListHistoryResponse
+	20, // 31: allmende.v1.AdministrationService.AddEntry:output_type -> allmende.v1.ApplyChangesResponse
+	20, // 32: allmende.v1.AdministrationService.ChangeEntry:output_type -> allmende.v1.ApplyChangesResponse
+	20, // 33: allmende.v1.AdministrationService.RetireEntry:output_type -> allmende.v1.ApplyChangesResponse
+	20, // 34: allmende.v1.AdministrationService.ApplyChanges:output_type -> allmende.v1.ApplyChangesResponse
+	22, // 35: allmende.v1.AdministrationService.ImportMembers:output_type -> allmende.v1.ImportMembersResponse
+	25, // 36: allmende.v1.AdministrationService.ExportRegister:output_type -> allmende.v1.ExportRegisterResponse
+	28, // [28:37] is the sub-list for method output_type
+	19, // [19:28] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_allmende_v1_administration_proto_init() }
@@ -2319,7 +2412,7 @@ func file_allmende_v1_administration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_allmende_v1_administration_proto_rawDesc), len(file_allmende_v1_administration_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

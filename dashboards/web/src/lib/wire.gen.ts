@@ -155,6 +155,13 @@ export interface Checkpoint {
   verifierKey?: string
 }
 
+/** What stands from an instant on. */
+export interface ComingOrders {
+  fromUnixMs?: Int64
+  bid?: OrderEntry
+  offer?: OrderEntry
+}
+
 export interface Community {
   id?: string
   name?: string
@@ -543,6 +550,11 @@ export interface MemberEntry {
   id?: string
   name?: string
   groups?: string[]
+  /** What she bids and offers in the market round; absent: nothing. */
+  bid?: OrderEntry
+  offer?: OrderEntry
+  /** Whoever asks may not see whether she bids or offers anything, or what. */
+  ordersWithheld?: boolean
 }
 
 export interface MemberLive {
@@ -561,9 +573,33 @@ export interface MemberLive {
   quality?: Quality
 }
 
+export interface MemberOrders {
+  memberId?: string
+  /** Absent: none stands. */
+  bid?: OrderEntry
+  offer?: OrderEntry
+  /** What is entered for later, in order. */
+  coming?: ComingOrders[]
+  /** The charter takes prices from lowest to highest, such as "5 ct/kWh EUR"; both are empty where it has no market round, and then nothing can be ordered. */
+  lowestPrice?: string
+  highestPrice?: string
+  /** The first instant from which an order may change, and the length of an interval. */
+  earliestUnixMs?: Int64
+  intervalMs?: Int64
+  timezone?: string
+}
+
 export interface NewRecoveryCodesRequest {
   /** Not needed within 15 minutes of a sign-in. */
   currentPassword?: string
+}
+
+/** A standing bid or offer in the market round. */
+export interface OrderEntry {
+  /** A kWh, such as "18 ct/kWh EUR" or "0.18 EUR/kWh": the most that a bid pays, or the least that an offer takes. */
+  price?: string
+  /** In each interval; 0: all that she still needs, or has left. */
+  mostMilliwattHours?: Int64
 }
 
 export interface Passkey {
@@ -686,7 +722,7 @@ export interface RegisterChange {
   op?: string
   /** Of a retirement the id is enough. */
   entry?: RegisterEntry
-  /** Of a change: the fields that it sets, named as in community.yaml: name, groups, meter, import_limit_w, export_limit_w, island, member, connection, latitude, longitude, site, owner, gateway, battery.capacity_kwh and so on. */
+  /** Of a change: the fields that it sets, named as in community.yaml: name, groups, bid, offer, meter, import_limit_w, export_limit_w, island, member, connection, latitude, longitude, site, owner, gateway, battery.capacity_kwh and so on. A bid or an offer is set as a whole; without one it is withdrawn. */
   fields?: string[]
   from?: string
   /** Of an addition: something that was retired comes back. */
