@@ -2,7 +2,10 @@
 
 package kernel
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // Fill divides pool by weighted water-filling: got[k] = min(demand[k], λ·weight[k]).
 // A nil weight means that each weighs 1. Who weighs nothing gets nothing.
@@ -18,7 +21,7 @@ func (s *Scratch) Fill(got, demand, weight []int64, pool int64, ties Ties) Outco
 	if weight == nil {
 		s.even(got, demand, &o, ties)
 	} else {
-		s.parts(got, demand, weight, divisionOf(&o, f.heaviest, pool), &o, ties)
+		s.parts(got, demand, weight, s.drawn, divisionOf(&o, f.bits, pool), &o, ties)
 	}
 	return o
 }
@@ -48,7 +51,8 @@ func (s *Scratch) Prorate(got, demand []int64, pool int64, ties Ties) Outcome {
 		return trivial(got, demand, nil, pool, sum)
 	}
 	o := Outcome{Num: pool, Den: sum, Cut: sum, Shared: pool}
-	s.parts(got, demand, demand, divisionOf(&o, uint64(most), pool), &o, ties)
+	s.draw(demand, demand)
+	s.parts(got, demand, demand, s.drawn, divisionOf(&o, uint64(most), pool), &o, ties)
 	return o
 }
 
@@ -62,20 +66,30 @@ func (s *Scratch) Once(got, demand, weight []int64, pool, of int64, ties Ties) O
 		return Outcome{}
 	}
 	var sum int64
+	var any uint64
 	for _, w := range weight {
 		sum += w
+		any |= uint64(w)
 	}
 	hi, lo := bits.Mul64(uint64(pool), uint64(sum))
 	worth, _ := bits.Div64(hi, lo, uint64(of)) // ≤ pool, because sum ≤ of
 	o := Outcome{Num: pool, Den: of, Cut: of}
-	d := divisionOf(&o, uint64(of), int64(worth))
-	d.free = true
-	s.parts(got, demand, weight, d, &o, ties)
+	bounds := s.unbounded(len(got))
+	s.draw(bounds, weight)
+	s.parts(got, bounds, weight, s.drawn, divisionOf(&o, any, int64(worth)), &o, ties)
 	for k, d := range demand {
 		got[k] = min(got[k], d)
 		o.Shared += got[k]
 	}
 	return o
+}
+
+// unbounded are n demands that bound nothing.
+func (s *Scratch) unbounded(n int) []int64 {
+	for len(s.bounds) < n {
+		s.bounds = append(s.bounds, math.MaxInt64)
+	}
+	return s.bounds[:n]
 }
 
 // weighs is all ones where w > 0, and 0 where it is 0.

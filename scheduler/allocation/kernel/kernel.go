@@ -78,7 +78,9 @@ type Scratch struct {
 	who    []int32  // whose they are
 	tied   []int32  // those near the last rank
 	values []uint64 // candidates of a selection
+	drawn  pairs    // a sample of members
 	pairs  pairs    // candidates for λ
+	bounds []int64  // demands that bound nothing
 	high   pairs    // those above a pivot
 	sample [maxSample]pair
 	sorted [maxSample]pair

@@ -21,9 +21,9 @@ func (p pairs) swap(i, j int)      { p[i], p[j] = p[j], p[i] }
 
 // filling is what is certain so far of a search for λ.
 type filling struct {
-	left     uint64 // the pool without the demand of the covered
-	open     uint64 // Σ weight of those who are not covered
-	heaviest uint64 // no weight has more bits
+	left uint64 // the pool without the demand of the covered
+	open uint64 // Σ weight of those who are not covered
+	bits uint64 // no weight of theirs has more
 }
 
 // reaches says whether λ ≥ d/w, where used is what the covered take at that
@@ -64,8 +64,8 @@ func (s *Scratch) level(f *filling, c pairs) (num, den int64) {
 				sample[k] = c[position(before, k, m)]
 			}
 			sorted, at := s.fillSample(f, sample, before)
-			if b := bracketOf(sorted, at); !stuck && b.lo.fillsBefore(b.hi) != 0 {
-				if keep, ok := f.close(b, c, spare); ok {
+			if lo, hi := stretchOf(sorted, at); !stuck && lo.fillsBefore(hi) != 0 {
+				if keep, ok := f.close(lo, hi, c, spare); ok {
 					c, spare = keep, c[:cap(c)]
 					stuck = len(c) >= before-before/8 // many at one ratio
 					continue
@@ -124,20 +124,41 @@ func (f *filling) rise(c pairs) pairs {
 
 // close leaves of c those whose ratio lies in a bracket around λ, in spare; c
 // stays as it is where that is not ok.
-func (f *filling) close(b bracket, c, spare pairs) (keep pairs, ok bool) {
+func (f *filling) close(lo, hi pair, c, spare pairs) (keep pairs, ok bool) {
 	spare = spare[:len(c)]
-	n, lowD, highW := 0, uint64(0), uint64(0)
+	n := 0
+	var lowD, highW, midD, midW uint64
 	for _, x := range c {
-		under, over := x.fillsBefore(b.lo), b.hi.fillsBefore(x)
+		under, over := x.fillsBefore(lo), hi.fillsBefore(x)
 		spare[n] = x
 		n += int(1 - under - over)
 		lowD += x.d & -under
 		highW += x.w & -over
+		midD += x.d & (under + over - 1)
+		midW += x.w & (under + over - 1)
 	}
-	if f.within(b, spare[:n], lowD, highW) != inside {
+	if !f.reaches(lo, lowD, f.open+highW+midW) || f.reaches(hi, lowD+midD, f.open+highW) {
 		return nil, false
 	}
+	f.left -= lowD
+	f.open += highW
 	return spare[:n], true
+}
+
+// stretchOf are the ratios around a place in a sorted sample. An end for which the
+// sample is too short stays open.
+func stretchOf(sorted pairs, at int) (lo, hi pair) {
+	lo, hi = pair{0, 1}, pair{1, 0}
+	if low := at - slack(len(sorted)) - 1; low >= 0 {
+		lo = sorted[low]
+	}
+	if high := at + slack(len(sorted)); high < len(sorted) {
+		hi = sorted[high]
+	}
+	if hi.fillsBefore(lo) != 0 { // nearly equal, and sorted too roughly
+		lo, hi = hi, lo
+	}
+	return lo, hi
 }
 
 // narrow splits c at the ratio p, which one of c has, and keeps the part that λ

@@ -5,25 +5,117 @@ package kernel
 import "math/bits"
 
 // bracket are two ratios, of which λ probably is neither below the one nor above
-// the other. 0/1 is below anybody's, 1/0 above.
-type bracket struct{ lo, hi pair }
+// the other, as factors by which one figure of a member is multiplied, so that the
+// other is a bound for the product:
+//
+//	2·d·factor/2^64 < w  says  d/w < 2^63/factor  (byDemand)
+//	2·w·factor/2^64 < d  says  d/w > factor/2^63
+//
+// It does so exactly, because a fraction below a whole number is no more than its
+// whole part below it: the upper half of the product is enough, for figures of any
+// size. The former reaches ratios above 1/2, the latter those below 2.
+type bracket struct {
+	f1, f2   uint64 // f1 ≤ f2
+	byDemand bool
+}
 
-func wholeRange() bracket { return bracket{pair{0, 1}, pair{1, 0}} }
+const one = 1 << 63 // of a factor
 
-// bracketOf makes a bracket around the place in a sorted sample. An end for
-// which the sample is too short stays open.
-func bracketOf(sorted pairs, at int) bracket {
-	b := wholeRange()
-	if low := at - slack(len(sorted)) - 1; low >= 0 {
-		b.lo = sorted[low]
+// between is a bracket from lo to hi, a little wider; hi.w = 0 is above anybody's
+// ratio. Where no factors reach from the one to the other, the upper end comes down.
+func between(lo, hi pair) bracket {
+	if above := hi.w == 0 || hi.d>>1 >= hi.w; above && lo.d > lo.w>>1 {
+		return bracket{pair{hi.w, hi.d}.factor(), up(pair{lo.w, lo.d}.factor()), true}
+	} else if above {
+		return bracket{f1: lo.factor(), f2: ^uint64(0)}
 	}
-	if high := at + slack(len(sorted)); high < len(sorted) {
-		b.hi = sorted[high]
+	return bracket{f1: lo.factor(), f2: up(hi.factor())}
+}
+
+// factor is d/w·2^63, cut to the unit below, or the largest there is.
+func (p pair) factor() uint64 {
+	if p.d>>1 >= p.w {
+		return ^uint64(0)
 	}
-	if b.hi.fillsBefore(b.lo) != 0 { // nearly equal, and sorted too roughly
-		b.lo, b.hi = b.hi, b.lo
+	v, _ := bits.Div64(p.d>>1, p.d<<63, p.w)
+	return v
+}
+
+// up is one more, where there is one.
+func up(v uint64) uint64 { return v + below(v, ^uint64(0)) }
+
+// ends are the ratios that the bracket really has.
+func (b bracket) ends() (lo, hi pair) {
+	if b.byDemand {
+		return pair{one, b.f2}, pair{one, b.f1}
 	}
-	return b
+	return pair{b.f1, one}, pair{b.f2, one}
+}
+
+// split is what a bracket makes of all members.
+type split struct {
+	in          int // within it; they are in who
+	lowD, highW uint64
+	bits        uint64 // no weight above it has more
+}
+
+// of notes in who the members in the bracket, and sums those below and above. Who
+// weighs nothing is above it, with nothing.
+func (b bracket) of(who []int32, demand, weight []int64) (x split) {
+	if b.byDemand {
+		x.in, x.lowD, x.highW, x.bits = divide(who, demand, weight, b.f1, b.f2)
+	} else {
+		x.in, x.highW, x.lowD, x.bits = divide(who, weight, demand, b.f1, b.f2)
+	}
+	return x
+}
+
+// divide notes in who those between the factors, and sums a of those who pass even
+// with the greater and b of those who do not even pass with the smaller. Most of
+// the time that λ takes goes into it; it has few variables, so that nearly all stay in
+// registers.
+func divide(who []int32, a, b []int64, f1, f2 uint64) (in int, sumA, sumB, wide uint64) {
+	b, who = b[:len(a)], who[:len(a)]
+	n := uint64(0)
+	for k, v := range a {
+		x, y := uint64(v)<<1, uint64(b[k])
+		h, _ := bits.Mul64(x, f1)
+		_, pass := bits.Sub64(h, y, 0)
+		pass = -pass
+		y0 := y &^ pass
+		sumB += y0
+		wide |= y0
+		who[n] = int32(k)
+		n -= pass
+		h, _ = bits.Mul64(x, f2)
+		_, pass = bits.Sub64(h, y, 0)
+		pass = -pass
+		x &= pass
+		sumA += x
+		wide |= x
+		n += pass
+	}
+	return int(n), sumA >> 1, sumB, wide
+}
+
+// ofEven is of where each weighs 1.
+func (b bracket) ofEven(c pairs, demand []int64) (in pairs, x split) {
+	low, high := b.ends()
+	lo, hi := low.d/low.w, ^uint64(0)>>1
+	if high.w > 0 {
+		hi = high.d / high.w // d ≤ hi ⟺ d ≤ high
+	}
+	n := 0
+	for _, v := range demand {
+		d := uint64(v)
+		under, over := below(d, lo), below(hi, d)
+		c[n] = pair{d, 1}
+		n += int(1 - under - over)
+		x.lowD += d & -under
+		x.highW += over
+	}
+	x.in, x.bits = n, 1
+	return c[:n], x
 }
 
 // place is where λ lies.
@@ -32,236 +124,83 @@ type place int
 const (
 	lower place = iota - 1
 	inside
-	higher // or at the upper end
+	higher  // or at the upper end
+	nowhere // the pool covers everybody
 )
 
-// within says where λ lies, and if inside, books those outside the bracket as covered or open.
-func (f *filling) within(b bracket, mid pairs, lowD, highW uint64) place {
+// within says where λ lies, and if inside, books those outside the bracket as
+// covered or open. If not, it draws a bracket where λ must lie: as everybody takes
+// less with a lower λ and no more than her weight with a higher one, λ is never
+// below what the pool gives if everybody stays covered or open as she is.
+func (f *filling) within(b *bracket, mid pairs, x split) place {
 	var midD, midW uint64
-	for _, x := range mid {
-		midD += x.d
-		midW += x.w
+	for _, p := range mid {
+		midD += p.d
+		midW += p.w
+		x.bits |= p.w
 	}
+	lo, hi := b.ends()
 	switch {
-	case !f.reaches(b.lo, lowD, f.open+highW+midW):
+	case !f.reaches(lo, x.lowD, f.open+x.highW+midW):
+		least := pair{0, 1}
+		if f.left > x.lowD {
+			least = pair{f.left - x.lowD, f.open + x.highW + midW}
+		}
+		*b = between(least, lo)
 		return lower
-	case f.reaches(b.hi, lowD+midD, f.open+highW):
+	case x.highW == 0 && x.lowD+midD <= f.left:
+		return nowhere
+	case f.reaches(hi, x.lowD+midD, f.open+x.highW):
+		*b = between(pair{f.left - x.lowD - midD, f.open + x.highW}, pair{1, 0})
 		return higher
 	}
-	f.left -= lowD
-	f.open += highW
+	f.left -= x.lowD
+	f.open += x.highW
+	f.bits = x.bits
 	return inside
 }
 
 // near leaves of all members those whose ratio lies close to λ, and books the
 // others as covered or open. It is not ok where the pool covers all demand of those
 // who weigh anything, or is empty.
-//
-// Most questions are answered by one pass with a bracket in fixed point. Where
-// figures are too wide for that, another compares fractions; where a sample
-// misled, one more takes the whole side that λ lies on.
 func (s *Scratch) near(f *filling, demand, weight []int64) (c pairs, ok bool) {
 	if f.left == 0 {
 		return nil, false
 	}
 	s.pairs, s.who = grow(s.pairs, len(demand)), grow(s.who, len(demand))
-	b := wholeRange()
-	if sample := s.sampleOf(demand, weight); len(sample) > 0 {
-		sorted, at := s.fillSample(f, sample, len(demand))
-		b = bracketOf(sorted, at)
-		if p := sorted[0]; sorted[len(sorted)-1].fillsBefore(p)|p.fillsBefore(sorted[len(sorted)-1]) == 0 && f.settles(p, demand, weight) {
-			return nil, true
-		}
-		if x, fits := b.fixed(sorted); fits {
-			if c, lowD, highW, fits := s.pickFixed(x, f, demand, weight); fits {
-				b = x.bracket()
-				switch f.within(b, c, lowD, highW) {
-				case inside:
-					return c, true
-				case lower:
-					b.lo, b.hi = pair{0, 1}, b.lo
-				case higher:
-					if weighed(demand, weight) <= int64(f.left) {
-						return nil, false
-					}
-					b.lo, b.hi = b.hi, pair{1, 0}
-				}
+	b, drawn := s.guess(f, demand, weight)
+	for try := 0; drawn && try < maxBad; try++ {
+		var x split
+		if weight == nil {
+			c, x = b.ofEven(s.pairs[:len(demand)], demand)
+		} else {
+			x = b.of(s.who, demand, weight)
+			c = s.pairs[:x.in]
+			for j, k := range s.who[:x.in] {
+				c[j] = pair{uint64(demand[k]), uint64(weight[k])}
 			}
 		}
-	}
-	for range 2 {
-		c, lowD, highW := b.pick(s.pairs, f, demand, weight)
-		switch f.within(b, c, lowD, highW) {
-		case inside:
+		if at := f.within(&b, c, x); at == inside {
 			return c, true
-		case lower:
-			b.lo, b.hi = pair{0, 1}, b.lo
-		case higher:
-			if b.hi.w == 0 {
-				return nil, false
-			}
-			b.lo, b.hi = b.hi, pair{1, 0}
+		} else if at == nowhere {
+			return nil, false
 		}
 	}
-	return nil, false
+	return f.all(s.pairs[:len(demand)], demand, weight)
 }
 
-// settles says whether one ratio is enough to know who is covered, which is
-// nobody: λ is below it, and all who weigh anything have it or a higher one. A
-// sample of equals suggests it.
-func (f *filling) settles(p pair, demand, weight []int64) bool {
-	var upToD, fromW, highW, low, heaviest uint64
+// all writes to c who weighs anything.
+func (f *filling) all(c pairs, demand, weight []int64) (pairs, bool) {
+	n, sum := 0, uint64(0)
 	for k, d := range demand {
 		x := pair{uint64(d), 1}
 		if weight != nil {
 			x.w = uint64(weight[k])
 		}
-		isLow, isHigh := x.fillsBefore(p), p.fillsBefore(x)
-		low += isLow
-		upToD += x.d & (isHigh - 1)
-		fromW += x.w & (isLow - 1)
-		highW += x.w & -isHigh
-		heaviest |= x.w
-	}
-	if low > 0 || f.reaches(p, upToD, f.open+highW) {
-		return false
-	}
-	f.open += fromW
-	f.heaviest = heaviest
-	return true
-}
-
-// sampleOf draws from those who weigh anything.
-func (s *Scratch) sampleOf(demand, weight []int64) pairs {
-	n := len(demand)
-	m := sampleSize(n)
-	sample := s.sample[:0]
-	for k := range m {
-		at := position(n, k, m)
-		x := pair{uint64(demand[at]), 1}
-		if weight != nil {
-			x.w = uint64(weight[at])
-		}
-		if x.w > 0 {
-			sample = append(sample, x)
-		}
-	}
-	if len(sample) < m/2 {
-		return nil
-	}
-	return sample
-}
-
-// pick writes to c who lies in the bracket, and sums those below and above it.
-// Who weighs nothing is nowhere.
-func (b bracket) pick(c pairs, f *filling, demand, weight []int64) (in pairs, lowD, highW uint64) {
-	n := 0
-	c = c[:len(demand)]
-	for k, d := range demand {
-		x := pair{uint64(d), 1}
-		if weight != nil {
-			x.w = uint64(weight[k])
-		}
-		under, over := x.fillsBefore(b.lo), b.hi.fillsBefore(x)
 		c[n] = x
-		n += int(-x.w >> 63 &^ (under | over))
-		lowD += x.d & -under
-		highW += x.w & -over
-		f.heaviest |= x.w
+		n += int(-x.w >> 63)
+		sum += x.d & uint64(weighs(int64(x.w)))
+		f.bits |= x.w
 	}
-	return c[:n], lowD, highW
-}
-
-// fixed is a bracket in units of 2^-point.
-type fixed struct{ lo, hi uint64 }
-
-const (
-	point     = 32
-	precision = 12 // bits that the upper end has at least
-)
-
-// fixed puts the bracket into fixed point, a little wider. It does not fit where
-// the ratios are too small or too large for that.
-func (b bracket) fixed(sorted pairs) (x fixed, fits bool) {
-	if b.hi.w == 0 { // far above all that we know of, will do
-		b.hi = sorted[len(sorted)-1]
-		b.hi.d = max(b.hi.d, 1)
-		b.hi.w = max(b.hi.w>>4, 1)
-	}
-	lo, fitsLow := b.lo.times()
-	hi, fitsHigh := b.hi.times()
-	x = fixed{lo, hi + 1}
-	return x, fitsLow && fitsHigh && x.lo <= x.hi && bits.Len64(x.hi) >= precision
-}
-
-// times is d/w in fixed point, cut to the unit below.
-func (p pair) times() (v uint64, fits bool) {
-	if p.d>>(63-point) >= p.w { // would have 64 bits or more
-		return 0, false
-	}
-	v, _ = bits.Div64(p.d>>(64-point), p.d<<point, p.w)
-	return v, true
-}
-
-// room says whether all products of a pass have 64 bits, if no figure has more
-// bits than these.
-func (x fixed) room(d, w uint64) bool {
-	return bits.Len64(d) <= 64-point && bits.Len64(w)+bits.Len64(x.hi) <= 64
-}
-
-func (x fixed) bracket() bracket {
-	return bracket{pair{x.lo, 1 << point}, pair{x.hi, 1 << point}}
-}
-
-// pickFixed is bracket.pick in fixed point. It does not fit where a member's
-// figures have more bits than there is room for.
-func (s *Scratch) pickFixed(x fixed, f *filling, demand, weight []int64) (c pairs, lowD, highW uint64, fits bool) {
-	c = s.pairs[:len(demand)]
-	if weight == nil {
-		c, lowD, highW = x.pickEven(c, demand)
-		f.heaviest = 1
-		return c, lowD, highW, true
-	}
-	n, lowD, highW, most, heaviest := x.pick(s.who, demand, weight)
-	if !x.room(most, heaviest) {
-		return nil, 0, 0, false
-	}
-	for j, k := range s.who[:n] {
-		c[j] = pair{uint64(demand[k]), uint64(weight[k])}
-	}
-	f.heaviest = heaviest
-	return c[:n], lowD, highW, true
-}
-
-// pick notes in who the members in the bracket, and sums those below and above.
-func (x fixed) pick(who []int32, demand, weight []int64) (n int, lowD, highW, most, heaviest uint64) {
-	lo, hi := x.lo, x.hi
-	who, weight = who[:len(demand)], weight[:len(demand)]
-	for k, v := range demand {
-		d, w := uint64(v), uint64(weight[k])
-		scaled := d << point
-		under, over := below(scaled, lo*w), below(hi*w, scaled)
-		who[n] = int32(k)
-		n += int(-w >> 63 &^ (under | over))
-		lowD += d & -under
-		highW += w & -over
-		most |= d
-		heaviest |= w
-	}
-	return n, lowD, highW, most, heaviest
-}
-
-// pickEven is pick where each weighs 1, for demands of any size.
-func (x fixed) pickEven(c pairs, demand []int64) (in pairs, lowD, highW uint64) {
-	n := 0
-	lo, hi := (x.lo+1<<point-1)>>point, x.hi>>point // whole units: d < lo or d > hi
-	for _, v := range demand {
-		d := uint64(v)
-		under, over := below(d, lo), below(hi, d)
-		c[n] = pair{d, 1}
-		n += int(1 - under - over)
-		lowD += d & -under
-		highW += over
-	}
-	return c[:n], lowD, highW
+	return c[:n], sum > f.left
 }

@@ -10,44 +10,50 @@ import "math/bits"
 //	weight·λ = weight·whole + weight·fraction/2^64
 //
 // is too large by less than weight/2^64. Quotients by den come in steps of 1/den, so
-// as long as weight·den < 2^64 the whole part is exact: a multiplication does
-// what takes a division elsewhere (Granlund, Montgomery 1994).
+// as long as weight·den ≤ 2^64 the whole part is exact: a multiplication does
+// what takes a division elsewhere (Granlund, Montgomery 1994). For larger ones it is
+// too large by at most one, which the remainder tells.
 type lambda struct {
 	num, den        uint64
 	whole, fraction uint64
+	most            uint64 // with a larger weight, λ·weight is more than there is
 }
 
-// times is λ·weight cut to the unit below and the remainder; it is no more than
-// 64 bits hold only where fits is all ones.
-func (l *lambda) times(weight uint64) (q, rem, fits uint64) {
-	hi, lo := bits.Mul64(l.num, weight)
-	fits = -below(hi, l.den)
-	q, rem = bits.Div64(hi&fits, lo, l.den)
-	return q, rem, fits
+func lambdaOf(num, den uint64) lambda {
+	l := lambda{num: num, den: den, whole: num / den, most: ^uint64(0)}
+	fraction, more := bits.Div64(num%den, 0, den)
+	if more > 0 {
+		fraction++ // within 64 bits: the fraction is at most 1 − 1/den, and den < 2^63
+	}
+	l.fraction = fraction
+	if l.whole > 0 {
+		l.most = (1<<63-1)/l.whole + 1 // times whole 2^63 or more, and less than 2^64 with the fraction
+	}
+	return l
+}
+
+// times is λ·weight as it comes from the multiplication, and then cut to the unit
+// below exactly, and its remainder.
+func (l *lambda) times(weight uint64) (rough, q, rem uint64) {
+	weight = min(weight, l.most)
+	rough, _ = bits.Mul64(weight, l.fraction)
+	rough += weight * l.whole
+	rem = weight*l.num - rough*l.den // between −den and den, in 64 bits
+	less := -(rem >> 63)
+	return rough, rough + less, rem + l.den&less
 }
 
 // division is what parts needs to know.
 type division struct {
 	lambda
-	worth    int64  // what all parts sum to
-	free     bool   // parts are not cut to the demand
-	lo, hi   uint64 // remainders probably stop counting between lo ≥ 1 and hi
-	heaviest uint64 // no weight has more bits
-	quick    bool   // none has too many for the quick pass
+	worth  int64  // what all parts sum to
+	lo, hi uint64 // remainders probably stop counting between lo ≥ 1 and hi
+	bits   uint64 // no weight of those whom the demand doesn't cover has more
 }
 
-// divisionOf makes λ of an outcome ready for weights of no more bits than heaviest.
-func divisionOf(o *Outcome, heaviest uint64, worth int64) division {
-	d := division{lambda: lambda{num: uint64(o.Num), den: uint64(o.Den)}, worth: worth, heaviest: heaviest}
-	d.whole = d.num / d.den
-	fraction, more := bits.Div64(d.num%d.den, 0, d.den)
-	if more > 0 {
-		fraction++ // within 64 bits: the fraction is at most 1 − 1/den, and den < 2^63
-	}
-	d.fraction = fraction
-	width := bits.Len64(heaviest)
-	d.quick = width+bits.Len64(d.den) <= 64 && width+bits.Len64(d.whole) <= 62
-	return d
+// divisionOf makes λ of an outcome ready for weights of no more bits than any.
+func divisionOf(o *Outcome, any uint64, worth int64) division {
+	return division{lambda: lambdaOf(uint64(o.Num), uint64(o.Den)), worth: worth, bits: any}
 }
 
 // parts sets got to λ·weight, cut to the demand, such that it sums to d.worth:
@@ -56,148 +62,239 @@ func divisionOf(o *Outcome, heaviest uint64, worth int64) division {
 //
 // A few members' remainders, looked at before, bracket the cut; so most members
 // are looked at once only, and get their unit in passing.
-func (s *Scratch) parts(got, demand, weight []int64, d division, o *Outcome, ties Ties) {
+func (s *Scratch) parts(got, demand, weight []int64, sample pairs, d division, o *Outcome, ties Ties) {
 	s.rem, s.who = grow(s.rem, len(got)), grow(s.who, len(got))
-	d.quick = d.quick && !d.free
-	s.cutNear(&d, demand, weight)
+	d.cutNear(sample)
 	for range 3 {
-		sum, over, in := s.quotas(got, demand, weight, &d)
-		o.Extra = d.worth - sum
-		still := int(o.Extra) - over
+		x := s.quotas(got, demand, weight, &d)
+		o.Extra = d.worth - int64(x.floors)
+		still := d.worth - int64(x.sum)
 		switch {
-		case o.Extra <= 0 && over == 0:
+		case o.Extra <= 0 && x.sum == x.floors:
 			return
-		case 0 < still && still <= in:
-			s.handOut(got, o, in, still, ties)
+		case still <= 0 || still > int64(x.in): // the few misled
+		case d.lo == d.hi: // all alike: rank alone decides
+			o.Cut = int64(d.lo)
+			o.TieRank = s.byRank(got, s.who[:x.in], int(still), ties)
+			return
+		default:
+			s.handOut(got, o, x.in, int(still), ties)
 			return
 		}
-		d.lo, d.hi = 1, ^uint64(0) // the few misled
+		d.lo, d.hi = 1, d.den
 		if o.Extra <= 0 {
-			d.lo = d.hi // nobody at all
+			d.lo = d.den // nobody at all
 		}
 	}
+}
+
+// tally is what a pass over all members comes to.
+type tally struct {
+	sum, floors uint64 // with and without the units more
+	in          int    // members in who, whose remainder may lie within the bracket
 }
 
 // quotas sets got to the parts cut to the unit below, with one unit more where
-// the remainder is above the bracket, and s.rem and s.who to those that may be
-// within it. sum is without these units.
-func (s *Scratch) quotas(got, demand, weight []int64, d *division) (sum int64, over, in int) {
-	if d.quick {
-		lo, hi := d.fractions()
-		sum, over, in = quickQuotas(got, demand, weight, s.who, d.whole, d.fraction, lo, hi)
-		for j, k := range s.who[:in] {
-			w := uint64(weight[k])
-			q, _ := bits.Mul64(w, d.fraction)
-			s.rem[j] = w*d.num - (w*d.whole+q)*d.den
-		}
-		return sum, over, in
+// the remainder is above the bracket, and s.rem and s.who to those within it;
+// s.rem only if remainders may differ.
+func (s *Scratch) quotas(got, demand, weight []int64, d *division) (x tally) {
+	lo, hi, room := d.scaled(d.lo), d.scaled(d.hi), 64-bits.Len64(d.bits)-bits.Len64(d.den)
+	switch {
+	case room < 0:
+		x = wideQuotas(got, demand, weight, s.who, &d.lambda, lo, up(hi))
+		return d.exactly(got, demand, weight, s.who, s.rem, x)
+	case d.lo == d.hi && room > 0: // no other remainder looks like this one
+		hi += min(1<<bits.Len64(d.bits), ^hi)
+		x = narrowQuotas(got, demand, weight, s.who, &d.lambda, lo, hi)
+		return open(got, demand, s.who, x)
 	}
-	rem, who := s.rem[:len(got)], s.who[:len(got)]
-	demand, weight = demand[:len(got)], weight[:len(got)]
-	free := uint64(0)
-	if d.free {
-		free = ^free
+	hi += min(1<<bits.Len64(d.bits), ^hi)
+	x = narrowQuotas(got, demand, weight, s.who, &d.lambda, lo, hi)
+	return d.remainders(got, demand, weight, s.who, s.rem, x)
+}
+
+// scaled is a remainder in units of 2^-64 of den, cut to the unit below.
+func (d *division) scaled(rem uint64) uint64 {
+	if rem >= d.den {
+		return ^uint64(0)
 	}
-	for k := range got {
-		q, r, fits := d.times(uint64(weight[k]))
+	v, _ := bits.Div64(rem, 0, d.den)
+	return v
+}
+
+// narrowQuotas is the pass for weights that make quotients exact. Remainders
+// above hi count; those from lo to hi are noted in who, also of the covered.
+func narrowQuotas(got, demand, weight []int64, who []int32, l *lambda, lo, hi uint64) (x tally) {
+	got, demand, who = got[:len(weight)], demand[:len(weight)], who[:len(weight)]
+	most, whole, fraction := l.most, l.whole, l.fraction
+	bias := ^hi // with it, a remainder above hi carries
+	lo += bias - 1
+	var all, floors, n uint64
+	for k, w := range weight { // it has few variables, and they are few at any time, to stay in registers
+		v := min(uint64(w), most) // more covers anybody
+		q, part := bits.Mul64(v, fraction)
+		v *= whole
+		who[n] = int32(k)
+		part, more := bits.Add64(part, bias, 0)
+		_, in := bits.Sub64(lo, part, 0)
+		n += in
+		q += v
+		more += q
+		v = uint64(demand[k])
+		q = min(q, v)
+		floors += q
+		more = min(more, v)
+		all += more
+		got[k] = int64(more)
+	}
+	return tally{all, floors, int(n)}
+}
+
+// wideQuotas is narrowQuotas for weights of any size. What it sees may be too large
+// by almost weight/2^64; whom it is not sure of it notes.
+func wideQuotas(got, demand, weight []int64, who []int32, l *lambda, lo, hi uint64) (x tally) {
+	got, demand, who = got[:len(weight)], demand[:len(weight)], who[:len(weight)]
+	most, whole, fraction := l.most, l.whole, l.fraction
+	bias := ^hi
+	lo--
+	var all, floors, n uint64
+	for k, w := range weight {
+		v := min(uint64(w), most)
+		q, part := bits.Mul64(v, fraction)
+		q += v * whole
+		who[n] = int32(k)
+		least, unsure := bits.Sub64(part, v, 0)
+		_, more := bits.Add64(least, bias, 0)
+		_, in := bits.Sub64(lo, part, 0)
+		n += in&^more | unsure
+		more += q
+		v = uint64(demand[k])
+		q = min(q, v)
+		floors += q
+		more = min(more, v)
+		all += more
+		got[k] = int64(more)
+	}
+	return tally{all, floors, int(n)}
+}
+
+// open leaves in who those that are not covered.
+func open(got, demand []int64, who []int32, x tally) tally {
+	n := 0
+	for _, k := range who[:x.in] {
+		who[n] = k
+		n += int(below(uint64(got[k]), uint64(demand[k])))
+	}
+	x.in = n
+	return x
+}
+
+// remainders leaves in who and rem those whose remainder does lie in the bracket,
+// given that got has their quotients.
+func (d *division) remainders(got, demand, weight []int64, who []int32, rem []uint64, x tally) tally {
+	n, rem := 0, rem[:len(who)]
+	num, den, lo, hi := d.num, d.den, d.lo, d.hi
+	for _, k := range who[:x.in] {
+		q := uint64(got[k])
+		r := uint64(weight[k])*num - q*den
+		open := below(q, uint64(demand[k]))
+		more := open & below(hi, r)
+		x.sum += more
+		got[k] = int64(q + more)
+		who[n], rem[n] = k, r
+		n += int(open &^ more &^ below(r, lo))
+	}
+	x.in = n
+	return x
+}
+
+// exactly does so given that got has what quotients look like roughly.
+func (d *division) exactly(got, demand, weight []int64, who []int32, rem []uint64, x tally) tally {
+	n := 0
+	for _, k := range who[:x.in] {
 		most := uint64(demand[k])
-		open := -below(q, most)&fits | free
-		q = q&open | most&^open
-		r &= open
-		up := below(d.hi, r)
-		got[k] = int64(q + up)
-		rem[in], who[in] = r, int32(k)
-		sum += int64(q)
-		over += int(up)
-		in += int(1 - up - below(r, d.lo))
-	}
-	return sum, over, in
-}
-
-// fractions are the ends of the bracket as the quick pass sees remainders, wide
-// enough for what it sees too large.
-func (d *division) fractions() (lo, hi uint64) {
-	if lo = ^uint64(0); d.lo < d.den {
-		lo, _ = bits.Div64(d.lo, 0, d.den)
-	}
-	if hi = ^uint64(0); d.hi < d.den {
-		hi, _ = bits.Div64(d.hi, 0, d.den)
-		if wider := hi + d.heaviest + 1; wider > hi {
-			hi = wider
-		} else {
-			hi = ^uint64(0)
-		}
-	}
-	return lo, hi
-}
-
-// quickQuotas is the pass that most of the time goes into. It has few variables,
-// so that all stay in registers.
-func quickQuotas(got, demand, weight []int64, who []int32, whole, fraction, lo, hi uint64) (sum int64, over, in int) {
-	demand, weight, who = demand[:len(got)], weight[:len(got)], who[:len(got)]
-	var all, count uint64 // Σ got; those above the bracket · 2^32 + those within
-	for k := range got {
-		w, most := uint64(weight[k]), uint64(demand[k])
-		q, part := bits.Mul64(w, fraction)
-		q += w * whole
-		open := -below(q, most)
-		part &= open
-		up := below(hi, part)
-		q = min(q, most) + up
+		rough, q, r := d.times(uint64(weight[k]))
+		open := below(q, most)
+		more := open & below(d.hi, r)
+		x.floors += min(q, most) - min(rough, most)
+		q = min(q+more, most)
+		x.sum += q - uint64(got[k])
 		got[k] = int64(q)
-		all += q
-		who[uint32(count)] = int32(k)
-		count += up<<32 + 1 - up - below(part, lo)
+		who[n], rem[n] = k, r
+		n += int(open &^ more &^ below(r, d.lo))
 	}
-	over, in = int(count>>32), int(uint32(count))
-	return int64(all) - int64(over), over, in
+	x.in = n
+	return x
 }
 
 // cutNear brackets the remainder that the last unit goes to: among a sample, as
 // many get one as their remainders sum to.
-func (s *Scratch) cutNear(d *division, demand, weight []int64) {
-	d.lo, d.hi = 1, ^uint64(0)
-	n := len(weight)
-	m := sampleSize(n)
-	if m == 0 {
+func (d *division) cutNear(sample pairs) {
+	var count buckets
+	var hi, lo, carry uint64
+	n, shift, differ := 0, max(0, bits.Len64(d.den)-bucketBits), uint64(0)
+	for _, x := range sample {
+		_, q, r := d.times(x.w)
+		if r > 0 && q < x.d {
+			sample[n].d = r
+			count[r>>(shift&63)%uint64(len(count))]++
+			lo, carry = bits.Add64(lo, r, 0)
+			hi += carry
+			n++
+			differ |= r ^ sample[0].d
+		}
+	}
+	d.lo, d.hi = 1, d.den
+	if n == 0 {
 		return
 	}
-	points := s.points[:0]
-	var hi, lo uint64
-	for k := range m {
-		at := position(n, k, m)
-		q, r, fits := d.times(uint64(weight[at]))
-		if open := below(q, uint64(demand[at])) & fits; r == 0 || open == 0 && !d.free {
-			continue
+	if differ == 0 { // all alike, as it seems
+		d.lo, d.hi = sample[0].d, sample[0].d
+		return
+	}
+	served, _ := bits.Div64(hi, lo, d.den) // Σ remainders < n · den
+	at, give := n-int(served), 1+int(root(uint64(n)))*5/8
+	first, last := count.holding(at-give), count.holding(at+give)
+	if first >= 0 {
+		d.lo = d.den
+	}
+	if last < len(count) {
+		d.hi = 1
+	}
+	for _, x := range sample[:n] {
+		switch i := int(x.d >> (shift & 63)); {
+		case i == first && i == last:
+			d.lo, d.hi = min(d.lo, x.d), max(d.hi, x.d)
+		case i == first:
+			d.lo = min(d.lo, x.d)
+		case i == last:
+			d.hi = max(d.hi, x.d)
 		}
-		var carry uint64
-		lo, carry = bits.Add64(lo, r, 0)
-		hi += carry
-		points = append(points, r)
 	}
-	sortPoints(points)
-	served, _ := bits.Div64(hi, lo, d.den) // Σ remainders < m · den
-	at, give := len(points)-1-int(served), slack(m)
-	if low := at - give; low >= 0 {
-		d.lo = points[low]
+}
+
+const bucketBits = 8
+
+// buckets are how many of a sample begin with these bits.
+type buckets [1 << bucketBits]uint16
+
+// holding is the bucket with the place in the order of the sample; -1: there is none
+// so low, or len(c), so high.
+func (c *buckets) holding(place int) int {
+	if place < 0 {
+		return -1
 	}
-	if high := at + give; high < len(points) {
-		d.hi = points[high]
+	for i, n := range c {
+		if place -= int(n); place < 0 {
+			return i
+		}
 	}
+	return len(c)
 }
 
 // handOut gives one unit each to still of the in candidates in s.rem and s.who.
 func (s *Scratch) handOut(got []int64, o *Outcome, in, still int, ties Ties) {
 	rem, who := s.rem[:in], s.who[:in]
-	var differ uint64
-	for _, r := range rem {
-		differ |= r ^ rem[0]
-	}
-	if differ == 0 && still < in { // all alike: rank alone decides
-		o.Cut = int64(rem[0])
-		o.TieRank = s.byRank(got, who, still, ties)
-		return
-	}
 	s.values = grow(s.values, in)
 	copy(s.values, rem)
 	cut, above, equal := s.top(s.values[:in], still)
@@ -219,9 +316,16 @@ func (s *Scratch) handOut(got []int64, o *Outcome, in, still int, ties Ties) {
 }
 
 // byRank gives one unit each to those n of who with the lowest ranks, and gives
-// the rank of the last. 1 ≤ n < len(who). Ranks lie evenly, so where the n-th
-// lies is known beforehand to within what chance moves it.
+// the rank of the last; the highest there is if all get one. 1 ≤ n ≤ len(who). Ranks
+// lie evenly, so where the n-th lies is known beforehand to within what chance
+// moves it.
 func (s *Scratch) byRank(got []int64, who []int32, n int, ties Ties) uint64 {
+	if n == len(who) {
+		for _, k := range who {
+			got[k]++
+		}
+		return ^uint64(0)
+	}
 	lo, hi := uint64(0), ^uint64(0)
 	if len(who) >= fewRanks {
 		all := uint64(len(who))

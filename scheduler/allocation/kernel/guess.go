@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package kernel
+
+import "math/bits"
+
+// guess draws a bracket around λ from a sample that is filled from its part of
+// the pool, as wide as chance moves what such a sample takes.
+func (s *Scratch) guess(f *filling, demand, weight []int64) (b bracket, ok bool) {
+	all := s.draw(demand, weight)
+	n, m, c := len(demand), all.m, s.drawn
+	if len(c) == 0 {
+		return b, false
+	}
+	part := max(1, scale(f.left, m, n))
+	if part >= all.d { // few or none are left open: those with the highest ratios
+		short := all.d >> 3
+		if part>>1 >= all.d {
+			short = all.d / uint64(m)
+		}
+		r := s.rough(pair{max(1, all.d-min(all.d, max(1, short))), all.w}, 0)
+		return between(r.level, pair{1, 0}), true
+	}
+	shift := max(0, all.bits-24) // squares of 48 bits, of which few enough are summed
+	r := s.rough(pair{part, all.w}, shift)
+	mean := part >> shift
+	noise := 2 * root(r.squares-min(r.squares, mean/uint64(m)*mean)) << shift
+	give := min(relative(noise, r.level.d)+1<<24, 1<<33)
+	lo, hi := r.level.times(1<<32-min(give, 1<<32)), pair{1, 0}
+	if noise < all.d-part {
+		hi = r.level.times(1<<32 + give + give>>2)
+	}
+	return between(lo, hi), true
+}
+
+// total is what a sample sums to.
+type total struct {
+	m    int // were drawn
+	d, w uint64
+	bits int // no demand has more
+}
+
+// draw fills s.drawn with a sample of those who weigh anything, one from each of
+// its stretches, at a place that no simple pattern in the input follows.
+func (s *Scratch) draw(demand, weight []int64) (all total) {
+	all.m = guessSize(len(demand))
+	s.drawn = grow(s.drawn, all.m)
+	if all.m == 0 {
+		return all
+	}
+	p, n, stretch := s.drawn, 0, uint64(len(demand)/all.m)
+	var any uint64
+	for k := range p {
+		place, _ := bits.Mul64(Rank(stretch, uint64(k)), stretch)
+		at := k*int(stretch) + int(place)
+		x := pair{uint64(demand[at]), 1}
+		if weight != nil {
+			x.w = uint64(weight[at])
+			x.d &= uint64(weighs(weight[at]))
+		}
+		p[n] = x
+		n += int(-x.w >> 63)
+		all.d += x.d
+		all.w += x.w
+		any |= x.d
+	}
+	all.bits = bits.Len64(any)
+	s.drawn = p[:n]
+	return all
+}
+
+// roughly is how a sample is filled.
+type roughly struct {
+	level   pair   // λ, or less
+	squares uint64 // Σ share², shares cut by shift bits
+}
+
+// rough fills the sample: level is first what it may take over what it weighs, and
+// rises as long as it covers anybody, or long enough. Those not covered are left.
+func (s *Scratch) rough(level pair, shift int) (r roughly) {
+	p := s.drawn
+	for range maxRises {
+		n, covered, lighter := 0, uint64(0), uint64(0)
+		for _, x := range p {
+			open := level.fillsBefore(x)
+			p[n] = x
+			n += int(open)
+			x.d &= open - 1
+			covered += x.d
+			lighter += x.w & (open - 1)
+			x.d >>= shift & 63
+			r.squares += x.d * x.d
+		}
+		if n == len(p) || n == 0 {
+			break
+		}
+		p = p[:n]
+		level.d -= covered
+		level.w -= lighter
+	}
+	l := lambdaOf(level.d, level.w)
+	for _, x := range p {
+		q, _ := bits.Mul64(x.w, l.fraction)
+		q = min(q+x.w*l.whole, x.d) >> (shift & 63)
+		r.squares += q * q
+	}
+	r.level, s.drawn = level, p
+	return r
+}
+
+// times is the ratio times v/2^32, v < 2^35.
+func (p pair) times(v uint64) pair {
+	if room := 60 - bits.Len64(max(p.d, p.w)); room > 0 {
+		p.d <<= room
+		p.w <<= room
+	}
+	hi, lo := bits.Mul64(p.d>>3, v)
+	p.d = hi<<32 | lo>>32
+	p.w >>= 3
+	if p.w == 0 {
+		p.w = 1
+	}
+	return p
+}
+
+// relative is a/b in units of 2^-32, at most 2.
+func relative(a, b uint64) uint64 {
+	if a>>1 >= b {
+		return 1 << 33
+	}
+	q, _ := bits.Div64(a>>32, a<<32, b)
+	return q
+}
+
+// root is the square root of v, roughly.
+func root(v uint64) uint64 {
+	if v == 0 {
+		return 0
+	}
+	r := uint64(1) << ((bits.Len64(v) + 1) / 2)
+	for range 2 {
+		r = (r + v/r) / 2
+	}
+	return r
+}
+
+// guessSize is how many of n are drawn: about n^(2/3), such that drawing costs
+// about as much as what the bracket leaves. 0: all are looked at instead.
+func guessSize(n int) int {
+	switch {
+	case n < 48:
+		return 0
+	case n < 1<<8:
+		return 24
+	case n < 1<<10:
+		return 48
+	case n < 1<<12:
+		return 128
+	case n < 1<<14:
+		return 320
+	case n < 1<<17:
+		return 1024
+	}
+	return 4096
+}
