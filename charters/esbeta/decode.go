@@ -17,9 +17,18 @@ type decoder struct {
 	found  Problems
 }
 
-func (d *decoder) add(line int, format string, args ...any) {
+// Fields of a line.
+const (
+	fieldCUPS = "CUPS"
+	fieldHour = "hour"
+	fieldBeta = "coefficient"
+)
+
+func (d *decoder) add(line int, format string, args ...any) { d.field(line, "", format, args...) }
+
+func (d *decoder) field(line int, field, format string, args ...any) {
 	if len(d.found) < maxProblems {
-		d.found = append(d.found, Problem{line, fmt.Sprintf(format, args...)})
+		d.found = append(d.found, Problem{line, field, fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -65,13 +74,13 @@ func (d *decoder) line(n int, line string) {
 	}
 	beta, err := ParseBeta(parts[len(parts)-1])
 	if err != nil {
-		d.add(n, "%v", err)
+		d.field(n, fieldBeta, "%v", err)
 		return
 	}
 	place, known := d.at[parts[0]]
 	if !known {
 		if err := CheckCUPS(parts[0]); err != nil {
-			d.add(n, "%v", err)
+			d.field(n, fieldCUPS, "%v", err)
 			return
 		}
 		if len(d.file.Points) == MaxPoints {
@@ -85,7 +94,7 @@ func (d *decoder) line(n int, line string) {
 	pt := &d.file.Points[place]
 	if !d.hourly {
 		if known {
-			d.add(n, "%s stands here a second time; remove one", pt.CUPS)
+			d.field(n, fieldCUPS, "%s stands here a second time; remove one", pt.CUPS)
 			return
 		}
 	} else if !d.hour(n, parts[1], len(pt.Betas)+1) {
@@ -94,15 +103,16 @@ func (d *decoder) line(n int, line string) {
 	pt.Betas = append(pt.Betas, beta)
 }
 
-// hour checks that an hour follows the one before.
+// hour checks that an hour follows the one before. It is a whole number of up to
+// four digits, which may have zeros before it.
 func (d *decoder) hour(n int, text string, want int) bool {
 	if most := Hours(d.file.Year); want > most {
-		d.add(n, "there is an hour too many; %d has %d", d.file.Year, most)
+		d.field(n, fieldHour, "there is an hour too many; %d has %d", d.file.Year, most)
 		return false
 	}
-	got, err := strconv.Atoi(text)
-	if len(text) != 4 || err != nil || got != want || text[0] == '+' || text[0] == '-' {
-		d.add(n, "%.20q stands where hour %04d belongs; write all hours of the year in their order, from 0001 to %d", text, want, Hours(d.file.Year))
+	got, err := strconv.ParseUint(text, 10, 16) // takes no sign
+	if len(text) > 4 || err != nil || got != uint64(want) {
+		d.field(n, fieldHour, "%.20q stands where hour %04d belongs; write all hours of the year in their order, from 0001 to %d", text, want, Hours(d.file.Year))
 		return false
 	}
 	return true

@@ -8,9 +8,11 @@
 //	ES1234123456789012JY0F;0001;0,250000
 //
 // in a file named after the self-consumption's code and the year,
-// ES1234123456789012JY0FA000_2027.txt. It is strict, as the distributor is: six
-// decimals with a comma, UTF-8 without a byte order mark, every hour of the year,
-// and coefficients that add up to exactly 1 in each.
+// ES1234123456789012JY0FA000_2027.txt, as Royal Decree 244/2019 has it in annex I,
+// 1 (in the version of Order TED/1247/2021). It is strict, as the distributor is:
+// six decimals with a comma, UTF-8 without a byte order mark, every hour of the
+// year, and coefficients that add up to exactly 1 in each. The decree does not ask
+// for zeros before the hour, so a file is read with or without; it is written with.
 package esbeta
 
 import (
@@ -93,15 +95,19 @@ func (f *File) Hourly() bool { return len(f.Points) > 0 && len(f.Points[0].Betas
 
 // Problem is one thing in a file that somebody has to change.
 type Problem struct {
-	Line    int    `json:"line"` // from 1; 0 where it is about the whole file
+	Line    int    `json:"line"`            // from 1; 0 where it is about the whole file
+	Field   string `json:"field,omitempty"` // of the line: CUPS, hour or coefficient
 	Message string `json:"message"`
 }
 
 func (p Problem) String() string {
-	if p.Line == 0 {
+	switch {
+	case p.Line == 0:
 		return p.Message
+	case p.Field == "":
+		return fmt.Sprintf("line %d: %s", p.Line, p.Message)
 	}
-	return fmt.Sprintf("line %d: %s", p.Line, p.Message)
+	return fmt.Sprintf("line %d, %s: %s", p.Line, p.Field, p.Message)
 }
 
 // Problems is the error of this package.
@@ -120,7 +126,7 @@ func (f *File) Check() error {
 	var p Problems
 	add := func(format string, args ...any) {
 		if len(p) < maxProblems {
-			p = append(p, Problem{0, fmt.Sprintf(format, args...)})
+			p = append(p, Problem{Message: fmt.Sprintf(format, args...)})
 		}
 	}
 	if err := CheckCAU(f.CAU); err != nil {
@@ -219,10 +225,10 @@ func ParseName(name string) (cau string, year int, err error) {
 	cau, digits, found := strings.Cut(stem, "_")
 	year, bad := strconv.Atoi(digits)
 	if !isText || !found || len(digits) != 4 || bad != nil || year < MinYear || year > MaxYear {
-		return "", 0, Problems{{0, fmt.Sprintf("%.80q is no name of such a file; call it by its CAU and year, such as ES1234123456789012JY0FA000_2027.txt", name)}}
+		return "", 0, Problems{{Message: fmt.Sprintf("%.80q is no name of such a file; call it by its CAU and year, such as ES1234123456789012JY0FA000_2027.txt", name)}}
 	}
 	if err := CheckCAU(cau); err != nil {
-		return "", 0, Problems{{0, fmt.Sprintf("the file's name: %v", err)}}
+		return "", 0, Problems{{Message: fmt.Sprintf("the file's name: %v", err)}}
 	}
 	return cau, year, nil
 }

@@ -87,26 +87,67 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// The decree's table asks for whole hours from 1 of up to four digits, without a
+// fixed length; its example is 523.
+func TestHoursWithoutZeros(t *testing.T) {
+	padded := hourly(2027)
+	bare := strings.NewReplacer(";000", ";", ";00", ";", ";0,", ";0,", ";0", ";").Replace(padded)
+	if !strings.Contains(bare, ";523;0,500000\n") || strings.Contains(bare, ";0523;") {
+		t.Fatal("the test's own file is not what it should be")
+	}
+	f, err := Decode(name, []byte(bare))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := f.Encode(); err != nil || string(text) != padded {
+		t.Errorf("it is written otherwise: %v", err)
+	}
+}
+
+// TestNothingIsSetRight: a file with one wrong character is refused, or says just
+// what it says; nothing is guessed.
+func TestNothingIsSetRight(t *testing.T) {
+	good := cups(1) + ";0,250000\n" + anna + ";0,750000\n"
+	rapid.Check(t, func(t *rapid.T) {
+		text := []byte(good)
+		at := rapid.IntRange(0, len(text)-1).Draw(t, "at")
+		text[at] = rapid.SampledFrom([]byte("0123456789;,.EFPRSTXYZJ \r\n\t-+\x00\xff")).Draw(t, "character")
+		f, err := Decode(name, text)
+		if err != nil {
+			return
+		}
+		again, err := f.Encode()
+		if err != nil || !bytes.Equal(bytes.TrimSuffix(again, []byte("\n")), bytes.TrimSuffix(text, []byte("\n"))) {
+			t.Fatalf("%q is taken for %q, %v", text, again, err)
+		}
+	})
+}
+
 func TestMistakes(t *testing.T) {
 	two := cups(1) + ";0,250000\n" + cups(2) + ";0,750000\n"
 	year := hourly(2027)
 	for _, x := range []struct{ name, text, says string }{
 		{name, "", "it is empty"},
 		{name, "\xef\xbb\xbf" + two, "line 1: it begins with a byte order mark"},
-		{name, strings.Replace(two, "0,25", "0.25", 1), "line 1: \"0.250000\" is no coefficient; write it with a comma and six decimals"},
+		{name, strings.Replace(two, "0,25", "0.25", 1), "line 1, coefficient: \"0.250000\" is no coefficient; write it with a comma and six decimals"},
 		{name, strings.Replace(two, "0,250000", "0,25", 1), "six decimals"},
 		{name, strings.Replace(two, "0,250000", "1,250000", 1), "at most 1,000000"},
 		{name, strings.Replace(two, "0,250000", "0,250001", 1), "all coefficients add up to 1,000001; they must add up to exactly 1,000000"},
-		{name, strings.Replace(two, ";0,7", "; 0,7", 1), "line 2:"},
+		{name, strings.Replace(two, ";0,7", "; 0,7", 1), "line 2, coefficient:"},
 		{name, strings.ReplaceAll(two, ";", "\t"), "with semicolons"},
-		{name, two + "\n", "line 3:"},
-		{name, strings.Replace(two, "\n", "\r\n", 1), "line 2:"}, // line ends of two kinds
-		{name, cups(1) + ";0,500000\n" + cups(1) + ";0,500000\n", "line 2: " + cups(1) + " stands here a second time"},
-		{name, strings.Replace(two, cups(2), "ES1234123456789012XY0F", 1), "line 2: \"ES1234123456789012XY0F\" ends its number with \"XY\", and JY would check"},
+		{name, two + "\n", "line 3: \"\" is not CUPS;coefficient"},
+		{name, strings.Replace(two, "\n", "\r\n", 1), "line 2, coefficient:"}, // line ends of two kinds
+		{name, strings.ReplaceAll(two, "ES0", "es0"), "line 1, CUPS: "},
+		{name, strings.Replace(year, ";0002;", ";+2;", 1), "line 2, hour: \"+2\" stands where hour 0002 belongs"},
+		{name, strings.Replace(year, ";0002;", ";00002;", 1), "line 2, hour:"},
+		{name, strings.Replace(year, ";0002;", ";;", 1), "line 2, hour: \"\" stands"},
+		{name, strings.Replace(year, ";0002;", ";0;", 1), "line 2, hour:"},
+		{name, cups(1) + ";0,500000\n" + cups(1) + ";0,500000\n", "line 2, CUPS: " + cups(1) + " stands here a second time"},
+		{name, strings.Replace(two, cups(2), "ES1234123456789012XY0F", 1), "line 2, CUPS: \"ES1234123456789012XY0F\" ends its number with \"XY\", and JY would check"},
 		{name, two + cups(3) + ";0001;0,000000\n", "line 3: it is written in another way"},
-		{name, strings.Replace(year, ";0002;", ";0003;", 1), "line 2: \"0003\" stands where hour 0002 belongs"},
+		{name, strings.Replace(year, ";0002;", ";0003;", 1), "line 2, hour: \"0003\" stands where hour 0002 belongs"},
 		{name, strings.Replace(year, cups(1)+";8760;0,500000\n", "", 1), "has 8759 coefficients"},
-		{name, year + cups(2) + ";8761;0,500000\n", "an hour too many; 2027 has 8760"},
+		{name, year + cups(2) + ";8761;0,500000\n", "line 17521, hour: there is an hour too many; 2027 has 8760"},
 		{name, strings.Replace(year, ";0044;0,500000", ";0044;0,500001", 1), "the coefficients of hour 0044 add up to 1,000001"},
 		{cau + "_2028.txt", year, "has 8760 coefficients; it needs one, or one for each of the 8784 hours of 2028"},
 		{"betas.txt", two, "call it by its CAU and year"},

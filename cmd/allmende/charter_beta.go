@@ -32,9 +32,10 @@ type charterBetaReadCmd struct {
 // Help is what "allmende charter beta read --help" adds.
 func (*charterBetaReadCmd) Help() string {
 	return `Reads the file as strictly as the distributor does: UTF-8 without a byte order mark;
-in each line CUPS;0,250000 or CUPS;0001;0,250000, with a comma and six decimals; the
-check letters of every CUPS; all hours of the year (8784 in a leap year); and sums
-of exactly 1 in each. What is wrong is said with its line.
+in each line CUPS;0,250000 or CUPS;0001;0,250000, with a comma and six decimals (the
+hour may do without its zeros); the check letters of every CUPS; all hours of the
+year (8784 in a leap year); and sums of exactly 1 in each. What is wrong is said with
+its line and field.
 
   allmende charter beta read ES1234123456789012JY0FA000_2027.txt`
 }
