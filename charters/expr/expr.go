@@ -71,7 +71,7 @@ func Compile(e charter.Expression) (*Compiled, error) {
 		if strings.Contains(err.Error(), "recursion limit") {
 			return nil, refuse("its brackets are nested too deep; say it shorter, or use groups")
 		}
-		return nil, refuse("it cannot be read: %s; check brackets, quotes and operators", firstLine(err))
+		return nil, refuse("it cannot be read: %s; check brackets, quotes and operators", unreadable(err))
 	}
 	if err := allowed(parsed.NativeRep().Expr()); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (c *Compiled) result(checked *cel.Ast) error {
 	case want == charter.GivesEligible:
 		return refuse("it gives %s, and eligible wants true or false; compare something, such as member.since_days >= 90", typeName(got))
 	case !got.IsExactType(cel.IntType):
-		return refuse("it gives %s, and weight wants a whole number of millionths; write such as member.sites > 1 ? 2000000 : 1000000", typeName(got))
+		return refuse("it gives %s, and weight wants a whole number of millionths; write such as \"member.sites > 1 ? 2000000 : 1000000\", in quotes for the colon", typeName(got))
 	}
 	span, err := ranges(checked)
 	if err != nil {
@@ -199,6 +199,17 @@ func Check(c *charter.Charter) charter.Problems {
 }
 
 // firstLine is the first complaint of CEL, without its place and picture.
+// unreadable is what a parser complains of, without the list of all that it would
+// rather have had.
+func unreadable(err error) string {
+	line := strings.TrimPrefix(firstLine(err), "Syntax error: ")
+	line, _, _ = strings.Cut(line, " expecting ")
+	if strings.Contains(line, "'<EOF>'") {
+		return "it ends where something more belongs"
+	}
+	return line
+}
+
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	if i := strings.Index(line, ": "); strings.HasPrefix(line, "ERROR: ") && i >= 0 {

@@ -55,7 +55,11 @@ const (
 
 // problemAt is a mistake in the input, with the path to it.
 func problemAt(path, format string, args ...any) error {
-	return fmt.Errorf("%s: %w", path, fmt.Errorf(format, args...))
+	err := fmt.Errorf(format, args...)
+	if path == "" { // of the whole input
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // member is one field of a JSON object.
@@ -134,7 +138,7 @@ func energyOf(path string, raw []byte) (energy.Energy, error) {
 func readQuestion(text []byte) (*question, error) {
 	top, err := objectFields("", text)
 	if err != nil {
-		return nil, errors.New("write a JSON object with sources and sinks" + suffix(err))
+		return nil, fmt.Errorf("it is not a JSON object with sources and sinks: %w", err)
 	}
 	q := &question{}
 	known := map[string]func([]byte) error{"sources": q.readSources, "sinks": q.readSinks, "rounds": q.readRounds}
@@ -156,8 +160,6 @@ func readQuestion(text []byte) (*question, error) {
 	}
 	return q, q.check()
 }
-
-func suffix(err error) string { return " (" + err.Error() + ")" }
 
 func (q *question) readSources(raw []byte) error {
 	fields, err := objectFields("sources", raw)

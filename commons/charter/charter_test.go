@@ -189,7 +189,7 @@ func TestExplain(t *testing.T) {
 	text := strings.Join(c.Explain(), "\n")
 	for _, want := range []string{
 		"Elm Road", "two rounds", "Round 1, “families first”", "the groups “families” and “school”", "0.5 kWh from this round in one quarter-hour",
-		"the group “flats”", "same percentage", "What the rounds leave over is not shared", "rounded down the most", "draw that is new every quarter-hour",
+		"the group “flats”", "same percentage", "What is left over is not shared", "because sharing is not open to every member without a limit", "rounded down the most", "draw that is new every quarter-hour",
 		"does not receive shared energy", "Batteries are left alone", "“house”", "costs nothing", "90 minutes after its end", "version 1",
 	} {
 		if !strings.Contains(text, want) {

@@ -140,11 +140,7 @@ func (s *Sharing) explainRest() string {
 		}
 		return first + " What nobody needs stays with those who fed it in."
 	}
-	left := "What the rounds leave over"
-	if len(s.Rounds) == 1 {
-		left = "What is left over"
-	}
-	left += " is not shared, even if somebody still needs energy, " + s.whyLeft() + "."
+	left := "What is left over is not shared, even if somebody still needs energy, " + s.whyLeft() + "."
 	if last == RestGrid {
 		return left + " The community sells it to the grid."
 	}
@@ -157,16 +153,14 @@ func (s *Sharing) whyLeft() string {
 		return slices.ContainsFunc(s.Rounds, func(r Round) bool { return slices.Contains(methods, r.Method) })
 	}
 	open := slices.ContainsFunc(s.Rounds, func(r Round) bool { return r.emptiesPool() })
-	switch r := &s.Rounds[0]; {
+	switch r := &s.Rounds[len(s.Rounds)-1]; {
 	case has(Static, Pairs):
 		return "because each holds a fixed part"
 	case has(Passes):
 		return "because nobody gets more than her percentage in a turn"
 	case open: // and yet not all is shared
 		return "because what does not fill a step is given to nobody"
-	case len(s.Rounds) > 1:
-		return "because no round is open to every member without a limit"
-	case r.Method == Priority && len(r.Groups) == 0 && len(r.Tags) == 0 && r.Eligible == "" && !r.Capped() && r.Offer == nil && len(r.Sources) == 0:
+	case len(s.Rounds) == 1 && r.Method == Priority && len(r.Groups) == 0 && len(r.Tags) == 0 && r.Eligible == "" && !r.Capped() && r.Offer == nil && len(r.Sources) == 0:
 		return "because only members who have a place in the order take part"
 	}
 	return "because sharing is not open to every member without a limit"

@@ -42,7 +42,7 @@ func TestExplainSaysWhatIsDone(t *testing.T) {
 				"cut down to the thousandth of a watt-hour; what is cut off is there in the next turn",
 				"What is left over is not shared, even if somebody still needs energy, because nobody gets more than her percentage in a turn.",
 			},
-			[]string{"source", "draw that is new", "shared out exactly", "the rounds leave over", "fixed part"},
+			[]string{"source", "draw that is new", "shared out exactly", "fixed part"},
 		},
 		"one turn over sources, in steps": {
 			func(c *Charter) {
@@ -65,7 +65,7 @@ func TestExplainSaysWhatIsDone(t *testing.T) {
 				c.Sharing.Rounds = []Round{{Name: "order", Method: Priority, Within: Proportional, Tiers: []Tier{{Members: []roll.MemberID{"anna", "ben"}}}}}
 			},
 			[]string{"because only members who have a place in the order take part", "rounded down the most"},
-			[]string{"the rounds leave over"},
+			[]string{"without a limit"},
 		},
 		"parts by weight": {
 			func(c *Charter) {
@@ -81,7 +81,7 @@ func TestExplainSaysWhatIsDone(t *testing.T) {
 				c.Sharing.Rounds = []Round{{Name: "all", Method: Equal}}
 			},
 			[]string{"because what does not fill a step is given to nobody"},
-			[]string{"no round is open"},
+			[]string{"without a limit"},
 		},
 		"a currency without small coins": {
 			func(c *Charter) {

@@ -115,6 +115,8 @@ func syntax(err error, read []byte) (line int, reason string) {
 		}
 	}
 	switch alias, found := strings.CutPrefix(reason, "unknown anchor '"); {
+	case strings.HasPrefix(reason, "mapping values are not allowed"):
+		return line, "not YAML that can be read: a value on this line, or the one before it, has a colon with a space behind it; put the value in quotes, or check indentation"
 	case strings.Contains(reason, "max depth"):
 		return line, "nested too deep; write each entry on a line of its own, as the examples do"
 	case found:

@@ -149,7 +149,7 @@ func TestProblems(t *testing.T) {
 		// What the parser says, with a line to look at.
 		{"cap: 5", "\tcap: 5", "f.yaml:3: not YAML that can be read: found a tab character that violates indentation in what begins on line 2; check indentation"},
 		{"cap: 5", "cap 5", "f.yaml:3: not YAML that can be read: could not find expected ':'"},
-		{"cap: 5", "cap: 5: 6", "f.yaml:3: not YAML that can be read: mapping values are not allowed"},
+		{"cap: 5", "cap: 5: 6", "f.yaml:3: not YAML that can be read: a value on this line, or the one before it, has a colon with a space behind it; put the value in quotes"},
 		{"cap: 5", `cap: "5`, "f.yaml:3: not YAML that can be read: found unexpected end of stream"},
 		{"cap: 5", "cap: [5", "did not find expected ',' or ']' in what begins on line 3"},
 		{"cap: 5", `cap: "\q"`, "f.yaml:3: not YAML that can be read: found unknown escape character"},
