@@ -12,6 +12,7 @@ import (
 	"github.com/allmende-energy/allmende/meters"
 	"github.com/allmende-energy/allmende/scheduler/allocation"
 	"github.com/allmende-energy/allmende/scheduler/dispatch"
+	"github.com/allmende-energy/allmende/scheduler/settlement"
 )
 
 // Live is the present of a community: indicative, never booked.
@@ -69,6 +70,7 @@ type liveState struct {
 	stamp    map[roll.GatewayID]stamp
 	lastTick energy.Instant
 	interval energy.Interval
+	span     energy.Span // of this tick, within the interval
 	toDate   map[roll.MemberID]sums
 	sequence uint64 // of Live
 	setpoint int64  // sequence of setpoints within the epoch
@@ -76,7 +78,10 @@ type liveState struct {
 	rules     charter.Sharing // the charter's rounds with their caps as powers
 	island    charter.Sharing // and those for a pool that is cut off from the grid
 	work      allocation.Workspace
-	plans     map[roll.PoolID]*livePlan // rules version 2 only
+	plans     map[roll.PoolID]*livePlan                              // rules version 2 only
+	drawn     map[energy.Instant]map[settlement.UseKey]energy.Energy // by ticks, in intervals that are not settled
+	charging  map[roll.PoolID]*charging
+	fromGrid  map[roll.AssetID]energy.Instant // batteries that charged from the grid since what is settled: the last interval
 	sharers   []allocation.Member
 	indices   []int // of batteries under command, into book.batteries
 	batteries []dispatch.Battery
@@ -105,7 +110,7 @@ func newLiveState(cfg Config) liveState {
 // it does not have.
 func (l *liveState) resize(b *book) {
 	l.sharers = make([]allocation.Member, len(b.members))
-	clear(l.plans)
+	l.replan()
 	maps.DeleteFunc(l.latest, func(a roll.AssetID, _ meters.Reading) bool { return b.gateway[a] == "" })
 }
 
@@ -145,6 +150,9 @@ func (s *State) tick(e Tick, out *effects) {
 		live.Members[i].Member = m
 	}
 	live.Batteries = s.batteriesNow(&live.Flow)
+	s.live.turn(live.Interval, s.ledger.next.Start)
+	s.live.span = min(s.now.Sub(s.live.lastTick), s.cfg.StaleAfter, s.now.Sub(live.Interval.Start))
+	s.live.lastTick = s.now
 	setpoints := map[roll.GatewayID][]Setpoint{}
 	for _, id := range s.book.pools {
 		pool := s.poolNow(id, &live)
@@ -163,17 +171,11 @@ func (s *State) tick(e Tick, out *effects) {
 // today's sums: settled intervals since the day began, then the ticks behind them.
 func (s *State) accumulate(e Tick, live *Live) {
 	l := &s.live
-	if live.Interval != l.interval {
-		l.interval = live.Interval
-		clear(l.toDate)
-	}
-	span := min(s.now.Sub(l.lastTick), s.cfg.StaleAfter, s.now.Sub(l.interval.Start))
-	l.lastTick = s.now
 	for i := range live.Members {
 		m := &live.Members[i]
 		sum := l.toDate[m.Member]
-		sum.share += m.Share.Over(span)
-		sum.consumption += m.Consumption.Over(span)
+		sum.share += m.Share.Over(l.span)
+		sum.consumption += m.Consumption.Over(l.span)
 		l.toDate[m.Member] = sum
 		m.ShareInterval = sum.share
 		m.ShareToday, m.ConsumptionToday = sum.share, sum.consumption

@@ -5,11 +5,9 @@ package scheduler_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
-	"github.com/allmende-energy/allmende/charters"
 	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
@@ -116,9 +114,27 @@ func anyLiveRules(t *rapid.T, sites []roll.Site) charter.Charter {
 				r.Groups = []roll.Group{"g"}
 			}
 		}
+		if rapid.Bool().Draw(t, "period") {
+			r.CapPeriod = &charter.PeriodCap{Energy: energy.Energy(rapid.IntRange(20, 1200).Draw(t, "in the period")) * energy.WattHour, Per: charter.PerDay}
+			if rapid.Bool().Draw(t, "period alone") {
+				r.Cap = nil
+			} else {
+				most = min(most, r.CapPeriod.Energy)
+			}
+		}
 		s.Rounds = append(s.Rounds, r)
 	}
+	if rapid.Bool().Draw(t, "forfeits") {
+		ch.Storage.GridCharging = charter.GridForfeits
+	}
 	return ch
+}
+
+// quarterly has every period begin with an interval, so that of a cap over a period
+// all is left in each.
+func quarterly(_ charter.Period, at energy.Instant) (from, until energy.Instant) {
+	iv := energy.IntervalAt(at, energy.QuarterHour)
+	return iv.Start, iv.End()
 }
 
 // TestLiveSharesAreTheInterval: where every power stays the same for an interval,
@@ -132,7 +148,7 @@ func TestLiveSharesAreTheInterval(t *testing.T) {
 			t.Fatal(err)
 		}
 		const day = energy.Instant(1_780_272_000_000)
-		state, err := scheduler.New(scheduler.Config{Registers: roll.Always(s.community), Charter: ch, CharterHash: hash, Effective: day, Epoch: 1, Calendar: charters.CalendarOf(time.UTC)})
+		state, err := scheduler.New(scheduler.Config{Registers: roll.Always(s.community), Charter: ch, CharterHash: hash, Effective: day, Epoch: 1, Calendar: quarterly})
 		if err != nil {
 			t.Skip(err) // a charter that nobody may have, such as two words for one thing
 		}

@@ -15,6 +15,9 @@ import (
 // of one book.
 type livePlan struct {
 	members []int // of the pool, into book.members
+	takers  []allocation.Taker
+	sharing *charter.Sharing
+	caps    *periodCaps // nil: no cap is over a period
 	sun     *allocation.Plan
 	storage *allocation.Plan
 	figures allocation.Figures
@@ -27,12 +30,11 @@ func (s *State) planOf(pool roll.PoolID, sharing *charter.Sharing) *livePlan {
 	if l, ok := s.live.plans[pool]; ok {
 		return l
 	}
-	l := &livePlan{}
-	var takers []allocation.Taker
+	l := &livePlan{sharing: sharing}
 	for i, m := range s.book.members {
 		if slices.ContainsFunc(s.book.sites, func(site siteEntry) bool { return site.pool == pool && site.member == m }) {
 			l.members = append(l.members, i)
-			takers = append(takers, allocation.Taker{ID: m, Groups: s.book.groups[m]})
+			l.takers = append(l.takers, allocation.Taker{ID: m, Groups: s.book.groups[m]})
 		}
 	}
 	var parts []allocation.Part
@@ -42,8 +44,9 @@ func (s *State) planOf(pool roll.PoolID, sharing *charter.Sharing) *livePlan {
 	rest := allocation.Part{ID: "pool"}
 	rules, terms := sharing.ForStorage(), s.liveTerms()
 	var err, err2 error
-	l.sun, err = allocation.NewPlan(sharing, takers, append(parts, rest), terms)
-	l.storage, err2 = allocation.NewPlan(&rules, takers, []allocation.Part{rest}, terms)
+	l.sun, err = allocation.NewPlan(sharing, l.takers, append(parts, rest), terms)
+	l.storage, err2 = allocation.NewPlan(&rules, l.takers, []allocation.Part{rest}, terms)
+	l.caps = newPeriodCaps(sharing.Rounds, len(l.takers))
 	if err != nil || err2 != nil {
 		l = nil
 	}
@@ -74,6 +77,10 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 	}
 	if parts != nil {
 		l.left = nil
+		if l.caps != nil {
+			p.state.estimate(l, p.pool)
+			l.left = l.caps.left
+		}
 	}
 	if give <= 0 {
 		return 0
@@ -97,8 +104,11 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 	if err != nil {
 		return 0 // no power is negative
 	}
+	if l.caps != nil {
+		l.caps.count(out.InRound, p.state.live.span)
+	}
 	if parts != nil {
-		l.left = capsLeft(p.rules.Rounds, out.InRound)
+		l.left = capsLeft(p.rules.Rounds, l.left, out.InRound)
 	}
 	var sum energy.Power
 	for k, i := range l.members {
@@ -109,14 +119,19 @@ func (p *poolPower) divideByPlan(give energy.Power, parts []int64, seed allocati
 	return sum
 }
 
-// capsLeft turns what rounds gave into what their caps leave.
-func capsLeft(rounds []charter.Round, got [][]int64) [][]int64 {
+// capsLeft turns what rounds gave into what their caps leave, of what they had
+// left before: of a cap over a period less than all.
+func capsLeft(rounds []charter.Round, before, got [][]int64) [][]int64 {
 	for i := range rounds {
-		if rounds[i].Cap == nil {
-			continue
-		}
-		for k, e := range got[i] {
-			got[i][k] = int64(*rounds[i].Cap) - e
+		switch {
+		case rounds[i].CapPeriod != nil:
+			for k, e := range got[i] {
+				got[i][k] = before[i][k] - e
+			}
+		case rounds[i].Cap != nil:
+			for k, e := range got[i] {
+				got[i][k] = int64(*rounds[i].Cap) - e
+			}
 		}
 	}
 	return got

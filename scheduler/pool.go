@@ -147,7 +147,10 @@ func (p *poolPower) share() {
 		gone = min(leaves, p.supply)
 		p.takeOut(gone, seed)
 		shared = p.divideByPlan(p.supply-gone, p.parts, seed)
-		fromStorage = p.divideByPlan(p.discharge-min(leaves-gone, p.discharge), nil, seed)
+		p.chargedNow(p.supply - gone - shared)
+		given := p.given()
+		// What leaves the house is first what may not be shared.
+		fromStorage = p.divideByPlan(given-min(max(leaves-gone-(p.discharge-given), 0), given), nil, seed)
 	}
 	flow.Shared += shared
 	flow.FromStorage += fromStorage

@@ -82,7 +82,7 @@ func (e TermsEvaluated) apply(s *State, _ *effects) {
 		}
 	}
 	maps.Copy(p.of, fresh)
-	clear(s.live.plans)
+	s.live.replan()
 }
 
 // readTerms takes up the terms that an interval of the ledger was settled by.

@@ -10,15 +10,15 @@ import (
 
 // InPower is the sharing rule for a live tick: a round's cap, an energy per
 // interval, becomes the power that fills it exactly over the interval. Caps of
-// the result count milliwatts. Caps over longer periods and units of rounding are
-// energies and have no power: a tick leaves them to the interval's settlement.
-// The rule itself is copied, not changed.
+// the result count milliwatts. Caps over longer periods stay the energies that they
+// are, of which whoever runs a tick says what is left; units of rounding have no
+// power, and a tick leaves them to the interval's settlement. The rule itself is
+// copied, not changed.
 func (c *Charter) InPower() Sharing {
 	s := c.Sharing
 	s.Rounding = nil
 	s.Rounds = slices.Clone(s.Rounds)
 	for i := range s.Rounds {
-		s.Rounds[i].CapPeriod = nil
 		if most := s.Rounds[i].Cap; most != nil {
 			milliwatts := energy.Energy(most.MeanPower(c.Interval))
 			s.Rounds[i].Cap = &milliwatts
