@@ -39,7 +39,7 @@ func (p *past) Booked(ctx context.Context, member roll.MemberID, span series.Spa
 func (p *past) Rolls(from energy.Instant) []roll.Dated {
 	p.register.mu.RLock()
 	defer p.register.mu.RUnlock()
-	return p.register.history.Since(from)
+	return p.register.history.WithoutOrders().Since(from)
 }
 
 // Zone implements [api.Past].

@@ -58,7 +58,8 @@ type register struct {
 type standing struct {
 	Present roll.Community
 	// Dated are the registers from as far back as anything may be settled again,
-	// with those that are planned; Coming is the present one and what follows.
+	// with those that are planned; Coming is the present one and what follows. They
+	// are without bids and offers, which nobody who follows asks for.
 	Dated, Coming []roll.Dated
 }
 
@@ -119,14 +120,17 @@ func (r *register) differs(founding roll.Community) bool {
 // stand works out what the register says now. The mutex is held.
 func (r *register) stand() {
 	now := r.now()
-	s := standing{Present: r.history.At(now), Dated: r.history.Since(now.Add(-scheduler.DefaultHorizon - energy.Day))}
-	s.Coming, r.next = s.Dated, math.MaxInt64
+	s := standing{Present: r.history.At(now), Dated: r.history.WithoutOrders().Since(now.Add(-scheduler.DefaultHorizon - energy.Day))}
+	s.Coming = s.Dated
 	for i, d := range s.Dated {
 		if d.From > now {
-			r.next = d.From
 			break
 		}
 		s.Coming = s.Dated[i:]
+	}
+	var planned bool
+	if r.next, planned = r.history.Next(now); !planned {
+		r.next = math.MaxInt64
 	}
 	r.standing = s
 }

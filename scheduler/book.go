@@ -13,8 +13,16 @@ import (
 )
 
 // book is one register in the order and shape that a tick and a settlement
-// need. It is built once and never changed.
+// need. It is built once and never changed. Books in a row share their holdings
+// where only bids and offers are different.
 type book struct {
+	*holdings
+	orders []orders // by place in members; nil: nobody has any
+}
+
+// holdings are all of a book but what members bid and offer.
+type holdings struct {
+	of        roll.Community // what they were made from
 	pools     []roll.PoolID
 	sites     []siteEntry    // by pool, then member, then site
 	batteries []batteryEntry // the batteries that have an account, by asset
@@ -24,8 +32,7 @@ type book struct {
 	owner     map[roll.AssetID]roll.MemberID
 	members   []roll.MemberID // sorted
 	groups    map[roll.MemberID][]roll.Group
-	orders    map[roll.MemberID]orders // of those who have any
-	islands   []roll.PoolID            // pools that are cut off from the grid
+	islands   []roll.PoolID // pools that are cut off from the grid
 }
 
 // orders are a member's bid and offer.
@@ -56,17 +63,43 @@ type bindingEntry struct {
 }
 
 func newBook(cfg Config, c roll.Community) *book {
-	b := &book{
+	b := &book{holdings: newHoldings(cfg, c)}
+	b.enter(c.Members)
+	return b
+}
+
+// enter fills in what members bid and offer.
+func (b *book) enter(members []roll.Member) {
+	for _, m := range members {
+		if m.Bid == nil && m.Offer == nil {
+			continue
+		}
+		if b.orders == nil {
+			b.orders = make([]orders, len(b.members))
+		}
+		if i, found := slices.BinarySearch(b.members, m.ID); found {
+			b.orders[i] = orders{m.Bid, m.Offer}
+		}
+	}
+}
+
+// ordersOf are what a member bids and offers.
+func (b *book) ordersOf(m roll.MemberID) orders {
+	if i, found := slices.BinarySearch(b.members, m); found && b.orders != nil {
+		return b.orders[i]
+	}
+	return orders{}
+}
+
+func newHoldings(cfg Config, c roll.Community) *holdings {
+	b := &holdings{
+		of:      c,
 		gateway: map[roll.AssetID]roll.GatewayID{}, kind: map[roll.AssetID]roll.AssetKind{},
 		owner: map[roll.AssetID]roll.MemberID{}, groups: map[roll.MemberID][]roll.Group{},
-		orders: map[roll.MemberID]orders{},
 	}
 	for _, m := range c.Members {
 		b.members = append(b.members, m.ID)
 		b.groups[m.ID] = slices.Sorted(slices.Values(m.Groups))
-		if m.Bid != nil || m.Offer != nil {
-			b.orders[m.ID] = orders{m.Bid, m.Offer}
-		}
 	}
 	slices.Sort(b.members)
 	pool, limit := map[roll.ConnectionID]roll.PoolID{}, map[roll.ConnectionID]energy.Power{}
@@ -121,7 +154,7 @@ func islandsOf(c roll.Community) (islands []roll.PoolID) {
 	return islands
 }
 
-func (b *book) addAsset(cfg Config, a roll.Asset, bySite map[roll.SiteID]*siteEntry) {
+func (b *holdings) addAsset(cfg Config, a roll.Asset, bySite map[roll.SiteID]*siteEntry) {
 	b.gateway[a.ID], b.kind[a.ID], b.owner[a.ID] = a.Gateway, a.Kind, a.Owner
 	site := bySite[a.Site]
 	if site == nil {

@@ -20,12 +20,33 @@ type datedBook struct {
 	*book
 }
 
-func newBooks(cfg Config, registers []roll.Dated) books {
+// newBooks are the books of registers that follow on a book, or on none.
+func newBooks(cfg Config, last *book, registers []roll.Dated) books {
 	out := make(books, len(registers))
 	for i, d := range registers {
-		out[i] = datedBook{d.From, newBook(cfg, d.Community)}
+		if last != nil && onlyOrders(&last.of, &d.Community) {
+			last = &book{holdings: last.holdings}
+			last.enter(d.Community.Members)
+		} else {
+			last = newBook(cfg, d.Community)
+		}
+		out[i] = datedBook{d.From, last}
 	}
 	return out
+}
+
+// onlyOrders says whether two registers are the same but for names, bids and offers.
+func onlyOrders(a, b *roll.Community) bool {
+	return sameList(a.Connections, b.Connections, func(x, y roll.Connection) bool { return x == y }) &&
+		sameList(a.Sites, b.Sites, func(x, y roll.Site) bool { return x == y }) &&
+		sameList(a.Assets, b.Assets, func(x, y roll.Asset) bool { return roll.Equal(roll.Entry{Asset: &x}, roll.Entry{Asset: &y}) }) &&
+		sameList(a.Members, b.Members, func(x, y roll.Member) bool { return x.ID == y.ID && slices.Equal(x.Groups, y.Groups) })
+}
+
+// sameList compares two lists, which a history's registers share where nothing of
+// that kind changed.
+func sameList[T any](a, b []T, same func(x, y T) bool) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.EqualFunc(a, b, same))
 }
 
 // at is the book in force at an instant. An interval is settled under the one
@@ -36,6 +57,16 @@ func (b books) at(t energy.Instant) *book {
 		i--
 	}
 	return b[i].book
+}
+
+// before is the last book that came into force before an instant; nil: none did.
+func (b books) before(t energy.Instant) *book {
+	for _, d := range slices.Backward(b) {
+		if d.from < t {
+			return d.book
+		}
+	}
+	return nil
 }
 
 // replaced is b with other books from an instant on.
@@ -68,7 +99,10 @@ type speaker struct {
 // and a register may be corrected, in either order.
 func (b books) speakers() map[speaker]roll.AssetKind {
 	out := map[speaker]roll.AssetKind{}
-	for _, d := range b {
+	for i, d := range b {
+		if i > 0 && d.holdings == b[i-1].holdings {
+			continue
+		}
 		for asset, gateway := range d.gateway {
 			out[speaker{gateway, asset}] = d.kind[asset]
 		}
@@ -99,7 +133,7 @@ func (e RollChanged) apply(s *State, _ *effects) {
 	if len(e.Registers) == 0 {
 		return
 	}
-	s.books = s.books.replaced(e.From, newBooks(s.cfg, e.Registers))
+	s.books = s.books.replaced(e.From, newBooks(s.cfg, s.books.before(e.From), e.Registers))
 	s.speakers = s.books.speakers()
 	s.turnTo(s.now)
 	s.ledger.amend(Amended{e.From, s.ledger.next.Start}, s.now)
@@ -111,8 +145,10 @@ func (s *State) turnTo(now energy.Instant) {
 	if b == s.book {
 		return
 	}
-	s.book = b
-	s.live.resize(b)
+	same := s.book != nil && b.holdings == s.book.holdings
+	if s.book = b; !same {
+		s.live.resize(b)
+	}
 }
 
 // amend notes that intervals may have been settled under a register that was

@@ -95,7 +95,7 @@ func New(cfg Config) (*State, error) {
 	if cfg.Calendar == nil && (len(cfg.Charter.PeriodRounds()) > 0 || cfg.Charter.WeightingPeriod != "") {
 		return nil, errors.New("scheduler: the charter counts by periods, and there is no calendar")
 	}
-	s := &State{cfg: cfg, community: cfg.Registers[0].Community.ID, books: newBooks(cfg, cfg.Registers), tracks: map[source]*meters.Track{}}
+	s := &State{cfg: cfg, community: cfg.Registers[0].Community.ID, books: newBooks(cfg, nil, cfg.Registers), tracks: map[source]*meters.Track{}}
 	s.periodRounds = cfg.Charter.PeriodRounds()
 	s.cfg.Registers = nil // the books hold them from here on
 	s.speakers = s.books.speakers()

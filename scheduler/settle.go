@@ -221,7 +221,7 @@ func (g *gather) orders(m *ledger.MemberRow) {
 		rules = rules.Islanded()
 	}
 	if rules.Sharing.Market != nil {
-		o := g.book.orders[m.Member]
+		o := g.book.ordersOf(m.Member)
 		m.Bid, m.Offer = o.bid, o.offer
 	}
 }

@@ -106,7 +106,7 @@ func (c Charter) ExplainRound(name string) string {
 func (s *Sharing) explainAfter() []string {
 	var text []string
 	if m := s.Market; m != nil {
-		text = append(text, fmt.Sprintf("What is left after all rounds is traded among those who want to: members who still need energy say what they would pay, those whose energy is left say what they ask, between %s and %s, and one price for all settles it. No bid can make anybody's share of the rounds smaller, and who does not bid loses nothing.", m.Lowest, m.Highest))
+		text = append(text, fmt.Sprintf("What is left after all rounds is traded among those who want to: members who still need energy say what they would pay, those whose energy is left say what they ask, between %s and %s, and one price for all settles it. A bid or an offer stands until it is withdrawn, and none changes for an interval that has begun. No bid can make anybody's share of the rounds smaller, and who does not bid loses nothing.", m.Lowest, m.Highest))
 	}
 	if s.Attribution == AttributeListed {
 		names := make([]Name, len(s.Sources))

@@ -137,6 +137,41 @@ func (h History) Since(t energy.Instant) []Dated {
 	return out
 }
 
+// Next is when the register changes next after an instant, as far as is known.
+func (h History) Next(t energy.Instant) (at energy.Instant, ok bool) {
+	i, _ := slices.BinarySearchFunc(h.changes, t, func(c Change, t energy.Instant) int {
+		if c.From <= t {
+			return -1
+		}
+		return 1
+	})
+	if i == len(h.changes) {
+		return 0, false
+	}
+	return h.changes[i].From, true
+}
+
+// WithoutOrders is the same history without anybody's bids and offers: they change
+// more often than all else, and are few readers' affair.
+func (h History) WithoutOrders() History {
+	out := make([]Change, 0, len(h.changes))
+	for _, c := range h.changes {
+		set := c.orders()
+		if len(set) == 0 {
+			out = append(out, c)
+			continue
+		}
+		c.Fields = slices.DeleteFunc(slices.Clone(c.Fields), func(f string) bool { return f == FieldBid || f == FieldOffer })
+		if c.Op == OpChange && len(c.Fields) == 0 {
+			continue
+		}
+		c.Entry = c.Entry.clone()
+		c.Entry.Member.Bid, c.Entry.Member.Offer = nil, nil
+		out = append(out, c)
+	}
+	return History{out}
+}
+
 // walk folds all changes, and shows the state in force at t and then after each
 // later instant at which something changes.
 func (h History) walk(t energy.Instant, show func(energy.Instant, *fold)) {
@@ -211,6 +246,7 @@ type shelf[T any] struct {
 	order []string
 	place map[string]int
 	items []*T // by place; nil: retired
+	shown []T  // what list returned, until something changes; nil: it has changed
 }
 
 func newShelf[T any]() shelf[T] { return shelf[T]{place: map[string]int{}} }
@@ -229,17 +265,22 @@ func (s *shelf[T]) put(id string, v *T) {
 		s.place[id] = i
 		s.order, s.items = append(s.order, id), append(s.items, nil)
 	}
-	s.items[i] = v
+	s.items[i], s.shown = v, nil
 }
 
+// list are the entries that are there. Registers in a row share the list of a kind
+// of which nothing changed: a year of bids is not a year of copies of all meters.
 func (s *shelf[T]) list() []T {
-	var out []T
+	if s.shown != nil {
+		return s.shown
+	}
 	for _, v := range s.items {
 		if v != nil {
-			out = append(out, *v)
+			s.shown = append(s.shown, *v)
 		}
 	}
-	return out
+	s.shown = slices.Clip(s.shown)
+	return s.shown
 }
 
 // get is the entry of that name, and false where there is none at present.

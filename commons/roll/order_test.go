@@ -5,6 +5,7 @@ package roll_test
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -239,4 +240,56 @@ func TestDifferencesNameOrders(t *testing.T) {
 	if got := roll.Differences(a, b); !slices.Equal(got, []string{roll.FieldBid, roll.FieldOffer}) {
 		t.Errorf("%v", got)
 	}
+}
+
+// TestWithoutOrders: whatever happens to members, the history without orders is that
+// of the same register with nobody's, begins no register for a bid, and Since shows
+// at each instant what At does.
+func TestWithoutOrders(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := roll.Found(street(), founding)
+		for i := range rapid.IntRange(0, 12).Draw(t, "changes") {
+			o := rapid.SampledFrom([]*roll.Order{nil, {Price: eurCent(8)}, {Price: eurCent(9), Most: 5}}).Draw(t, "order")
+			m := &roll.Member{ID: "anna", Name: rapid.SampledFrom([]string{"Anna", "A."}).Draw(t, "name"), Bid: o, Offer: o}
+			c := roll.Change{From: at(rapid.IntRange(i, i+2).Draw(t, "from")), Op: roll.OpChange, Entry: roll.Entry{Member: m}}
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				c.Fields = []string{roll.FieldName}
+			case 1:
+				c.Fields = []string{roll.FieldBid, roll.FieldOffer}
+			case 2:
+				c.Fields = []string{roll.FieldOffer, roll.FieldName}
+			default:
+				c.Op, m.ID = roll.OpAdd, roll.MemberID("m"+string(rune('a'+i)))
+			}
+			if p, err := h.Plan([]roll.Change{c}, rules()); err == nil {
+				h = p.History
+			}
+		}
+		plain := h.WithoutOrders()
+		for k := range 16 {
+			want := h.At(at(k))
+			for i := range want.Members {
+				want.Members[i].Bid, want.Members[i].Offer = nil, nil
+			}
+			if got := plain.At(at(k)); !reflect.DeepEqual(got, want) {
+				t.Fatalf("at %d: %+v, want %+v", k, got, want)
+			}
+		}
+		for _, h := range []roll.History{h, plain} {
+			dated := h.Since(founding)
+			for i, d := range dated {
+				if want := h.At(d.From); !reflect.DeepEqual(d.Community, want) {
+					t.Fatalf("since %v: %+v, want %+v", d.From, d.Community, want)
+				}
+				next, ok := h.Next(d.From)
+				if ok != (i+1 < len(dated)) || ok && next != dated[i+1].From {
+					t.Fatalf("after %v: %v %v of %d", d.From, next, ok, len(dated))
+				}
+			}
+			if first, ok := h.Next(founding - 1); !ok || first != founding {
+				t.Fatalf("before the founding: %v, %v", first, ok)
+			}
+		}
+	})
 }

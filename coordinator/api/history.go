@@ -42,7 +42,7 @@ type Past interface {
 	// Booked are a member's settled intervals that start in a span, in order, at most limit.
 	Booked(ctx context.Context, member roll.MemberID, span series.Span, limit int) ([]BookedInterval, error)
 	// Rolls are the registers that were in force from an instant on, in order.
-	Rolls(from energy.Instant) []roll.Dated
+	Rolls(from energy.Instant) []roll.Dated // without bids and offers
 	// Zone is where the community's days begin.
 	Zone() *time.Location
 }

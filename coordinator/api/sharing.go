@@ -36,7 +36,8 @@ type Books interface {
 	// SettledAt is the settled interval that contains an instant. The error wraps
 	// [ErrNotFound] where there is none.
 	SettledAt(ctx context.Context, at energy.Instant) (Account, error)
-	// Rolls are the registers that were in force from an instant on, in order.
+	// Rolls are the registers that were in force from an instant on, in order, without
+	// bids and offers.
 	Rolls(from energy.Instant) []roll.Dated
 	// Zone is where the community's days begin.
 	Zone() *time.Location
