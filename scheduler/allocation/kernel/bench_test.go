@@ -48,6 +48,33 @@ func BenchmarkFill(b *testing.B) {
 	}
 }
 
+// BenchmarkClear sets a market beside the same by sorting. A member has a bid and an offer.
+func BenchmarkClear(b *testing.B) {
+	for _, n := range []int{500, 10_000, 1_000_000} {
+		for fair := range fairs {
+			m := openMarket(rand.New(rand.NewSource(int64(n))), fair, n, n)
+			bought, sold := make([]int64, n), make([]int64, n)
+			name := fmt.Sprintf("%s/%d", strings.ReplaceAll(fairs[fair].name, " ", "_"), n)
+			var s Scratch
+			var slow sorter
+			b.Run(name, func(b *testing.B) {
+				b.ReportAllocs()
+				s.Clear(bought, sold, m.bids, m.offers, m.buyers, m.sellers)
+				for b.Loop() {
+					s.Clear(bought, sold, m.bids, m.offers, m.buyers, m.sellers)
+				}
+				perMember(b, n)
+			})
+			b.Run("by_sorting/"+name, func(b *testing.B) {
+				for b.Loop() {
+					slow.clear(bought, sold, m.bids, m.offers, m.buyers, m.sellers)
+				}
+				perMember(b, n)
+			})
+		}
+	}
+}
+
 func perMember(b *testing.B, n int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/member")
 }

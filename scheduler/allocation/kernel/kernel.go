@@ -86,8 +86,9 @@ type Scratch struct {
 	sorted [maxSample]pair
 	points [maxSample]uint64
 
-	bids, offers    []Order // of a market, those that stand, best first
-	asked, rationed []int64 // at its margin
+	margin          []int32 // of a market: whose limit is that of the last unit
+	keys            []uint64
+	asked, rationed []int64 // there
 }
 
 func grow[T any](b []T, n int) []T {
