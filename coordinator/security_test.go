@@ -325,7 +325,7 @@ func TestPathTraversal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Page = dashboards.Handler()
+	cfg.Page = dashboards.Handler(nil)
 	c := startWith(t, cfg)
 	for _, path := range []string{
 		"/../../../../etc/passwd", "/..%2f..%2f..%2f..%2fetc%2fpasswd", "/%2e%2e/%2e%2e/etc/passwd", "/assets/..%5c..%5cetc",

@@ -35,9 +35,11 @@ var contentTypes = map[string]string{
 	".css":   "text/css; charset=utf-8",
 	".html":  "text/html; charset=utf-8",
 	".js":    "text/javascript; charset=utf-8",
+	".json":  "application/json",
 	".svg":   "image/svg+xml",
 	".txt":   "text/plain; charset=utf-8",
 	".woff2": "font/woff2",
+	".yaml":  "text/plain; charset=utf-8", // shown by browsers, and not saved
 }
 
 // Assets returns the built page, with index.html at its root.
@@ -59,9 +61,10 @@ type asset struct {
 
 // Handler serves the page at / and its files beside it: GET and HEAD, with a
 // strong ETag a file, compressed for those who accept it. Names carry no hash,
-// so a browser asks again each time and is answered "not modified".
-func Handler() http.Handler {
-	files, err := load(Assets())
+// so a browser asks again each time and is answered "not modified". More files
+// that are for everybody, such as the charter templates, come by name.
+func Handler(more map[string][]byte) http.Handler {
+	files, err := load(Assets(), more)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			http.Error(w, "the page cannot be read from the program: "+err.Error()+"; build the program again", http.StatusInternalServerError)
@@ -102,30 +105,42 @@ func serve(w http.ResponseWriter, r *http.Request, files map[string]asset) {
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(body))
 }
 
-// load reads every file of the built page once.
-func load(page fs.FS) (map[string]asset, error) {
+// load reads every file of the built page once, and those that come with it.
+func load(page fs.FS, more map[string][]byte) (map[string]asset, error) {
 	files := make(map[string]asset)
+	for name, plain := range more {
+		file, err := pressed(name, plain)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = file
+	}
 	err := fs.WalkDir(page, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
-		}
-		contentType, ok := contentTypes[path.Ext(name)]
-		if !ok {
-			return fmt.Errorf("file %s: no content type is known for %q", name, path.Ext(name))
 		}
 		plain, err := fs.ReadFile(page, name)
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", name, err)
 		}
-		packed, err := pack(plain)
-		if err != nil {
-			return fmt.Errorf("compressing %s: %w", name, err)
-		}
-		sum := sha256.Sum256(plain)
-		files[name] = asset{contentType, hex.EncodeToString(sum[:16]), plain, packed}
-		return nil
+		files[name], err = pressed(name, plain)
+		return err
 	})
 	return files, err
+}
+
+// pressed makes a file ready to be sent.
+func pressed(name string, plain []byte) (asset, error) {
+	contentType, ok := contentTypes[path.Ext(name)]
+	if !ok {
+		return asset{}, fmt.Errorf("file %s: no content type is known for %q", name, path.Ext(name))
+	}
+	packed, err := pack(plain)
+	if err != nil {
+		return asset{}, fmt.Errorf("compressing %s: %w", name, err)
+	}
+	sum := sha256.Sum256(plain)
+	return asset{contentType, hex.EncodeToString(sum[:16]), plain, packed}, nil
 }
 
 // pack compresses, and returns nil where that saves nothing (fonts are compressed already).

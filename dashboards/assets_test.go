@@ -17,7 +17,9 @@ import (
 )
 
 // handler is made once: packing the files takes a while under the race detector.
-var handler = sync.OnceValue(Handler)
+var handler = sync.OnceValue(func() http.Handler {
+	return Handler(map[string][]byte{"more/list.json": []byte("[]"), "more/note.yaml": []byte("a: b\n")})
+})
 
 func get(t *testing.T, method, target string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
@@ -73,6 +75,19 @@ func TestEveryFileIsServed(t *testing.T) {
 		if seen[kind] == 0 {
 			t.Errorf("the built page holds no %s; run npm run build in dashboards/web", kind)
 		}
+	}
+}
+
+func TestMoreFilesAreServed(t *testing.T) {
+	for name, want := range map[string]string{"/more/list.json": "application/json", "/more/note.yaml": "text/plain; charset=utf-8"} {
+		if r := get(t, http.MethodGet, name); r.Code != http.StatusOK || r.Header().Get("Content-Type") != want || r.Header().Get("Content-Security-Policy") == "" {
+			t.Errorf("%s: status %d, %v", name, r.Code, r.Header())
+		}
+	}
+	w := httptest.NewRecorder()
+	Handler(map[string][]byte{"a.exe": nil}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "a.exe") {
+		t.Errorf("a file of an unknown kind: status %d, %s", w.Code, w.Body)
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/coordinator"
 	"github.com/allmende-energy/allmende/coordinator/store"
-	"github.com/allmende-energy/allmende/dashboards"
 	"github.com/allmende-energy/allmende/energy"
 	"github.com/allmende-energy/allmende/gateway"
 	"github.com/allmende-energy/allmende/gateway/sim"
@@ -170,7 +169,10 @@ func (d *demo) prepare() (coordinator.Config, error) {
 	}{{&cfg.HTTP, d.HTTP, "--http"}, {&cfg.GRPC, d.GRPC, "--grpc"}, {&cfg.Gateways, d.Gateways, "--gateways"}} {
 		l.listener.Listen, l.listener.Key = l.addr, l.flag
 	}
-	cfg.Simulated, cfg.Page = true, dashboards.Handler()
+	cfg.Simulated = true
+	if cfg.Page, err = webPage(); err != nil {
+		return cfg, err
+	}
 	return cfg, nil
 }
 

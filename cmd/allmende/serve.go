@@ -10,7 +10,6 @@ import (
 	_ "time/tzdata" // time zones on computers that have none
 
 	"github.com/allmende-energy/allmende/coordinator"
-	"github.com/allmende-energy/allmende/dashboards"
 	"github.com/allmende-energy/allmende/internal/config"
 	"github.com/allmende-energy/allmende/internal/logs"
 	"github.com/allmende-energy/allmende/internal/worldtime"
@@ -37,7 +36,10 @@ func (c *serveCmd) Run(ctx context.Context, out *output) error {
 	if err != nil {
 		return fmt.Errorf("the configuration needs a correction:\n%w", err)
 	}
-	cfg.Page, cfg.Build = dashboards.Handler(), telemetryBuild()
+	if cfg.Page, err = webPage(); err != nil {
+		return err
+	}
+	cfg.Build = telemetryBuild()
 	var clock worldtime.Clock = worldtime.NewReal()
 	if c.World != "" {
 		cfg.Simulated = true

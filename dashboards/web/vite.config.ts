@@ -40,7 +40,7 @@ export default defineConfig({
   },
   server: {
     // A running coordinator, or the small double of one: node dev/fake.mjs.
-    proxy: { '/v1': process.env.ALLMENDE_URL ?? 'http://127.0.0.1:8099' },
+    proxy: Object.fromEntries(['/v1', '/charters'].map((path) => [path, process.env.ALLMENDE_URL ?? 'http://127.0.0.1:8099'])),
   },
   test: { include: ['src/**/*.test.ts'], environment: 'node', testTimeout: 60_000, hookTimeout: 60_000 },
 } as import('vite').UserConfig)

@@ -10,6 +10,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Trials } from './trials.mjs'
 
 const dist = new URL('../../dist/', import.meta.url)
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.txt': 'text/plain', '.woff2': 'font/woff2' }
@@ -95,7 +96,7 @@ function intervals(live) {
 }
 
 /** A visitor of a simulated world: she sees everything and changes nothing. */
-const visitor = ['community.read', 'roll.read', 'charter.read', 'live.read', 'curves.read', 'intervals.read', 'checkpoint.read', 'leaves.read', 'gateways.read']
+const visitor = ['community.read', 'roll.read', 'charter.read', 'live.read', 'curves.read', 'intervals.read', 'checkpoint.read', 'leaves.read', 'gateways.read', 'what-ifs.run']
 const permissions = visitor.map((name) => ({ name, means: `may ${name.split('.')[1]} the ${name.split('.')[0]}`, changes: false }))
 
 function answers(scenario, live) {
@@ -131,6 +132,7 @@ export async function startFake(scenario = 'noon', port = 0, period = 1000) {
     return scenario === 'empty' ? { ...live, members: [], batteries: [], gateways: [], settledUntilUnixMs: '0', ledgerSize: '1', flow: {} } : live
   }
   const streams = new Set()
+  const trials = new Trials()
   const send = (response) => response.write(`id: ${tick + 1}\ndata: ${JSON.stringify(now())}\n\n`)
   const timer = setInterval(() => {
     tick++
@@ -145,6 +147,11 @@ export async function startFake(scenario = 'noon', port = 0, period = 1000) {
       streams.add(response)
       response.on('close', () => streams.delete(response))
       return send(response)
+    }
+    const tried = trials.answer(request.method, pathname, names)
+    if (tried) {
+      const plain = typeof tried[1] === 'string'
+      return response.writeHead(tried[0], { 'Content-Type': plain ? 'text/plain' : 'application/json' }).end(plain ? tried[1] : JSON.stringify(tried[1]))
     }
     const answer = answers(scenario, now())[pathname]
     if (answer) return response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(answer))

@@ -170,6 +170,45 @@ test('why this share: picked in a list, in words, and the sums agree with REST',
   expect(seen.mishaps.filter((mishap) => !mishap.includes('404'))).toEqual([])
 })
 
+test('what if: a template is tried, and what comes out is what REST says', async ({ page, request }) => {
+  const seen = watch(page, new URL(base).origin)
+  await page.goto(base)
+  await ready(page)
+  // The first two intervals, so that whoever asks again gets the same however long it took.
+  const { energies } = (await (await request.get(`${base}/v1/history/members/ben/booked?toUnixMs=${Date.UTC(2100, 0)}&fromUnixMs=0&by=BOOKED_BY_INTERVAL`)).json()) as { energies: unknown[] }
+  expect(energies.length).toBeGreaterThan(1) // the tests before this one have waited for them
+  await page.getByRole('link', { name: 'What if' }).click()
+  await page.getByLabel('Begin with').selectOption({ label: 'Proportional' })
+  await expect(page.getByLabel('The charter’s text')).toHaveValue(/name: Proportional/)
+  await page.getByLabel('A kWh from the grid costs').fill('30 ct/kWh EUR')
+  await page.getByRole('button', { name: 'Try it' }).click()
+  const one = page.locator('section:has(> #trial)')
+  await expect(one).toHaveAttribute('data-state', 'done')
+  await expect(one.getByRole('heading', { level: 2 })).toHaveText('From “Equal shares” to “Proportional”')
+
+  const id = new URL(page.url()).hash.split('/').at(-1)!
+  const { result } = (await (await request.get(`${base}/v1/what-ifs/${id}`)).json()) as { result: { resultHash: string; members: { memberId: string; before: Record<string, string>; after: Record<string, string> }[] } }
+  await expect(one.locator('.result')).toHaveAttribute('data-result', result.resultHash)
+  await one.getByText('Member by member').click()
+  for (const { memberId, before, after } of result.members) {
+    const shown = await one.locator(`[data-change="${memberId}"] data`).evaluateAll((all) => all.map((data) => Number((data as HTMLDataElement).value)))
+    const [demand, had, gets, paid, pays] = [after.demandMilliwattHours, before.receivedMilliwattHours, after.receivedMilliwattHours, before.costMinor, after.costMinor].map(Number)
+    expect(shown).toEqual([demand, had, gets, gets! - had!, paid, pays, pays! - paid!])
+  }
+  await page.reload()
+  await expect(one).toHaveAttribute('data-state', 'done')
+  await one.locator('details').evaluateAll((all) => all.forEach((each) => ((each as HTMLDetailsElement).open = true)))
+  for (const { width, height, name } of sizes) {
+    await page.setViewportSize({ width, height })
+    await accessible(page)
+    await fits(page)
+    await page.screenshot({ path: `test-results/what-if-${name}.png`, fullPage: true })
+  }
+  await page.getByRole('link', { name: 'Try another charter' }).click()
+  await expect(page.getByRole('region', { name: 'Tried lately' }).getByRole('link').first()).toBeVisible()
+  expect(seen).toEqual({ mishaps: [], strangers: [] })
+})
+
 for (const scheme of schemes) {
   for (const { name, width, height } of sizes) {
     test(`${name}, ${scheme}: axe finds nothing, everything fits, and a picture`, async ({ page }) => {

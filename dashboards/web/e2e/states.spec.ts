@@ -107,3 +107,75 @@ test('reduced motion: nothing drifts', async ({ page }) => {
   expect(names.length).toBeGreaterThan(0)
   expect(new Set(names)).toEqual(new Set(['none']))
 })
+
+const tries = [
+  { id: 'waiting', says: 'waits for its turn', state: 'waiting' },
+  { id: 'running', says: 'of 2,976 intervals', state: 'running' },
+  { id: 'failed', says: 'choose another, or wait until one is settled', state: 'failed' },
+  { id: 'done', says: 'would receive more', state: 'done' },
+  { id: 'few', says: 'The sums are left out', state: 'done' },
+  { id: 'own', says: 'You would receive 0.50 kWh less: 2.50 kWh instead of 3.00 kWh.', state: 'done' },
+  { id: 'gone', says: 'Try the charter again', state: undefined },
+]
+test('each state of a what-if says what it is: axe finds nothing, everything fits', async ({ page }) => {
+  const { url } = await start('noon')
+  // One who sees her own figures.
+  await page.route('**/v1/me', async (route) => {
+    const answer = await route.fetch()
+    await route.fulfill({ response: answer, json: { ...((await answer.json()) as object), memberId: 'home-2' } })
+  })
+  for (const { id, says, state } of tries) {
+    await page.setViewportSize(sizes[0])
+    await page.goto(`${url}/#/what-if/${id}`)
+    const one = page.locator('section:has(> #trial)')
+    await expect(one).toContainText(says)
+    if (state) await expect(one).toHaveAttribute('data-state', state)
+    await one.locator('details').evaluateAll((all) => all.forEach((each) => ((each as HTMLDetailsElement).open = true)))
+    await accessible(page)
+    await fits(page)
+    await page.screenshot({ path: `test-results/what-if-${id}-phone.png`, fullPage: true })
+    await page.setViewportSize(sizes[1])
+    await fits(page)
+    await page.screenshot({ path: `test-results/what-if-${id}-desktop.png`, fullPage: true })
+  }
+})
+
+test('a what-if goes on while the line is broken, and is cancelled', async ({ page }) => {
+  const { url } = await start('noon')
+  await page.goto(`${url}/#/what-if/running`)
+  const one = page.locator('section:has(> #trial)')
+  await expect(one.getByRole('progressbar')).toBeVisible()
+  fake.fail(true)
+  await expect(one.getByRole('alert')).toContainText('the double fails on purpose')
+  fake.fail(false)
+  await expect(one.getByRole('alert')).toBeEmpty()
+  await one.getByRole('button', { name: 'Cancel' }).click()
+  await expect(one).toHaveAttribute('data-state', 'cancelled')
+  await expect(one.getByRole('status')).toContainText('It was cancelled')
+  await expect(one.getByRole('button', { name: 'Cancel' })).toHaveCount(0)
+})
+
+test('what is wrong with a charter leads to its line; what was written outlives a reload', async ({ page }) => {
+  const { url } = await start('noon')
+  await page.goto(`${url}/#/what-if`)
+  const text = page.getByLabel('The charter’s text')
+  await page.getByLabel('Begin with').selectOption({ label: 'Needs first' })
+  await expect(text).toHaveValue(/groups: \[vulnerable\]/)
+  await page.getByRole('button', { name: 'Try it' }).click()
+  const wrong = page.getByRole('alert').filter({ hasText: 'for 2 reasons' })
+  await expect(wrong).toContainText('give it to members, or correct its name')
+  await accessible(page)
+  await wrong.getByRole('button', { name: 'Line 6' }).first().click()
+  await expect(text).toBeFocused()
+  const chosen = await text.evaluate((area) => (area as HTMLTextAreaElement).value.slice((area as HTMLTextAreaElement).selectionStart, (area as HTMLTextAreaElement).selectionEnd))
+  expect(chosen).toBe('    - groups: [vulnerable]')
+  await text.fill('name: mine')
+  await expect(page.getByLabel('Begin with')).toHaveValue('')
+  await page.getByLabel('Over').selectOption('days')
+  await page.reload()
+  await expect(text).toHaveValue('name: mine')
+  await expect(page.getByLabel('To, that day included')).toBeVisible()
+  await page.setViewportSize(sizes[0])
+  await fits(page)
+  await accessible(page)
+})

@@ -16,7 +16,7 @@ export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
 
 const patience = 30_000 // hashing a password takes a small computer a while
 
-/** Asks, or orders with a body; an answer that is a refusal becomes a Refusal with what it said. */
+/** Asks, or orders with a body; what is text and not JSON stays text; an answer that is a refusal becomes a Refusal with what it said. */
 export async function call(method: Method, path: string, body?: object): Promise<unknown> {
   const headers: Record<string, string> = { Accept: 'application/json' }
   const init: RequestInit = { method, headers, signal: AbortSignal.timeout(patience) }
@@ -30,7 +30,7 @@ export async function call(method: Method, path: string, body?: object): Promise
   } catch (fault) {
     throw new Error(`The coordinator does not answer (${words(fault)}). Check the network, then try again.`, { cause: fault })
   }
-  if (answer.ok) return answer.json()
+  if (answer.ok) return answer.headers.get('Content-Type')?.startsWith('text/') ? answer.text() : answer.json()
   const said: unknown = await answer.json().catch(() => null)
   const message = typeof said === 'object' && said !== null && 'message' in said ? String(said.message) : answer.statusText
   throw new Refusal(message || `the coordinator answers with status ${answer.status}`, answer.status)

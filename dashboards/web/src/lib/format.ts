@@ -65,6 +65,16 @@ export function kilowattHours(milliwattHours: number | null, digits: 2 | 3 = 2):
 /** An energy in kWh to the last digit that is booked. */
 export const exactKilowattHours = (milliwattHours: number): Figure => ({ value: exact.format(milliwattHours / 1e6).replace('-', '−'), unit: 'kWh' })
 
+/** A change, with its sign: +1.20, −0.30, and 0.00 for none that is printed. */
+export function signed(figure: Figure): Figure {
+  return /^[^−–]*[1-9]/.test(figure.value) ? { ...figure, value: `+${figure.value}` } : figure
+}
+
+/** An amount of money in hundredths of its currency. */
+export function money(hundredths: number, currency: string): Figure {
+  return { value: decimal(hundredths / 100, 2), unit: currency }
+}
+
 /** The figure as running text, with a no-break space before the unit. */
 export const text = (figure: Figure): string => (figure.unit ? `${figure.value}\u00a0${figure.unit}` : figure.value)
 

@@ -3,7 +3,7 @@
 // Where the page is, in the part of the address behind '#': it never reaches a
 // server or its log, which is why links that carry a secret use it as well.
 
-export const places = ['now', 'energy', 'people', 'tokens', 'audit', 'access', 'account', 'sign-in'] as const
+export const places = ['now', 'energy', 'what-if', 'people', 'tokens', 'audit', 'access', 'account', 'sign-in'] as const
 export type Place = (typeof places)[number]
 
 export interface Route {
