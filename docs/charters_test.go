@@ -24,7 +24,7 @@ func TestChartersAreDocumented(t *testing.T) {
 	}
 	want := string(text)
 	for _, part := range []struct{ name, content string }{
-		{"variables", variables()}, {"jurisdictions", jurisdictions(t)}, {"read", readings(t)}, {"templates", templates(t)}, {"whatif", years(t)},
+		{"variables", variables()}, {"jurisdictions", jurisdictions(t)}, {"read", readings(t)}, {"templates", templates(t)}, {"changes", changes(t)}, {"whatif", years(t)},
 	} {
 		begin := fmt.Sprintf("<!-- begin %s: written by `go test ./docs -update` -->\n", part.name)
 		end := fmt.Sprintf("<!-- end %s -->\n", part.name)
@@ -89,6 +89,29 @@ func readings(t *testing.T) string {
 		}
 		if noted {
 			fmt.Fprintf(&b, "| `%s` | %s |\n", tpl.Name, strings.Join(strings.Fields(strings.ReplaceAll(note, "\n# ", " ")), " "))
+		}
+	}
+	return b.String()
+}
+
+// changes are what `charter diff` says of some pairs of templates.
+func changes(t *testing.T) string {
+	byName := map[string]charter.Charter{}
+	for _, tpl := range charters.Templates() {
+		byName[tpl.Name] = decoded(t, tpl)
+	}
+	var b strings.Builder
+	for i, pair := range [][2]string{{"equal-shares", "needs-first"}, {"proportional", "contribution-weighted"}, {"de-ggv-constant", "de-ggv-proportional"}} {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		before, after := byName[pair[0]], byName[pair[1]]
+		fmt.Fprintf(&b, "From `%s` to `%s`:\n", pair[0], pair[1])
+		for j, d := range charter.Diff(&before, &after) {
+			if j > 0 {
+				b.WriteString(">")
+			}
+			fmt.Fprintf(&b, "\n> %s\n", strings.Join(strings.Fields(d.String()), " "))
 		}
 	}
 	return b.String()

@@ -63,6 +63,7 @@ func Diff(before, after *Charter) []Difference {
 		}
 		out = slices.Insert(out, at, Difference{r.about, "", r.says})
 	}
+	out = append(out, changedLimits(before.Jurisdiction, after.Jurisdiction)...)
 	if len(out) > 0 {
 		return out
 	}
@@ -89,7 +90,7 @@ func (c *Charter) rules() []rule {
 		{"the summary", strings.TrimSpace(c.Summary)},
 		{"the interval", "Every " + slot + " stands by itself."},
 		{"the deadline", fmt.Sprintf("An interval is settled without a missing reading %s after its end.", spanWords(c.SettleAfter))},
-		{"the arithmetic", fmt.Sprintf("Version %d.", c.RulesVersion)},
+		{"the arithmetic", fmt.Sprintf("Shares are worked out by version %d of the program's arithmetic.", c.RulesVersion)},
 	}
 	rules = append(rules, c.Sharing.rules(c, slot, "")...)
 	rules = append(rules, rule{"batteries", c.Storage.explain()}, rule{"the residual of a house with one meter", c.Residual.explain()})
@@ -118,10 +119,19 @@ func (c *Charter) rules() []rule {
 	}
 	for i := range c.Expressions {
 		e := &c.Expressions[i]
-		rules = append(rules, rule{fmt.Sprintf("the rule “%s”", e.Name), fmt.Sprintf("It gives %s: %s", e.Gives, e.CEL)})
+		rules = append(rules, rule{fmt.Sprintf("the rule “%s”", e.Name), e.says()})
 	}
 	rules = append(rules, c.Jurisdiction.rules()...)
 	return slices.DeleteFunc(rules, func(r rule) bool { return r.says == "" })
+}
+
+// says is what an expression is for, and its text.
+func (e *Expression) says() string {
+	what := "It says who takes part"
+	if e.Gives == GivesWeight {
+		what = "It says how much a member counts, in millionths"
+	}
+	return what + ": " + oneLine(e.CEL)
 }
 
 // paid names the paragraphs of explainTariff.
@@ -238,15 +248,34 @@ func (j *Jurisdiction) rules() []rule {
 	if j == nil {
 		return nil
 	}
-	rules := []rule{
+	return []rule{
 		{"the law", fmt.Sprintf("A rule of %s as of %s (“%s” in this program): %s", placeOf(j.Country), j.Date, j.Scheme, stop(j.Source))},
 		{"who works out the shares that count", stop(j.OperatorComputes)},
 		{"what the community does", stop(j.CommunityDoes)},
 	}
-	if len(j.Limits) > 0 {
-		rules = append(rules, rule{"the law's limits", strings.Join(j.Limits, " ")})
+}
+
+// changedLimits are the law's limits that stand in one charter only.
+func changedLimits(before, after *Jurisdiction) []Difference {
+	var was, now []string
+	if before != nil {
+		was = before.Limits
 	}
-	return rules
+	if after != nil {
+		now = after.Limits
+	}
+	var out []Difference
+	for _, l := range was {
+		if !slices.Contains(now, l) {
+			out = append(out, Difference{"a limit of the law", stop(l), ""})
+		}
+	}
+	for _, l := range now {
+		if !slices.Contains(was, l) {
+			out = append(out, Difference{"a limit of the law", "", stop(l)})
+		}
+	}
+	return out
 }
 
 // capital is a text with its first letter as a capital.

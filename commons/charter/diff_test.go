@@ -3,6 +3,7 @@
 package charter
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,5 +93,33 @@ func TestNewRulesStandInTheirPlace(t *testing.T) {
 	}
 	if got := strings.Join(about, ", "); got != "the price, the solidarity fund" {
 		t.Errorf("told in this order: %s", got)
+	}
+}
+
+// TestDiffOfLaws: of a law's limits only those are told that came or went, and
+// an expression says what it is for.
+func TestDiffOfLaws(t *testing.T) {
+	base := func(limits ...string) *Charter {
+		return &Charter{
+			Name: "Elm Road", Interval: energy.QuarterHour, Currency: "EUR", Price: energy.Price{Micro: 1, Currency: "EUR"},
+			Sharing:      Sharing{ExportingSites: ExportersReceive, Rounds: []Round{{Name: "all", Method: Equal}}},
+			Jurisdiction: &Jurisdiction{Scheme: "ch-leg", Country: "CH", Source: "StromVG", Date: "2026-01-01", OperatorComputes: "a", CommunityDoes: "b", Limits: limits},
+		}
+	}
+	after := base("Stays", "comes")
+	after.WeightingPeriod = PerMonth
+	after.Expressions = []Expression{{Name: "new", Gives: GivesEligible, CEL: "member.sites\n  > 0"}}
+	var said []string
+	for _, d := range Diff(base("Goes.", "Stays"), after) {
+		said = append(said, d.String())
+	}
+	want := []string{
+		"New: how often the community looks at its members. Once a month.",
+		"New: the rule “new”. It says who takes part: member.sites > 0",
+		"No longer: a limit of the law. It was: Goes.",
+		"New: a limit of the law. comes.",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("%q, want %q", said, want)
 	}
 }

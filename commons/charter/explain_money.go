@@ -4,6 +4,7 @@ package charter
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/allmende-energy/allmende/energy"
@@ -62,11 +63,14 @@ func (c *Charter) explainNetwork() string {
 	for i, n := range t.Network {
 		levels[i] = fmt.Sprintf("%s %s", c.amount(n.Price), n.Level.words())
 	}
-	near := []string{"sites behind one meter are within one building"}
-	for _, a := range t.Areas {
-		near = append(near, fmt.Sprintf("members of the group “%s” are %s", a.Group, a.Level.words()))
+	if !slices.ContainsFunc(t.Network, func(n NetworkCharge) bool { return n.Level == SameBuilding }) {
+		levels = append(levels, "nothing within one building")
 	}
-	near = append(near, fmt.Sprintf("all others are %s", t.Farthest().words()))
+	near := []string{"sites behind one meter count as within one building"}
+	for _, a := range t.Areas {
+		near = append(near, fmt.Sprintf("members of the group “%s” count as %s", a.Group, a.Level.words()))
+	}
+	near = append(near, fmt.Sprintf("all others count as %s", t.Farthest().words()))
 	return fmt.Sprintf("On top comes a charge for the grid between giver and receiver, which goes to the grid operator. For each kWh received it is %s. How near: %s. "+
 		"What a member receives counts as coming from all who gave at that time, in proportion to what each gave.", list(levels, "and"), list(near, "and"))
 }
