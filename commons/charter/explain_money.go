@@ -59,9 +59,9 @@ func (c *Charter) explainStoragePrice() string {
 // near they are.
 func (c *Charter) explainNetwork() string {
 	t := c.Tariff
-	levels := make([]string, len(t.Network))
-	for i, n := range t.Network {
-		levels[i] = fmt.Sprintf("%s %s", c.amount(n.Price), n.Level.words())
+	levels := make([]string, 0, len(t.Network)+1)
+	for _, n := range t.Network {
+		levels = append(levels, fmt.Sprintf("%s %s", c.amount(n.Price), n.Level.words()))
 	}
 	if !slices.ContainsFunc(t.Network, func(n NetworkCharge) bool { return n.Level == SameBuilding }) {
 		levels = append(levels, "nothing within one building")
