@@ -5,6 +5,9 @@ package coordinator
 import (
 	"fmt"
 	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +25,16 @@ func (b *browser) ended(id string) fields {
 		}
 	}
 	b.t.Fatalf("what-if %s does not end", id)
+	return nil
+}
+
+// changeOf is a member's change in a result.
+func changeOf(result map[string]any, id string) map[string]any {
+	for _, m := range result["members"].([]any) {
+		if m.(map[string]any)["memberId"] == id {
+			return m.(map[string]any)
+		}
+	}
 	return nil
 }
 
@@ -61,6 +74,38 @@ func TestWhatIf(t *testing.T) {
 		t.Errorf("the same question has another answer: %v", again)
 	}
 
+	// Who pays whom, line by line: the treasurer sees everybody's, a member her own.
+	priced := fields{"charterTemplate": "proportional", "retailPrice": "30 ct/kWh EUR", "feedInPrice": "8 ct/kWh EUR"}
+	id := ada.ended(ada.must(http.MethodPost, "/v1/what-ifs", priced)["id"].(string))["id"].(string)
+	if r := ada.must(http.MethodGet, "/v1/what-ifs/"+id, nil)["result"].(map[string]any); len(r["parties"].([]any)) != 0 || len(changeOf(r, "fay")["afterLines"].([]any)) != 0 {
+		t.Errorf("lines that nobody asked for: %v", r)
+	}
+	lines := ada.must(http.MethodGet, "/v1/what-ifs/"+id+"?lines=true", nil)["result"].(map[string]any)
+	var sum int64
+	for _, list := range []string{"members", "parties"} {
+		for _, x := range lines[list].([]any) {
+			for _, l := range x.(map[string]any)["afterLines"].([]any) {
+				minor, err := strconv.ParseInt(l.(map[string]any)["amountMinor"].(string), 10, 64)
+				if err != nil || l.(map[string]any)["kind"] == "" || l.(map[string]any)["rule"] == "" {
+					t.Errorf("line %v: %v", l, err)
+				}
+				sum += minor
+			}
+		}
+	}
+	if parties := lines["parties"].([]any); sum != 0 || len(parties) != 3 || parties[1].(map[string]any)["role"] != "retailer" || parties[1].(map[string]any)["afterMinor"] == "0" {
+		t.Errorf("what all pay comes to %d: %v", sum, parties)
+	}
+	hers := fay.must(http.MethodGet, "/v1/what-ifs/"+id+"?lines=true", nil)["result"].(map[string]any)
+	mine := changeOf(hers, "fay")["afterLines"].([]any)
+	if len(mine) == 0 || !reflect.DeepEqual(mine, changeOf(lines, "fay")["afterLines"]) || len(hers["members"].([]any)) != 1 || len(hers["parties"].([]any)) != 0 || !slices.Contains(hers["withheld"].([]any), any("parties")) {
+		t.Errorf("a member sees %v", hers)
+	}
+	one := ada.must(http.MethodGet, "/v1/what-ifs/"+id+"?lines=true&lines_of_member_id=fay", nil)["result"].(map[string]any)
+	if len(changeOf(one, "fay")["afterLines"].([]any)) != len(mine) || len(changeOf(one, "emil")["afterLines"].([]any)) != 0 {
+		t.Errorf("the lines of one: %v", one)
+	}
+
 	// Who sees no curves can't find one out by a charter that is made for it.
 	text := ""
 	for _, one := range charters.Templates() {
@@ -74,7 +119,7 @@ func TestWhatIf(t *testing.T) {
 	if r := trick["result"].(map[string]any); r["before"] == nil {
 		t.Errorf("%v", trick)
 	}
-	if r := fay.must(http.MethodGet, "/v1/what-ifs/"+trick["id"].(string), nil)["result"].(map[string]any); r["before"] != nil || r["spread"] != nil {
+	if r := fay.must(http.MethodGet, "/v1/what-ifs/"+trick["id"].(string)+"?lines=true", nil)["result"].(map[string]any); r["before"] != nil || r["spread"] != nil || len(changeOf(r, "fay")["afterLines"].([]any)) != 0 {
 		t.Errorf("a member is shown the sums of a charter for few: %v", r)
 	}
 
@@ -104,7 +149,7 @@ func TestWhatIf(t *testing.T) {
 	if nothing["state"] != "WHAT_IF_STATE_FAILED" || !strings.Contains(nothing["error"].(string), "no settled interval") {
 		t.Errorf("%v", nothing)
 	}
-	if list := fay.must(http.MethodGet, "/v1/what-ifs", nil)["whatIfs"].([]any); len(list) != 5 || list[0].(map[string]any)["result"] != nil {
+	if list := fay.must(http.MethodGet, "/v1/what-ifs", nil)["whatIfs"].([]any); len(list) != 6 || list[0].(map[string]any)["result"] != nil {
 		t.Errorf("%v", list)
 	}
 

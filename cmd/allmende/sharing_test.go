@@ -71,6 +71,7 @@ func TestSharingOfARealLedger(t *testing.T) {
 	at := energyTime(t, why.StartUnixMs)
 	said := ask("why", "anna", at, "--server", url)
 	compared := ask("whatif", "--charter", "proportional", "--server", url, "--to", "2026-06-21", "--json")
+	told := ask("whatif", "--charter", "proportional", "--server", url, "--to", "2026-06-21", "--retail", "30 ct/kWh EUR", "--lines")
 	stop()
 	if code := <-done; code != 0 {
 		t.Fatalf("the demo ended with %d: %s", code, errs.String())
@@ -84,6 +85,11 @@ func TestSharingOfARealLedger(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(compared), &op); err != nil || op.State != "WHAT_IF_STATE_DONE" || len(op.Result.Members) == 0 {
 		t.Errorf("%v: %s", err, compared)
+	}
+	for _, want := range []string{"\nanna\n", "\nthe retailer\n", "supply contract", "together", "result "} {
+		if !strings.Contains(told, want) {
+			t.Errorf("%q is not told in\n%s", want, told)
+		}
 	}
 	table := ask("whatif", "--charter", "proportional", "--dir", dir)
 	if !strings.Contains(table, "From “Needs first” to “") || !strings.Contains(table, "Energy is conserved") || !strings.Contains(table, "anna") {

@@ -220,14 +220,8 @@ func (t *comparison) print(r *whatif.Report) error {
 			return err
 		}
 	}
-	for _, x := range []struct {
-		charter string
-		n       int
-	}{{t.old.Name, r.OldWithoutPast}, {t.proposed.Name, r.NewWithoutPast}} {
-		if x.n > 0 {
-			t.out.Printf("\nExpressions of “%s” ask for the weighting period before; of %d periods nothing is recorded, and it counted 0.\n", x.charter, x.n)
-		}
-	}
+	tellPast(t.out, t.old.Name, int64(r.OldWithoutPast))
+	tellPast(t.out, t.proposed.Name, int64(r.NewWithoutPast))
 	least, middle, most := spread(r)
 	t.out.Printf("\n%d members would receive more, %d less, %d the same; from %s to %s kWh, half of them at or below %s kWh.\n",
 		r.Gain, r.Lose, len(r.Members)-r.Gain-r.Lose, signed(kwh(least.WattHours())), signed(kwh(most.WattHours())), signed(kwh(middle.WattHours())))

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/allmende-energy/allmende/charters"
+	"github.com/allmende-energy/allmende/commons/charter"
+	"github.com/allmende-energy/allmende/commons/statement"
 	"github.com/allmende-energy/allmende/energy"
 	allmendev1 "github.com/allmende-energy/allmende/proto/allmende/v1"
 )
@@ -64,6 +66,9 @@ func (c *whatIfCmd) running(ctx context.Context, out *output) error {
 	if op.GetState() != allmendev1.WhatIfState_WHAT_IF_STATE_DONE {
 		return fmt.Errorf("the coordinator could not compare: %s", notEmpty(op.GetError(), "somebody cancelled it"))
 	}
+	if err := remainingLines(ctx, client, op); err != nil {
+		return err
+	}
 	if c.JSON {
 		b, err := protojson.MarshalOptions{Multiline: true, EmitUnpopulated: true}.Marshal(op)
 		out.Printf("%s\n", b)
@@ -100,7 +105,7 @@ func (c *whatIfCmd) await(ctx context.Context, client allmendev1.SharingServiceC
 			}
 			return nil, fmt.Errorf("stopped, and cancelled: %w", context.Cause(ctx))
 		}
-		next, err := client.GetWhatIf(ctx, &allmendev1.GetWhatIfRequest{WhatIfId: op.GetId()})
+		next, err := client.GetWhatIf(ctx, &allmendev1.GetWhatIfRequest{WhatIfId: op.GetId(), Lines: c.Lines})
 		if err != nil && ctx.Err() != nil {
 			continue // cancelled above
 		}
@@ -146,8 +151,71 @@ func tellWhatIf(out *output, op *allmendev1.WhatIf) error {
 	if len(r.GetWithheld()) > 0 {
 		out.Printf("Left out, because it would show single members: %s.\n", strings.Join(r.GetWithheld(), ", "))
 	}
+	tellPast(out, op.GetAgainstName(), r.GetBeforeWithoutPast())
+	tellPast(out, op.GetCharterName(), r.GetAfterWithoutPast())
+	if err := tellLines(out, r); err != nil {
+		return err
+	}
 	out.Printf("Energy is conserved in every interval. Money in %s; positive is paid.\ndata %s\nresult %s\n", r.GetCurrency(), r.GetDataHash(), r.GetResultHash())
 	return nil
+}
+
+// remainingLines asks for the lines of members for whom there was no room in one answer.
+func remainingLines(ctx context.Context, client allmendev1.SharingServiceClient, op *allmendev1.WhatIf) error {
+	for _, m := range op.GetResult().GetMembers() {
+		if op.GetResult().GetLinesLeftOut() == 0 {
+			return nil
+		}
+		if len(m.GetBeforeLines())+len(m.GetAfterLines()) > 0 {
+			continue
+		}
+		one, err := client.GetWhatIf(ctx, &allmendev1.GetWhatIfRequest{WhatIfId: op.GetId(), Lines: true, LinesOfMemberId: m.GetMemberId()})
+		if err != nil {
+			return err
+		}
+		for _, same := range one.GetResult().GetMembers() {
+			if same.GetMemberId() == m.GetMemberId() {
+				m.BeforeLines, m.AfterLines = same.GetBeforeLines(), same.GetAfterLines()
+				op.Result.LinesLeftOut--
+			}
+		}
+	}
+	return nil
+}
+
+// tellLines prints the statements that came along.
+func tellLines(out *output, r *allmendev1.WhatIfResult) error {
+	t := comparison{out: out, proposed: charter.Charter{Currency: energy.Currency(r.GetCurrency())}}
+	for _, m := range r.GetMembers() {
+		if err := t.statement(m.GetMemberId(), decodeLines(m.GetBeforeLines()), decodeLines(m.GetAfterLines())); err != nil {
+			return err
+		}
+	}
+	for _, p := range r.GetParties() {
+		name := "the " + strings.ReplaceAll(p.GetRole(), "_", " ")
+		if err := t.statement(name, decodeLines(p.GetBeforeLines()), decodeLines(p.GetAfterLines())); err != nil {
+			return err
+		}
+	}
+	if len(r.GetParties()) > 0 {
+		out.Printf("\n")
+	}
+	return nil
+}
+
+// decodeLines reads lines as far as they are printed.
+func decodeLines(lines []*allmendev1.WhatIfLine) []statement.Line {
+	out := make([]statement.Line, len(lines))
+	for i, l := range lines {
+		out[i] = statement.Line{Kind: statement.Kind(l.GetKind()), Rule: l.GetRule(), Level: charter.Proximity(l.GetLevel()), Amount: l.GetAmountMinor()}
+	}
+	return out
+}
+
+func tellPast(out *output, name string, periods int64) {
+	if periods > 0 {
+		out.Printf("\nExpressions of “%s” ask for the weighting period before; of %d periods nothing is recorded, and it counted 0.\n", name, periods)
+	}
 }
 
 func notEmpty(text, instead string) string {

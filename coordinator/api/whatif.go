@@ -152,7 +152,11 @@ func (s *Sharing) GetWhatIf(ctx context.Context, req *allmendev1.GetWhatIfReques
 	}
 	out := s.encodeWhatIf(access.From(ctx), &op)
 	if op.State == trial.Done {
-		out.Result = s.result(access.From(ctx), &op)
+		who := access.From(ctx)
+		out.Result = s.result(who, &op)
+		if req.GetLines() {
+			s.addLines(who, &op, out.GetResult(), roll.MemberID(req.GetLinesOfMemberId()))
+		}
 	}
 	return out, nil
 }
@@ -262,13 +266,17 @@ func (s *Sharing) result(who access.Principal, op *trial.Operation) *allmendev1.
 	})
 	out.Withheld = []string{"members"}
 	out.Spread.LeastMilliwattHours, out.Spread.GreatestMilliwattHours = nil, nil
-	part := op.Question.From > 0 || op.Question.Until != ever
-	short := part && energy.Span(op.Answer.Intervals)*op.Question.Proposed.Interval < week
-	if op.Singles != "" || short || out.GetMemberCount() < int64(s.least) {
+	if op.Singles != "" || short(op) || out.GetMemberCount() < int64(s.least) {
 		out.Before, out.After, out.Spread = nil, nil, nil
 		out.Withheld = append(out.Withheld, "totals", "spread")
 	}
 	return out
+}
+
+// short says whether an answer is about a part of the time that is too short for sums.
+func short(op *trial.Operation) bool {
+	part := op.Question.From > 0 || op.Question.Until != ever
+	return part && energy.Span(op.Answer.Intervals)*op.Question.Proposed.Interval < week
 }
 
 // EncodeWhatIf is an answer with everything that it holds.
@@ -278,6 +286,7 @@ func EncodeWhatIf(a *trial.Answer, currency energy.Currency) *allmendev1.WhatIfR
 		Before: encodeTotals(&a.Old), After: encodeTotals(&a.New), Spread: encodeSpread(&a.Report),
 		Conserved: true, // a comparison ends at the first interval in which it is not
 		DataHash:  a.DataHash, ResultHash: a.Hash,
+		BeforeWithoutPast: int64(a.OldWithoutPast), AfterWithoutPast: int64(a.NewWithoutPast),
 	}
 	for i := range a.Members {
 		c := &a.Members[i]

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -235,6 +236,16 @@ func TestSinglesBehindOpenRounds(t *testing.T) {
 		}
 		if why := Singles(&ch, r, 5); (why == "") != c.harmless {
 			t.Errorf("%s: %q", name, why)
+		}
+	}
+	// The charge for the grid tells in whose area somebody gave.
+	for areas, harmless := range map[string]bool{"x": true, "w": true, "v": false, "x y": false, "x w": true, "z": true, "u": false} {
+		ch := charter.Charter{Sharing: charter.Sharing{Rounds: []charter.Round{open}}, Tariff: &charter.Tariff{}}
+		for _, g := range strings.Fields(areas) {
+			ch.Tariff.Areas = append(ch.Tariff.Areas, charter.Area{Group: roll.Group(g), Level: charter.LocalGrid})
+		}
+		if why := Singles(&ch, twelve(), 5); (why == "") != harmless {
+			t.Errorf("areas %s: %q", areas, why)
 		}
 	}
 	r := twelve() // two groups of five and more that are one member apart

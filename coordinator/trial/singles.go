@@ -31,6 +31,9 @@ func Singles(ch *charter.Charter, register *roll.Community, least int) string {
 		return "it names a member in residual.member"
 	}
 	c := countIn(register, least)
+	if why := c.near(ch.Tariff); why != "" {
+		return why
+	}
 	for _, s := range []*charter.Sharing{&ch.Sharing, ch.Island} {
 		if s == nil {
 			continue
@@ -152,6 +155,33 @@ func (c *count) eligible(s *charter.Sharing) []eligible {
 		}
 	}
 	return sets
+}
+
+// near says whether the charge for the grid tells who gave: what somebody received is
+// charged by how near the givers are, so her own cost says how much of all came from
+// those who are in the same areas.
+func (c *count) near(t *charter.Tariff) string {
+	if t == nil || len(t.Areas) == 0 {
+		return ""
+	}
+	classes := map[string]int{}
+	for i := range c.members {
+		var in []byte
+		for _, a := range t.Areas {
+			if slices.Contains(c.members[i].Groups, a.Group) {
+				in = append(in, '1')
+			} else {
+				in = append(in, '0')
+			}
+		}
+		classes[string(in)]++
+	}
+	for _, n := range classes {
+		if n < c.least {
+			return fmt.Sprintf("tariff.areas tells whose energy it was, and fewer than %d members are in some of them alone, or in none", c.least)
+		}
+	}
+	return ""
 }
 
 // tiers are those of a round who are in each tier, and not in one before.

@@ -787,10 +787,16 @@ func (x *StartWhatIfRequest) GetFeedInPrice() string {
 }
 
 type GetWhatIfRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WhatIfId      string                 `protobuf:"bytes,1,opt,name=what_if_id,json=whatIfId,proto3" json:"what_if_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	WhatIfId string                 `protobuf:"bytes,1,opt,name=what_if_id,json=whatIfId,proto3" json:"what_if_id,omitempty"`
+	// Also what everybody pays for, line by line: for those whose curves one may see,
+	// and for the parties outside for who may see everybody's. At most some thousands
+	// of lines come at once, see lines_left_out.
+	Lines bool `protobuf:"varint,2,opt,name=lines,proto3" json:"lines,omitempty"`
+	// The lines of this member alone; empty: of all.
+	LinesOfMemberId string `protobuf:"bytes,3,opt,name=lines_of_member_id,json=linesOfMemberId,proto3" json:"lines_of_member_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetWhatIfRequest) Reset() {
@@ -826,6 +832,20 @@ func (*GetWhatIfRequest) Descriptor() ([]byte, []int) {
 func (x *GetWhatIfRequest) GetWhatIfId() string {
 	if x != nil {
 		return x.WhatIfId
+	}
+	return ""
+}
+
+func (x *GetWhatIfRequest) GetLines() bool {
+	if x != nil {
+		return x.Lines
+	}
+	return false
+}
+
+func (x *GetWhatIfRequest) GetLinesOfMemberId() string {
+	if x != nil {
+		return x.LinesOfMemberId
 	}
 	return ""
 }
@@ -1143,10 +1163,20 @@ type WhatIfResult struct {
 	// the same data give the same.
 	DataHash   string `protobuf:"bytes,10,opt,name=data_hash,json=dataHash,proto3" json:"data_hash,omitempty"`
 	ResultHash string `protobuf:"bytes,11,opt,name=result_hash,json=resultHash,proto3" json:"result_hash,omitempty"`
-	// What is left out, because it would show single members: totals, spread or members.
-	Withheld      []string `protobuf:"bytes,12,rep,name=withheld,proto3" json:"withheld,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// What is left out, because it would show single members: totals, spread, members,
+	// lines or parties.
+	Withheld []string `protobuf:"bytes,12,rep,name=withheld,proto3" json:"withheld,omitempty"`
+	// Whom the members pay, and who pays them: the community, the retailer and the
+	// grid operator. With lines only, and for who may see everybody's.
+	Parties []*WhatIfParty `protobuf:"bytes,13,rep,name=parties,proto3" json:"parties,omitempty"`
+	// Of how many members of the answer there was no room for the lines: ask for each.
+	LinesLeftOut int64 `protobuf:"varint,14,opt,name=lines_left_out,json=linesLeftOut,proto3" json:"lines_left_out,omitempty"`
+	// Of how many weighting periods nothing is recorded of the period before, which the
+	// expressions of the old and the new charter ask for: it counted 0.
+	BeforeWithoutPast int64 `protobuf:"varint,15,opt,name=before_without_past,json=beforeWithoutPast,proto3" json:"before_without_past,omitempty"`
+	AfterWithoutPast  int64 `protobuf:"varint,16,opt,name=after_without_past,json=afterWithoutPast,proto3" json:"after_without_past,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *WhatIfResult) Reset() {
@@ -1263,11 +1293,42 @@ func (x *WhatIfResult) GetWithheld() []string {
 	return nil
 }
 
+func (x *WhatIfResult) GetParties() []*WhatIfParty {
+	if x != nil {
+		return x.Parties
+	}
+	return nil
+}
+
+func (x *WhatIfResult) GetLinesLeftOut() int64 {
+	if x != nil {
+		return x.LinesLeftOut
+	}
+	return 0
+}
+
+func (x *WhatIfResult) GetBeforeWithoutPast() int64 {
+	if x != nil {
+		return x.BeforeWithoutPast
+	}
+	return 0
+}
+
+func (x *WhatIfResult) GetAfterWithoutPast() int64 {
+	if x != nil {
+		return x.AfterWithoutPast
+	}
+	return 0
+}
+
 type WhatIfChange struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MemberId      string                 `protobuf:"bytes,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
-	Before        *WhatIfTotals          `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
-	After         *WhatIfTotals          `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	MemberId string                 `protobuf:"bytes,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	Before   *WhatIfTotals          `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	After    *WhatIfTotals          `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// What the costs come from, where lines were asked for.
+	BeforeLines   []*WhatIfLine `protobuf:"bytes,4,rep,name=before_lines,json=beforeLines,proto3" json:"before_lines,omitempty"`
+	AfterLines    []*WhatIfLine `protobuf:"bytes,5,rep,name=after_lines,json=afterLines,proto3" json:"after_lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1323,6 +1384,199 @@ func (x *WhatIfChange) GetAfter() *WhatIfTotals {
 	return nil
 }
 
+func (x *WhatIfChange) GetBeforeLines() []*WhatIfLine {
+	if x != nil {
+		return x.BeforeLines
+	}
+	return nil
+}
+
+func (x *WhatIfChange) GetAfterLines() []*WhatIfLine {
+	if x != nil {
+		return x.AfterLines
+	}
+	return nil
+}
+
+// WhatIfLine is one thing that somebody pays, or is paid for.
+type WhatIfLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What for: received, given, network, solidarity, wear, wear_owner, membership,
+	// grid_import, grid_export, storage_in, storage_out, house_import, house_export,
+	// rounding. New ones may come.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The charter's field that says so, such as "tariff.bands[0]", or "supply contract".
+	Rule string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Of a charge for the grid: how near giver and receiver are.
+	Level                string `protobuf:"bytes,3,opt,name=level,proto3" json:"level,omitempty"`
+	EnergyMilliwattHours int64  `protobuf:"varint,4,opt,name=energy_milliwatt_hours,json=energyMilliwattHours,proto3" json:"energy_milliwatt_hours,omitempty"`
+	// Of a membership.
+	Days int32 `protobuf:"varint,5,opt,name=days,proto3" json:"days,omitempty"`
+	// Such as "12 ct/kWh EUR"; empty where not one price held throughout.
+	Price string `protobuf:"bytes,6,opt,name=price,proto3" json:"price,omitempty"`
+	// In hundredths of the currency; positive is paid.
+	AmountMinor   int64 `protobuf:"varint,7,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhatIfLine) Reset() {
+	*x = WhatIfLine{}
+	mi := &file_allmende_v1_sharing_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhatIfLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhatIfLine) ProtoMessage() {}
+
+func (x *WhatIfLine) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_sharing_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhatIfLine.ProtoReflect.Descriptor instead.
+func (*WhatIfLine) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WhatIfLine) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *WhatIfLine) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *WhatIfLine) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *WhatIfLine) GetEnergyMilliwattHours() int64 {
+	if x != nil {
+		return x.EnergyMilliwattHours
+	}
+	return 0
+}
+
+func (x *WhatIfLine) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *WhatIfLine) GetPrice() string {
+	if x != nil {
+		return x.Price
+	}
+	return ""
+}
+
+func (x *WhatIfLine) GetAmountMinor() int64 {
+	if x != nil {
+		return x.AmountMinor
+	}
+	return 0
+}
+
+// WhatIfParty is somebody who is no member.
+type WhatIfParty struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// community, retailer or grid_operator.
+	Role          string        `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	BeforeMinor   int64         `protobuf:"varint,2,opt,name=before_minor,json=beforeMinor,proto3" json:"before_minor,omitempty"`
+	AfterMinor    int64         `protobuf:"varint,3,opt,name=after_minor,json=afterMinor,proto3" json:"after_minor,omitempty"`
+	BeforeLines   []*WhatIfLine `protobuf:"bytes,4,rep,name=before_lines,json=beforeLines,proto3" json:"before_lines,omitempty"`
+	AfterLines    []*WhatIfLine `protobuf:"bytes,5,rep,name=after_lines,json=afterLines,proto3" json:"after_lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhatIfParty) Reset() {
+	*x = WhatIfParty{}
+	mi := &file_allmende_v1_sharing_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhatIfParty) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhatIfParty) ProtoMessage() {}
+
+func (x *WhatIfParty) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_sharing_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhatIfParty.ProtoReflect.Descriptor instead.
+func (*WhatIfParty) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *WhatIfParty) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *WhatIfParty) GetBeforeMinor() int64 {
+	if x != nil {
+		return x.BeforeMinor
+	}
+	return 0
+}
+
+func (x *WhatIfParty) GetAfterMinor() int64 {
+	if x != nil {
+		return x.AfterMinor
+	}
+	return 0
+}
+
+func (x *WhatIfParty) GetBeforeLines() []*WhatIfLine {
+	if x != nil {
+		return x.BeforeLines
+	}
+	return nil
+}
+
+func (x *WhatIfParty) GetAfterLines() []*WhatIfLine {
+	if x != nil {
+		return x.AfterLines
+	}
+	return nil
+}
+
 type WhatIfTotals struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	DemandMilliwattHours int64                  `protobuf:"varint,1,opt,name=demand_milliwatt_hours,json=demandMilliwattHours,proto3" json:"demand_milliwatt_hours,omitempty"`
@@ -1340,7 +1594,7 @@ type WhatIfTotals struct {
 
 func (x *WhatIfTotals) Reset() {
 	*x = WhatIfTotals{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[13]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1606,7 @@ func (x *WhatIfTotals) String() string {
 func (*WhatIfTotals) ProtoMessage() {}
 
 func (x *WhatIfTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[13]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1619,7 @@ func (x *WhatIfTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfTotals.ProtoReflect.Descriptor instead.
 func (*WhatIfTotals) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{13}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WhatIfTotals) GetDemandMilliwattHours() int64 {
@@ -1430,7 +1684,7 @@ type WhatIfSpread struct {
 
 func (x *WhatIfSpread) Reset() {
 	*x = WhatIfSpread{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[14]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1696,7 @@ func (x *WhatIfSpread) String() string {
 func (*WhatIfSpread) ProtoMessage() {}
 
 func (x *WhatIfSpread) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[14]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1709,7 @@ func (x *WhatIfSpread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfSpread.ProtoReflect.Descriptor instead.
 func (*WhatIfSpread) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{14}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WhatIfSpread) GetGain() int64 {
@@ -1593,10 +1847,12 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	"\n" +
 	"to_unix_ms\x18\x06 \x01(\x03R\btoUnixMs\x12!\n" +
 	"\fretail_price\x18\a \x01(\tR\vretailPrice\x12\"\n" +
-	"\rfeed_in_price\x18\b \x01(\tR\vfeedInPrice\"0\n" +
+	"\rfeed_in_price\x18\b \x01(\tR\vfeedInPrice\"s\n" +
 	"\x10GetWhatIfRequest\x12\x1c\n" +
 	"\n" +
-	"what_if_id\x18\x01 \x01(\tR\bwhatIfId\"3\n" +
+	"what_if_id\x18\x01 \x01(\tR\bwhatIfId\x12\x14\n" +
+	"\x05lines\x18\x02 \x01(\bR\x05lines\x12+\n" +
+	"\x12lines_of_member_id\x18\x03 \x01(\tR\x0flinesOfMemberId\"3\n" +
 	"\x13CancelWhatIfRequest\x12\x1c\n" +
 	"\n" +
 	"what_if_id\x18\x01 \x01(\tR\bwhatIfId\"\x14\n" +
@@ -1622,7 +1878,7 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	"\x0ftotal_intervals\x18\r \x01(\x03R\x0etotalIntervals\x12\x14\n" +
 	"\x05error\x18\x0e \x01(\tR\x05error\x121\n" +
 	"\x06result\x18\x0f \x01(\v2\x19.allmende.v1.WhatIfResultR\x06result\x12\x12\n" +
-	"\x04mine\x18\x10 \x01(\bR\x04mine\"\xca\x03\n" +
+	"\x04mine\x18\x10 \x01(\bR\x04mine\"\x82\x05\n" +
 	"\fWhatIfResult\x12\x1c\n" +
 	"\tintervals\x18\x01 \x01(\x03R\tintervals\x12\x19\n" +
 	"\bleft_out\x18\x02 \x01(\x03R\aleftOut\x12\x1a\n" +
@@ -1637,11 +1893,35 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	" \x01(\tR\bdataHash\x12\x1f\n" +
 	"\vresult_hash\x18\v \x01(\tR\n" +
 	"resultHash\x12\x1a\n" +
-	"\bwithheld\x18\f \x03(\tR\bwithheld\"\x8f\x01\n" +
+	"\bwithheld\x18\f \x03(\tR\bwithheld\x122\n" +
+	"\aparties\x18\r \x03(\v2\x18.allmende.v1.WhatIfPartyR\aparties\x12$\n" +
+	"\x0elines_left_out\x18\x0e \x01(\x03R\flinesLeftOut\x12.\n" +
+	"\x13before_without_past\x18\x0f \x01(\x03R\x11beforeWithoutPast\x12,\n" +
+	"\x12after_without_past\x18\x10 \x01(\x03R\x10afterWithoutPast\"\x85\x02\n" +
 	"\fWhatIfChange\x12\x1b\n" +
 	"\tmember_id\x18\x01 \x01(\tR\bmemberId\x121\n" +
 	"\x06before\x18\x02 \x01(\v2\x19.allmende.v1.WhatIfTotalsR\x06before\x12/\n" +
-	"\x05after\x18\x03 \x01(\v2\x19.allmende.v1.WhatIfTotalsR\x05after\"\xcf\x02\n" +
+	"\x05after\x18\x03 \x01(\v2\x19.allmende.v1.WhatIfTotalsR\x05after\x12:\n" +
+	"\fbefore_lines\x18\x04 \x03(\v2\x17.allmende.v1.WhatIfLineR\vbeforeLines\x128\n" +
+	"\vafter_lines\x18\x05 \x03(\v2\x17.allmende.v1.WhatIfLineR\n" +
+	"afterLines\"\xcd\x01\n" +
+	"\n" +
+	"WhatIfLine\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x14\n" +
+	"\x05level\x18\x03 \x01(\tR\x05level\x124\n" +
+	"\x16energy_milliwatt_hours\x18\x04 \x01(\x03R\x14energyMilliwattHours\x12\x12\n" +
+	"\x04days\x18\x05 \x01(\x05R\x04days\x12\x14\n" +
+	"\x05price\x18\x06 \x01(\tR\x05price\x12!\n" +
+	"\famount_minor\x18\a \x01(\x03R\vamountMinor\"\xdb\x01\n" +
+	"\vWhatIfParty\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12!\n" +
+	"\fbefore_minor\x18\x02 \x01(\x03R\vbeforeMinor\x12\x1f\n" +
+	"\vafter_minor\x18\x03 \x01(\x03R\n" +
+	"afterMinor\x12:\n" +
+	"\fbefore_lines\x18\x04 \x03(\v2\x17.allmende.v1.WhatIfLineR\vbeforeLines\x128\n" +
+	"\vafter_lines\x18\x05 \x03(\v2\x17.allmende.v1.WhatIfLineR\n" +
+	"afterLines\"\xcf\x02\n" +
 	"\fWhatIfTotals\x124\n" +
 	"\x16demand_milliwatt_hours\x18\x01 \x01(\x03R\x14demandMilliwattHours\x128\n" +
 	"\x18received_milliwatt_hours\x18\x02 \x01(\x03R\x16receivedMilliwattHours\x122\n" +
@@ -1688,7 +1968,7 @@ func file_allmende_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_allmende_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_allmende_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_allmende_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_allmende_v1_sharing_proto_goTypes = []any{
 	(WhatIfState)(0),            // 0: allmende.v1.WhatIfState
 	(*WhyShareRequest)(nil),     // 1: allmende.v1.WhyShareRequest
@@ -1704,12 +1984,14 @@ var file_allmende_v1_sharing_proto_goTypes = []any{
 	(*WhatIf)(nil),              // 11: allmende.v1.WhatIf
 	(*WhatIfResult)(nil),        // 12: allmende.v1.WhatIfResult
 	(*WhatIfChange)(nil),        // 13: allmende.v1.WhatIfChange
-	(*WhatIfTotals)(nil),        // 14: allmende.v1.WhatIfTotals
-	(*WhatIfSpread)(nil),        // 15: allmende.v1.WhatIfSpread
-	(Quality)(0),                // 16: allmende.v1.Quality
+	(*WhatIfLine)(nil),          // 14: allmende.v1.WhatIfLine
+	(*WhatIfParty)(nil),         // 15: allmende.v1.WhatIfParty
+	(*WhatIfTotals)(nil),        // 16: allmende.v1.WhatIfTotals
+	(*WhatIfSpread)(nil),        // 17: allmende.v1.WhatIfSpread
+	(Quality)(0),                // 18: allmende.v1.Quality
 }
 var file_allmende_v1_sharing_proto_depIdxs = []int32{
-	16, // 0: allmende.v1.WhyShareResponse.quality:type_name -> allmende.v1.Quality
+	18, // 0: allmende.v1.WhyShareResponse.quality:type_name -> allmende.v1.Quality
 	3,  // 1: allmende.v1.WhyShareResponse.pools:type_name -> allmende.v1.PoolShare
 	4,  // 2: allmende.v1.PoolShare.rounds:type_name -> allmende.v1.RoundShare
 	5,  // 3: allmende.v1.RoundShare.certificate:type_name -> allmende.v1.RoundCertificate
@@ -1717,26 +1999,31 @@ var file_allmende_v1_sharing_proto_depIdxs = []int32{
 	0,  // 5: allmende.v1.WhatIf.state:type_name -> allmende.v1.WhatIfState
 	12, // 6: allmende.v1.WhatIf.result:type_name -> allmende.v1.WhatIfResult
 	13, // 7: allmende.v1.WhatIfResult.members:type_name -> allmende.v1.WhatIfChange
-	14, // 8: allmende.v1.WhatIfResult.before:type_name -> allmende.v1.WhatIfTotals
-	14, // 9: allmende.v1.WhatIfResult.after:type_name -> allmende.v1.WhatIfTotals
-	15, // 10: allmende.v1.WhatIfResult.spread:type_name -> allmende.v1.WhatIfSpread
-	14, // 11: allmende.v1.WhatIfChange.before:type_name -> allmende.v1.WhatIfTotals
-	14, // 12: allmende.v1.WhatIfChange.after:type_name -> allmende.v1.WhatIfTotals
-	1,  // 13: allmende.v1.SharingService.WhyShare:input_type -> allmende.v1.WhyShareRequest
-	6,  // 14: allmende.v1.SharingService.StartWhatIf:input_type -> allmende.v1.StartWhatIfRequest
-	7,  // 15: allmende.v1.SharingService.GetWhatIf:input_type -> allmende.v1.GetWhatIfRequest
-	9,  // 16: allmende.v1.SharingService.ListWhatIfs:input_type -> allmende.v1.ListWhatIfsRequest
-	8,  // 17: allmende.v1.SharingService.CancelWhatIf:input_type -> allmende.v1.CancelWhatIfRequest
-	2,  // 18: allmende.v1.SharingService.WhyShare:output_type -> allmende.v1.WhyShareResponse
-	11, // 19: allmende.v1.SharingService.StartWhatIf:output_type -> allmende.v1.WhatIf
-	11, // 20: allmende.v1.SharingService.GetWhatIf:output_type -> allmende.v1.WhatIf
-	10, // 21: allmende.v1.SharingService.ListWhatIfs:output_type -> allmende.v1.ListWhatIfsResponse
-	11, // 22: allmende.v1.SharingService.CancelWhatIf:output_type -> allmende.v1.WhatIf
-	18, // [18:23] is the sub-list for method output_type
-	13, // [13:18] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	16, // 8: allmende.v1.WhatIfResult.before:type_name -> allmende.v1.WhatIfTotals
+	16, // 9: allmende.v1.WhatIfResult.after:type_name -> allmende.v1.WhatIfTotals
+	17, // 10: allmende.v1.WhatIfResult.spread:type_name -> allmende.v1.WhatIfSpread
+	15, // 11: allmende.v1.WhatIfResult.parties:type_name -> allmende.v1.WhatIfParty
+	16, // 12: allmende.v1.WhatIfChange.before:type_name -> allmende.v1.WhatIfTotals
+	16, // 13: allmende.v1.WhatIfChange.after:type_name -> allmende.v1.WhatIfTotals
+	14, // 14: allmende.v1.WhatIfChange.before_lines:type_name -> allmende.v1.WhatIfLine
+	14, // 15: allmende.v1.WhatIfChange.after_lines:type_name -> allmende.v1.WhatIfLine
+	14, // 16: allmende.v1.WhatIfParty.before_lines:type_name -> allmende.v1.WhatIfLine
+	14, // 17: allmende.v1.WhatIfParty.after_lines:type_name -> allmende.v1.WhatIfLine
+	1,  // 18: allmende.v1.SharingService.WhyShare:input_type -> allmende.v1.WhyShareRequest
+	6,  // 19: allmende.v1.SharingService.StartWhatIf:input_type -> allmende.v1.StartWhatIfRequest
+	7,  // 20: allmende.v1.SharingService.GetWhatIf:input_type -> allmende.v1.GetWhatIfRequest
+	9,  // 21: allmende.v1.SharingService.ListWhatIfs:input_type -> allmende.v1.ListWhatIfsRequest
+	8,  // 22: allmende.v1.SharingService.CancelWhatIf:input_type -> allmende.v1.CancelWhatIfRequest
+	2,  // 23: allmende.v1.SharingService.WhyShare:output_type -> allmende.v1.WhyShareResponse
+	11, // 24: allmende.v1.SharingService.StartWhatIf:output_type -> allmende.v1.WhatIf
+	11, // 25: allmende.v1.SharingService.GetWhatIf:output_type -> allmende.v1.WhatIf
+	10, // 26: allmende.v1.SharingService.ListWhatIfs:output_type -> allmende.v1.ListWhatIfsResponse
+	11, // 27: allmende.v1.SharingService.CancelWhatIf:output_type -> allmende.v1.WhatIf
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_allmende_v1_sharing_proto_init() }
@@ -1746,14 +2033,14 @@ func file_allmende_v1_sharing_proto_init() {
 	}
 	file_allmende_v1_gateway_proto_init()
 	file_allmende_v1_sharing_proto_msgTypes[3].OneofWrappers = []any{}
-	file_allmende_v1_sharing_proto_msgTypes[14].OneofWrappers = []any{}
+	file_allmende_v1_sharing_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_allmende_v1_sharing_proto_rawDesc), len(file_allmende_v1_sharing_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -115,6 +115,8 @@ func local_request_SharingService_StartWhatIf_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
+var filter_SharingService_GetWhatIf_0 = &utilities.DoubleArray{Encoding: map[string]int{"what_if_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+
 func request_SharingService_GetWhatIf_0(ctx context.Context, marshaler runtime.Marshaler, client SharingServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq GetWhatIfRequest
@@ -128,6 +130,12 @@ func request_SharingService_GetWhatIf_0(ctx context.Context, marshaler runtime.M
 	protoReq.WhatIfId, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "what_if_id", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_SharingService_GetWhatIf_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -149,6 +157,12 @@ func local_request_SharingService_GetWhatIf_0(ctx context.Context, marshaler run
 	protoReq.WhatIfId, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "what_if_id", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_SharingService_GetWhatIf_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.GetWhatIf(ctx, &protoReq)
 	return msg, metadata, err

@@ -921,6 +921,36 @@ export interface WhatIfChange {
   memberId?: string
   before?: WhatIfTotals
   after?: WhatIfTotals
+  /** What the costs come from, where lines were asked for. */
+  beforeLines?: WhatIfLine[]
+  afterLines?: WhatIfLine[]
+}
+
+/** WhatIfLine is one thing that somebody pays, or is paid for. */
+export interface WhatIfLine {
+  /** What for: received, given, network, solidarity, wear, wear_owner, membership, grid_import, grid_export, storage_in, storage_out, house_import, house_export, rounding. New ones may come. */
+  kind?: string
+  /** The charter's field that says so, such as "tariff.bands[0]", or "supply contract". */
+  rule?: string
+  /** Of a charge for the grid: how near giver and receiver are. */
+  level?: string
+  energyMilliwattHours?: Int64
+  /** Of a membership. */
+  days?: number
+  /** Such as "12 ct/kWh EUR"; empty where not one price held throughout. */
+  price?: string
+  /** In hundredths of the currency; positive is paid. */
+  amountMinor?: Int64
+}
+
+/** WhatIfParty is somebody who is no member. */
+export interface WhatIfParty {
+  /** community, retailer or grid_operator. */
+  role?: string
+  beforeMinor?: Int64
+  afterMinor?: Int64
+  beforeLines?: WhatIfLine[]
+  afterLines?: WhatIfLine[]
 }
 
 export interface WhatIfResult {
@@ -941,8 +971,15 @@ export interface WhatIfResult {
   /** SHA-256 of the recorded data, and of the whole result: the same charters over the same data give the same. */
   dataHash?: string
   resultHash?: string
-  /** What is left out, because it would show single members: totals, spread or members. */
+  /** What is left out, because it would show single members: totals, spread, members, lines or parties. */
   withheld?: string[]
+  /** Whom the members pay, and who pays them: the community, the retailer and the grid operator. With lines only, and for who may see everybody's. */
+  parties?: WhatIfParty[]
+  /** Of how many members of the answer there was no room for the lines: ask for each. */
+  linesLeftOut?: Int64
+  /** Of how many weighting periods nothing is recorded of the period before, which the expressions of the old and the new charter ask for: it counted 0. */
+  beforeWithoutPast?: Int64
+  afterWithoutPast?: Int64
 }
 
 /** WhatIfSpread is how the change of what members receive is distributed. */
