@@ -127,6 +127,8 @@ func TestJurisdictionsAreKept(t *testing.T) {
 		{"be-flanders", "exporting_sites: others", "exporting_sites: receive", "sharing.exporting_sites", "nobody shares within one connection point; write others"},
 		{"be-flanders", "price: 0 ct", "price: 5 ct", "price", "write 0 ct/kWh EUR"},
 		{"cz-edc", "source: roof, percent: 60", "source: roof, percent: 60.01", "sharing.rounds[0].keys", `100.01 % of source "roof"`},
+		{"cz-edc", "  rounding:\n", "  participation: [{member: anna, percent: 50}]\n  rounding:\n", "sharing.participation", "in one community only"},
+		{"ch-leg", "  rounds:\n", "  participation: [{member: anna, percent: 50}]\n  rounds:\n", "sharing.participation", "in one community only"},
 		{"cz-edc", "percent: 50", "percent: 50.001", "sharing.rounds[0].keys[0].keys[1].percent", "two decimals; write 50"},
 		{"cz-edc", "mode: floor", "mode: largest_remainder", "sharing.rounding", "write unit: 0.01 and mode: floor"},
 		{"cz-edc", "      method: rounds", "      method: rounds\n      passes: 6", "sharing.rounds[0].passes", "at most 5"},

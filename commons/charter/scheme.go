@@ -29,6 +29,7 @@ type scheme struct {
 	meters     int  // of a group that goes round more than once, at most
 	cut        bool // Rounding is 0.01 kWh, floor
 	factors    bool // participation in whole percent
+	alone      bool // a meter is in one community only
 	attributed bool // sources in an order
 	renewable  bool // storage forfeits by charging from the grid
 	free       bool // the energy itself may not be sold to members
@@ -42,8 +43,8 @@ func schemes() []scheme {
 		{name: "at-static", country: "AT", methods: []Method{Static}, rounds: 1, interval: quarter, plain: true, factors: true},
 		{name: "be-brussels", country: "BE-BRU", methods: []Method{Static, Passes, Proportional}, rounds: 2, interval: quarter, plain: true},
 		{name: "be-flanders", country: "BE-VLG", methods: []Method{Static, Proportional, Pairs}, rounds: 2, interval: quarter, plain: true, exporters: []ExportRule{ExportersOthers, ExportersWait}, free: true},
-		{name: "ch-leg", country: "CH", interval: quarter},
-		{name: "cz-edc", country: "CZ", methods: []Method{Passes}, rounds: 1, interval: quarter, plain: true, decimals: 2, sources: 5, passes: 5, meters: 50, cut: true},
+		{name: "ch-leg", country: "CH", interval: quarter, alone: true},
+		{name: "cz-edc", country: "CZ", methods: []Method{Passes}, rounds: 1, interval: quarter, plain: true, decimals: 2, sources: 5, passes: 5, meters: 50, cut: true, alone: true},
 		{name: "de-42c", country: "DE", interval: quarter, renewable: true},
 		{name: "de-ggv-constant", country: "DE", methods: []Method{Static}, rounds: 1, interval: quarter, plain: true},
 		{name: "de-ggv-proportional", country: "DE", methods: []Method{Proportional}, rounds: 1, interval: quarter, plain: true},
@@ -175,6 +176,9 @@ func (l limits) sharing() {
 	}
 	if l.renewable && l.charter.Storage.Use == StorageShared && l.charter.Storage.GridCharging != GridForfeits {
 		l.exceeds("storage.grid_charging", "only storage that is filled with renewable energy takes part; write forfeits")
+	}
+	if l.alone && len(s.Participation) > 0 {
+		l.exceeds("sharing.participation", "a meter is in one community only, with all that it measures; remove it")
 	}
 	for i, f := range s.Participation {
 		if l.factors && f.Percent%(Whole/100) != 0 {
