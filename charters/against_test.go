@@ -82,39 +82,6 @@ func TestExpressionsAreChecked(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotServedIsSaid: a charter that asks for more than the coordinator
-// does is valid, and is not put in force.
-func TestWhatIsNotServedIsSaid(t *testing.T) {
-	for _, tpl := range Templates() {
-		c, err := Decode(tpl.YAML)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var fields []string
-		for _, p := range NotServed(&c) {
-			fields = append(fields, p.Path)
-		}
-		if len(fields) > 0 {
-			t.Errorf("%s: %v is not served", tpl.Name, fields)
-		}
-	}
-	text := strings.Replace(house, "rules_version: 1", "rules_version: 2\nisland:\n  exporting_sites: receive\n  rounds: [{name: all, method: equal}]", 1)
-	text = strings.Replace(text, "  rounds:\n    - name: fam", "  market: {lowest: 0 ct/kWh EUR, highest: 9 ct/kWh EUR}\n  reserve: [{for: sale, percent: 5}]\n  rounds:\n    - name: fam", 1)
-	text = strings.Replace(text, "      cap: 0.50\n", "      cap_period: {energy: 50, per: month}\n", 1)
-	text = strings.Replace(text, "      method: proportional\n", "      method: proportional\n      rest: grid\n", 1)
-	c, err := Decode([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var said []string
-	for _, p := range NotServed(&c) {
-		said = append(said, p.Path)
-	}
-	if want := []string{"sharing.market"}; !slices.Equal(said, want) {
-		t.Errorf("%v, want %v", said, want)
-	}
-}
-
 // TestNewMistakes: what version 2 refuses names line, field and remedy.
 func TestNewMistakes(t *testing.T) {
 	base := strings.Replace(house, "rules_version: 1", "rules_version: 2", 1)

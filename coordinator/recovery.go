@@ -49,7 +49,7 @@ func charterInForce(ctx context.Context, s *store.Store, cfg Config, now energy.
 			return api.InForce{}, false, fmt.Errorf("%s: sharing.rounds: no member is in group %q, so nobody would take part, and the charter stays in the ledger for good: give the group to members in %s, or write the one that you mean",
 				cfg.Charter, g, cfg.Community)
 		}
-		if found := append(charters.Against(&cfg.Rules, &cfg.Roll), charters.NotServed(&cfg.Rules)...); len(found) > 0 {
+		if found := charters.Against(&cfg.Rules, &cfg.Roll); len(found) > 0 {
 			return api.InForce{}, false, fmt.Errorf("%s: %s. A charter stays in the ledger for good, so this one is not put in force: `allmende charter check --dir` lists all that is in the way", cfg.Charter, found[0])
 		}
 		if err := ordersTaken(&cfg.Rules, &cfg.Roll); err != nil {

@@ -12,7 +12,8 @@ import (
 )
 
 // livePlan is a pool's sharing rule of rules version 2, ready for the members
-// of one book.
+// of one book. It leaves out the market round: what is bought is settled by the
+// interval, so that until then it counts as the grid's.
 type livePlan struct {
 	members []int // of the pool, into book.members
 	takers  []allocation.Taker

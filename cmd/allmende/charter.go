@@ -156,17 +156,6 @@ type checkResult struct {
 	Name     string            `json:"name,omitempty"`
 	Hash     string            `json:"hash,omitempty"`
 	Problems charters.Problems `json:"problems"`
-	// NotServed is what a valid charter asks for that serve does not do yet.
-	NotServed charters.Problems `json:"not_served,omitempty"`
-}
-
-// notServed lists it with the fields, without lines: nothing there is a mistake.
-func notServed(c *charter.Charter) charters.Problems {
-	var out charters.Problems
-	for _, p := range charters.NotServed(c) {
-		out = append(out, charters.Problem{Field: p.Path, Message: p.Message})
-	}
-	return out
 }
 
 // Run checks the file.
@@ -183,9 +172,6 @@ func (c *charterCheckCmd) Run(_ context.Context, out *output) error {
 		return err
 	}
 	out.Printf("%s: valid. “%s”, rules version %d\nhash %s\n", c.File, ch.Name, ch.RulesVersion, hash)
-	for _, p := range notServed(&ch) {
-		out.Remark("%s: not a mistake, but %s\n", c.File, p)
-	}
 	return nil
 }
 
@@ -201,7 +187,7 @@ func (c *charterCheckCmd) runJSON(out *output, register *roll.Community) error {
 		}
 		return errReported
 	}
-	res.Problems, res.NotServed = charters.Problems{}, notServed(&ch) // an empty list, not null
+	res.Problems = charters.Problems{} // an empty list, not null
 	if res.Hash, err = ch.Hash(); err != nil {
 		return err
 	}

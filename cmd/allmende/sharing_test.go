@@ -15,15 +15,16 @@ import (
 	"github.com/allmende-energy/allmende/charters"
 )
 
-// TestSharingOfARealLedger: a demo runs under a charter of version 2 until some
-// intervals are settled. "why" and "whatif" ask it while it runs, and read its
-// ledger afterwards: both ways say the same.
+// TestSharingOfARealLedger: a demo runs under a charter of version 2 with a market,
+// in which a member bids, until some intervals are settled. "why" and "whatif" ask it
+// while it runs, and read its ledger afterwards: both ways say the same.
 func TestSharingOfARealLedger(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "village")
 	file := filepath.Join(t.TempDir(), "charter.yaml")
 	for _, one := range charters.Templates() {
 		if one.Name == "needs-first" {
-			if err := os.WriteFile(file, []byte(strings.Replace(string(one.YAML), "[vulnerable]", "[families]", 1)), 0o600); err != nil {
+			text := strings.NewReplacer("[vulnerable]", "[families]", "\nsharing:\n", "\nsharing:\n  market: {lowest: 5 ct/kWh EUR, highest: 30 ct/kWh EUR}\n").Replace(string(one.YAML))
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -56,9 +57,10 @@ func TestSharingOfARealLedger(t *testing.T) {
 		return said
 	}
 	var why struct{ StartUnixMs, CharterHash string }
+	ask("member", "bid", "anna", "--price", "0.18", "--dir", dir)
 	newest := func() string {
 		for began := time.Now(); time.Since(began) < 3*time.Minute; time.Sleep(50 * time.Millisecond) {
-			if code, said, _ := command(t, false, "", "why", "anna", "--server", url, "--json"); code == 0 {
+			if code, said, _ := command(t, false, "", "why", "anna", "--server", url, "--json"); code == 0 && strings.Contains(said, "18 ct/kWh EUR") {
 				return said
 			}
 		}
@@ -76,7 +78,8 @@ func TestSharingOfARealLedger(t *testing.T) {
 	if code := <-done; code != 0 {
 		t.Fatalf("the demo ended with %d: %s", code, errs.String())
 	}
-	if again := ask("why", "anna", at, "--dir", dir); again != said || !strings.Contains(said, "exactly what was booked") || !strings.Contains(said, "Needs first") {
+	if again := ask("why", "anna", at, "--dir", dir); again != said || !strings.Contains(said, "exactly what was booked") || !strings.Contains(said, "Needs first") ||
+		!strings.Contains(said, "bid: 18 ct/kWh EUR, for all that was still needed") {
 		t.Errorf("running:\n%s\nfrom the file:\n%s", said, again)
 	}
 	var op struct {

@@ -215,6 +215,9 @@ func (t *comparison) print(r *whatif.Report) error {
 		return fmt.Errorf("writing the table: %w", err)
 	}
 	t.outside(r)
+	if r.Market != nil {
+		tellTrades(t.out, r.Market.Ordered, r.Intervals, r.Old.Bought, r.New.Bought)
+	}
 	if c := t.cmd; c.Lines {
 		if err := t.lines(r); err != nil {
 			return err

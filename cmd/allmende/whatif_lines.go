@@ -33,6 +33,16 @@ func (t *comparison) outside(r *whatif.Report) {
 	}
 }
 
+// tellTrades says what the market rounds did, and by whose orders.
+func tellTrades(out *output, ordered, intervals int, before, after energy.Energy) {
+	if ordered == 0 {
+		out.Printf("\nNobody's bid or offer was recorded in this time, so nobody trades in the market round: what it would bring cannot be told from this.\n")
+		return
+	}
+	out.Printf("\nThe market round trades %s kWh, and would trade %s, by the bids and offers that were recorded in %d of %d intervals; nobody knows who would bid otherwise under another charter.\n",
+		kwh(before.WattHours()), kwh(after.WattHours()), ordered, intervals)
+}
+
 // lines prints the statements of all parties under both charters.
 func (t *comparison) lines(r *whatif.Report) error {
 	for i := range r.Members {
@@ -97,7 +107,7 @@ func (t *comparison) statement(party string, before, after []statement.Line) err
 // kindOrder is where a kind stands in a statement.
 func kindOrder(k statement.Kind) int {
 	return slices.Index([]statement.Kind{
-		statement.Received, statement.Given, statement.Network, statement.Solidarity, statement.Wear, statement.WearOwner,
+		statement.Received, statement.Given, statement.Bought, statement.Sold, statement.Network, statement.Solidarity, statement.Wear, statement.WearOwner,
 		statement.Membership, statement.StorageIn, statement.StorageOut, statement.GridImport, statement.GridExport,
 		statement.HouseImport, statement.HouseExport, statement.Rounding,
 	}, k)
@@ -107,6 +117,7 @@ func kindOrder(k statement.Kind) int {
 func forWhat(k statement.Kind, level charter.Proximity) string {
 	words := map[statement.Kind]string{
 		statement.Received: "received from neighbours", statement.Given: "given to neighbours", statement.Network: "grid in between",
+		statement.Bought: "bought in the market", statement.Sold: "sold in the market",
 		statement.Solidarity: "solidarity fund", statement.Wear: "wear of batteries", statement.WearOwner: "wear of own batteries",
 		statement.Membership: "membership", statement.StorageIn: "into storage", statement.StorageOut: "out of storage",
 		statement.GridImport: "from the grid", statement.GridExport: "to the grid",

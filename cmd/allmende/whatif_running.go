@@ -141,6 +141,10 @@ func tellWhatIf(out *output, op *allmendev1.WhatIf) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
 	}
+	if r.OrderedIntervals != nil && (r.GetOrderedIntervals() == 0 || r.GetBefore() != nil) {
+		tellTrades(out, int(r.GetOrderedIntervals()), int(r.GetIntervals()),
+			energy.Energy(r.GetBefore().GetBoughtMilliwattHours()), energy.Energy(r.GetAfter().GetBoughtMilliwattHours()))
+	}
 	if s := r.GetSpread(); s != nil {
 		out.Printf("\n%d members would receive more, %d less, %d the same; half of them at or below %s kWh.\n",
 			s.GetGain(), s.GetLose(), s.GetSame(), signed(kwh(energy.Energy(s.GetHalfMilliwattHours()).WattHours())))

@@ -37,6 +37,9 @@ the certificates, which stand in the ledger for everybody: she can do the sums b
   share = min(need, weight · num / den), cut to the unit below, and one unit more where the
   remainder of that division is above the cut, or equals it and her rank is not above tie_rank
 
+Under a charter with a market round it also says what she bid and offered, the price, whether her
+order was at the margin, and what she bought and sold.
+
 Without --dir and --server it asks the running coordinator of the working directory.
 
   allmende why anna
@@ -119,14 +122,13 @@ func tellPool(out *output, why *allmendev1.WhyShareResponse, p *allmendev1.PoolS
 	if !why.GetComplete() {
 		out.Printf("Settled at its deadline, without all readings; when they come it is settled again.\n")
 	}
-	out.Printf("needed from outside  %12s\nfrom the sun         %12s\nfrom storage         %12s\nfrom the grid        %12s\nfed in               %12s\n",
-		kwhOf(p.GetDemandMilliwattHours()), kwhOf(p.GetShareMilliwattHours()), kwhOf(p.GetFromStorageMilliwattHours()),
-		kwhOf(p.GetGridImportMilliwattHours()), kwhOf(p.GetSupplyMilliwattHours()))
+	tellFigures(out, p)
 	if len(p.GetRounds()) > 0 && p.GetDemandMilliwattHours() > 0 {
 		if err := tellRounds(out, p.GetRounds()); err != nil {
 			return err
 		}
 	}
+	tellMarket(out, p.GetMarket())
 	out.Printf("\n")
 	for _, r := range p.GetRemarks() {
 		out.Printf("%s\n", wrap(r, 80))
@@ -140,6 +142,54 @@ func tellPool(out *output, why *allmendev1.WhyShareResponse, p *allmendev1.PoolS
 	}
 	out.Printf("\nEntry %d of the ledger, charter %.16s…\n", why.GetLeafIndex(), why.GetCharterHash())
 	return nil
+}
+
+// tellFigures prints what she needed and got, and what she gave.
+func tellFigures(out *output, p *allmendev1.PoolShare) {
+	line := func(what string, milliwattHours int64) { out.Printf("%-19s  %12s\n", what, kwhOf(milliwattHours)) }
+	line("needed from outside", p.GetDemandMilliwattHours())
+	line("from the sun", p.GetShareMilliwattHours())
+	line("from storage", p.GetFromStorageMilliwattHours())
+	if m := p.GetMarket(); m != nil {
+		line("bought", m.GetBoughtMilliwattHours())
+	}
+	line("from the grid", p.GetGridImportMilliwattHours())
+	line("fed in", p.GetSupplyMilliwattHours())
+	if m := p.GetMarket(); m != nil {
+		line("of that sold", m.GetSoldMilliwattHours())
+	}
+}
+
+// tellMarket prints what became of her orders in the market round.
+func tellMarket(out *output, m *allmendev1.MarketShare) {
+	if m == nil {
+		return
+	}
+	order := func(what, price string, most int64, of string) {
+		switch {
+		case price == "":
+			out.Printf("  %s: none\n", what)
+		case most == 0:
+			out.Printf("  %s: %s, for all that %s\n", what, price, of)
+		default:
+			out.Printf("  %s: %s, for %s at most\n", what, price, kwhOf(most))
+		}
+	}
+	out.Printf("\nmarket round\n")
+	order("bid", m.GetBidPrice(), m.GetBidMostMilliwattHours(), "was still needed: "+kwhOf(m.GetNeededMilliwattHours()))
+	order("offer", m.GetOfferPrice(), m.GetOfferMostMilliwattHours(), "was left: "+kwhOf(m.GetLeftMilliwattHours()))
+	switch {
+	case m.GetPrice() != "":
+		out.Printf("  price: %s\n", m.GetPrice())
+	case m.GetCertificate() != nil:
+		out.Printf("  price: none, nothing was traded\n")
+	}
+	if says := m.GetSays(); says != "" {
+		out.Printf("%s\n", indent(wrap("The charter: "+says, 76)))
+	}
+	if sums := m.GetArithmetic(); sums != "" {
+		out.Printf("%s\n", indent(wrap(sums, 76)))
+	}
 }
 
 // tellRounds prints the rounds as a table, and then the sums of each.

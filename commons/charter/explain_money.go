@@ -16,7 +16,20 @@ func (c *Charter) explainPrice() []string {
 	if says := c.explainStoragePrice(); says != "" {
 		text = append(text, says)
 	}
-	return append(text, c.explainTariff()...)
+	text = append(text, c.explainTariff()...)
+	if len(c.Markets()) > 0 {
+		text = append(text, c.explainMarketPrice())
+	}
+	return text
+}
+
+// explainMarketPrice says what energy costs that is bought in the market round.
+func (c *Charter) explainMarketPrice() string {
+	const inside = "What is bought in the market costs the market's price, paid by the one who buys it to the one who sells it, and nothing else within the community."
+	if c.Tariff == nil || len(c.Tariff.Network) == 0 {
+		return inside
+	}
+	return inside + " The charge for the grid comes on top, by how near those are who sold at that time, in proportion to what each sold."
 }
 
 // explainTariff says what is paid on top of the price, in the order of paid.

@@ -102,11 +102,22 @@ func (c Charter) ExplainRound(name string) string {
 	return ""
 }
 
+// ExplainMarket is what [Charter.Explain] says of the market round; empty where
+// there is none.
+func (c Charter) ExplainMarket() string { return c.Sharing.Market.explain() }
+
+func (m *Market) explain() string {
+	if m == nil {
+		return ""
+	}
+	return fmt.Sprintf("What is left after all rounds and after storage is traded among those who want to: members who still need energy say what they would pay, those whose energy is left say what they ask, between %s and %s, and one price for all settles it. A bid or an offer stands until it is withdrawn, and none changes for an interval that has begun. No bid can make anybody's share of the rounds smaller, and who does not bid loses nothing.", m.Lowest, m.Highest)
+}
+
 // explainAfter says what happens after the rounds.
 func (s *Sharing) explainAfter() []string {
 	var text []string
-	if m := s.Market; m != nil {
-		text = append(text, fmt.Sprintf("What is left after all rounds is traded among those who want to: members who still need energy say what they would pay, those whose energy is left say what they ask, between %s and %s, and one price for all settles it. A bid or an offer stands until it is withdrawn, and none changes for an interval that has begun. No bid can make anybody's share of the rounds smaller, and who does not bid loses nothing.", m.Lowest, m.Highest))
+	if says := s.Market.explain(); says != "" {
+		text = append(text, says)
 	}
 	if s.Attribution == AttributeListed {
 		names := make([]Name, len(s.Sources))
@@ -140,7 +151,11 @@ func (s *Sharing) explainRest() string {
 		}
 		return first + " What nobody needs stays with those who fed it in."
 	}
-	left := "What is left over is not shared, even if somebody still needs energy, " + s.whyLeft() + "."
+	left := "What is left over"
+	if s.Market != nil {
+		left += " and nobody buys"
+	}
+	left += " is not shared, even if somebody still needs energy, " + s.whyLeft() + "."
 	if last == RestGrid {
 		return left + " The community sells it to the grid."
 	}

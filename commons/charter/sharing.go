@@ -12,11 +12,12 @@ import (
 // interval, becomes the power that fills it exactly over the interval. Caps of
 // the result count milliwatts. Caps over longer periods stay the energies that they
 // are, of which whoever runs a tick says what is left; units of rounding have no
-// power, and a tick leaves them to the interval's settlement. The rule itself is
-// copied, not changed.
+// power, and a tick leaves them to the interval's settlement, as it does the market
+// round, whose orders are for the energy of an interval. The rule itself is copied,
+// not changed.
 func (c *Charter) InPower() Sharing {
 	s := c.Sharing
-	s.Rounding = nil
+	s.Rounding, s.Market = nil, nil
 	s.Rounds = slices.Clone(s.Rounds)
 	for i := range s.Rounds {
 		if most := s.Rounds[i].Cap; most != nil {

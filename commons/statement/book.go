@@ -36,7 +36,8 @@ type slot struct {
 
 // places say where in the slots a kind begins; -1 where the charter has none.
 type places struct {
-	received, given, storageIn, storageOut           int // one for each rate
+	received, given, storageIn, storageOut           int    // one for each rate
+	bought, sold                                     [2]int // with the grid, and cut off from it
 	network                                          [levels]int
 	solidarity, wear, wearOwner, membership          int
 	gridImport, gridExport, houseImport, houseExport int
@@ -88,7 +89,22 @@ func NewBook(ch *charter.Charter, local func(energy.Instant) Local) *Book {
 		}
 		return add(slot{kind: k, rule: rule, price: *price})
 	}
+	market := func(k Kind) [2]int {
+		at := [2]int{-1, -1}
+		if ch.Sharing.Market != nil {
+			at[0] = add(slot{kind: k, rule: "sharing.market", varies: true})
+			at[1] = at[0] // cut off too, where there is no rule for that
+		}
+		if ch.Island != nil {
+			at[1] = -1
+			if ch.Island.Market != nil {
+				at[1] = add(slot{kind: k, rule: "island.market", varies: true})
+			}
+		}
+		return at
+	}
 	b.at.received, b.at.given = rates(Received), rates(Given)
+	b.at.bought, b.at.sold = market(Bought), market(Sold)
 	for i := range b.at.network {
 		b.at.network[i] = -1
 	}
@@ -124,6 +140,7 @@ type page struct {
 	community *account
 	retailer  *account
 	operator  *account
+	market    energy.Price // of the pool's market round
 	overflow  bool
 }
 
@@ -176,8 +193,12 @@ func (p *page) book(a *account, slot int, e energy.Energy) {
 		return
 	}
 	price := p.interval.Retail
-	if k := p.slots[slot].kind; k == GridExport || k == HouseExport {
+	switch p.slots[slot].kind {
+	case Bought, Sold:
+		price = p.market
+	case GridExport, HouseExport:
 		price = p.interval.FeedIn
+	default: // from the retailer
 	}
 	if t.sum == nil {
 		t.sum, t.price = new(big.Int), price
@@ -202,6 +223,7 @@ func (p *page) pool(t *ledger.PoolTotals) {
 		}
 	}
 	p.energy(members)
+	p.trades(t, members)
 	p.network(t.Pool, members, batteries)
 	p.storage(t, batteries)
 	// What the pool took and gave, and no member did, the community bought for its
@@ -239,6 +261,24 @@ func (p *page) energy(members []*ledger.MemberRow) {
 		p.book(a, p.at.solidarity, got)
 		p.book(p.community, p.at.solidarity, -got)
 		p.book(a, p.at.wear, m.FromStorage)
+	}
+}
+
+// trades books what members bought and sold in the market round: at its one price,
+// and nothing of it stays on the way.
+func (p *page) trades(t *ledger.PoolTotals, members []*ledger.MemberRow) {
+	if t.Traded() == 0 {
+		return
+	}
+	p.market = t.Market.Price
+	cut := 0
+	if t.Island {
+		cut = 1
+	}
+	for _, m := range members {
+		a := p.account(Party{Member, m.Member})
+		p.book(a, p.at.bought[cut], m.MarketBought)
+		p.book(a, p.at.sold[cut], -m.MarketSold)
 	}
 }
 

@@ -23,6 +23,7 @@ type near struct {
 	others bool // nobody receives what she gave herself
 	sun    []giver
 	stored []giver
+	market []giver // those who sold in the market round
 }
 
 // giver is what one class of givers gave, or one member of it.
@@ -66,6 +67,7 @@ func (n *near) fill(members []*ledger.MemberRow, batteries []*ledger.StorageRow)
 	at := map[roll.SiteID]*ledger.MemberRow{}
 	for _, m := range members {
 		n.gave(&n.sun, m.Member, m.Groups, m.Sold)
+		n.gave(&n.market, m.Member, m.Groups, m.MarketSold)
 		for _, s := range m.Sites {
 			at[s.Site] = m
 		}
@@ -80,16 +82,18 @@ func (n *near) fill(members []*ledger.MemberRow, batteries []*ledger.StorageRow)
 	}
 }
 
-// received splits what a member got by level, to the milliwatt-hour. What comes
-// back to her own meter counts as within one building.
+// received splits what a member got and bought by level, to the milliwatt-hour.
+// What comes back to her own meter counts as within one building. What she bought
+// comes from all who sold in that market round, in proportion to what each sold.
 func (n *near) received(m *ledger.MemberRow) (by [levels]energy.Energy) {
 	if n.house {
-		by[0] = m.Share + m.FromStorage
+		by[0] = m.Share + m.FromStorage + m.MarketBought
 		return by
 	}
 	sun, stored := n.split(m, n.sun, m.Share, n.others), n.split(m, n.stored, m.FromStorage, false)
+	bought := n.split(m, n.market, m.MarketBought, true)
 	for i := range by {
-		by[i] = sun[i] + stored[i]
+		by[i] = sun[i] + stored[i] + bought[i]
 	}
 	return by
 }

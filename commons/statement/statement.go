@@ -52,6 +52,8 @@ type Kind string
 const (
 	Received    Kind = "received"     // shared energy that a member got, from the sun and from storage
 	Given       Kind = "given"        // shared energy that she gave, to members and to storage
+	Bought      Kind = "bought"       // energy that a member bought in the market round
+	Sold        Kind = "sold"         // and sold in it
 	Network     Kind = "network"      // the charge for the grid between giver and receiver
 	Solidarity  Kind = "solidarity"   // into the fund
 	Wear        Kind = "wear"         // for the batteries that she got energy from
@@ -73,7 +75,7 @@ const Contract = "supply contract"
 // Line is one thing that a party pays, or is paid for where the amount is below zero.
 type Line struct {
 	Kind   Kind              `json:"kind"`
-	Rule   string            `json:"rule"`             // the charter's field, such as "tariff.bands[0]", or Contract
+	Rule   string            `json:"rule"`             // the charter's field, such as "tariff.bands[0]" or "sharing.market", or Contract
 	Level  charter.Proximity `json:"level,omitempty"`  // of a charge for the grid
 	Energy energy.Energy     `json:"energy,omitempty"` // never below zero
 	Days   int               `json:"days,omitempty"`   // of membership

@@ -150,6 +150,54 @@ storage_out by tariff.bands[0]: 1.800000, -14
 	}
 }
 
+// TestTradesByHand: what is bought costs the market's price and the charge for the
+// grid, by who sold it, and neither the charter's price nor the solidarity fund's.
+// At noon ben buys 3 kWh at 10 cents and dora 1: of each a quarter is carl's, who is
+// not in their street. At night, cut off, ben buys 2 of anna's at 14, by another rule.
+func TestTradesByHand(t *testing.T) {
+	ch, groups := street(), []roll.Group{"street"}
+	ch.Sharing.Market = &charter.Market{Lowest: tenths(50), Highest: tenths(300)}
+	ch.Island = &charter.Sharing{ExportingSites: charter.ExportersReceive, Rounds: ch.Sharing.Rounds, Market: ch.Sharing.Market}
+	row := func(id roll.MemberID, in []roll.Group, bought, sold energy.Energy) ledger.MemberRow {
+		return ledger.MemberRow{Member: id, Pool: roll.GridPool, Groups: in, MarketBought: bought, MarketSold: sold}
+	}
+	pool := func(island bool, volume energy.Energy, price int64) []ledger.PoolTotals {
+		return []ledger.PoolTotals{{Pool: roll.GridPool, Island: island, Market: &ledger.Market{Price: tenths(price), Volume: volume, Unit: 1}}}
+	}
+	noon := statement.Interval{At: at("2026-01-31T12:00:00Z"), Pools: pool(false, 4*kWh, 100), Members: []ledger.MemberRow{
+		row("anna", groups, 0, 3*kWh), row("ben", groups, 3*kWh, 0), row("carl", nil, 0, kWh), row("dora", groups, kWh, 0),
+	}}
+	night := statement.Interval{At: at("2026-01-31T23:00:00Z"), Pools: pool(true, 2*kWh, 140), Members: []ledger.MemberRow{
+		row("anna", groups, 0, 2*kWh), row("ben", groups, 2*kWh, 0),
+	}}
+	again := noon // at another price, so that the line has no single one
+	again.At, again.Pools = at("2026-01-31T12:15:00Z"), pool(false, 4*kWh, 121)
+	s := sheet(t, ch, []statement.Interval{noon, again, night})
+	for i, want := range []string{`sold by sharing.market: 6.000000, -66
+sold by island.market: 2.000000, -28
+membership by tariff.membership: 1 days, 10
+= -84`, `bought by sharing.market: 6.000000, 66
+bought by island.market: 2.000000, 28
+network by tariff.network[1]: 6.500000, 13
+network by tariff.network[2]: 1.500000, 8
+membership by tariff.membership: 1 days, 10
+= 125`, `sold by sharing.market: 2.000000, -22
+membership by tariff.membership: 1 days, 10
+= -12`, `bought by sharing.market: 2.000000, 22
+network by tariff.network[1]: 1.500000, 3
+network by tariff.network[2]: 0.500000, 3
+membership by tariff.membership: 1 days, 10
+= 38`,
+	} {
+		if got := told(&s.Members[i]); got != want {
+			t.Errorf("%s:\n%s\nshould be\n%s", s.Members[i].Party.Member, got, want)
+		}
+	}
+	if line := s.Members[0].Lines; line[0].Price != nil || line[1].Price == nil || *line[1].Price != tenths(140) {
+		t.Errorf("a price that held throughout is named, and no other: %+v", line)
+	}
+}
+
 // TestRounding: three cents of which each pays a half leave a line in the community's account.
 func TestRounding(t *testing.T) {
 	ch := street()

@@ -148,6 +148,7 @@ func encodeInterval(index int64, s ledger.IntervalSettled) *allmendev1.SettledIn
 			DischargedMilliwattHours: int64(p.Discharged), StorageLossMilliwattHours: int64(p.StorageLoss),
 			ResidualMilliwattHours: int64(p.Residual), GridImportMilliwattHours: int64(p.GridImport),
 			GridExportMilliwattHours: int64(p.GridExport),
+			TradedMilliwattHours:     int64(p.Traded()), MarketPrice: marketPrice(&p),
 		})
 	}
 	return out

@@ -148,6 +148,7 @@ func encodeExplanation(e *settlement.Explanation, withheld bool) *allmendev1.Poo
 		ShareMilliwattHours: int64(m.Share), FromStorageMilliwattHours: int64(m.FromStorage), GridImportMilliwattHours: int64(m.GridImport),
 		Remarks: e.Remarks, Sum: e.Sum, Checked: e.Checked, Withheld: withheld,
 	}
+	out.Market = encodeMarket(e.Market)
 	for i := range e.Rounds {
 		r := &e.Rounds[i]
 		c := &r.Certificate

@@ -288,6 +288,10 @@ func EncodeWhatIf(a *trial.Answer, currency energy.Currency) *allmendev1.WhatIfR
 		DataHash:  a.DataHash, ResultHash: a.Hash,
 		BeforeWithoutPast: int64(a.OldWithoutPast), AfterWithoutPast: int64(a.NewWithoutPast),
 	}
+	if a.Market != nil {
+		ordered := int64(a.Market.Ordered)
+		out.OrderedIntervals = &ordered
+	}
 	for i := range a.Members {
 		c := &a.Members[i]
 		out.Members = append(out.Members, &allmendev1.WhatIfChange{MemberId: string(c.Member), Before: encodeTotals(&c.Old), After: encodeTotals(&c.New)})
@@ -299,6 +303,7 @@ func encodeTotals(t *whatif.Totals) *allmendev1.WhatIfTotals {
 	return &allmendev1.WhatIfTotals{
 		DemandMilliwattHours: int64(t.Demand), ReceivedMilliwattHours: int64(t.Received), GivenMilliwattHours: int64(t.Given),
 		GridImportMilliwattHours: int64(t.GridImport), GridExportMilliwattHours: int64(t.GridExport), CostMinor: t.Cost,
+		BoughtMilliwattHours: int64(t.Bought), SoldMilliwattHours: int64(t.Sold),
 	}
 }
 

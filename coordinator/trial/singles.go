@@ -41,6 +41,9 @@ func Singles(ch *charter.Charter, register *roll.Community, least int) string {
 		if why := names(s); why != "" {
 			return why
 		}
+		if s.Market != nil {
+			return "its market round trades between those who bid and offer, and the totals of few traders show single ones"
+		}
 		if allReceive(s) {
 			continue
 		}

@@ -19,7 +19,8 @@ type Explanation struct {
 	Rounds  []ExplainedRound // those that she was in, in their order
 	Remarks []string         // what else is to be said, a sentence each
 	Sum     string           // over the rounds, as text
-	Checked bool             // her row and the certificates give exactly her shares
+	Checked bool             // her row and the certificates give exactly what is booked
+	Market  *ExplainedMarket // nil where the charter has no market round
 
 	ofPool []string // those of Remarks that follow from what the whole pool fed in
 }
@@ -59,6 +60,7 @@ func Explain(ch *charter.Charter, settled *ledger.IntervalSettled, row *ledger.M
 		e.Rounds[i].Says = ch.ExplainRound(e.Rounds[i].Certificate.Round)
 	}
 	e.remark(ch, pool)
+	e.market(ch, pool)
 	e.Sum = e.sum()
 	return e, nil
 }
@@ -173,6 +175,9 @@ func (e *Explanation) Withhold(ch *charter.Charter) {
 		r.Arithmetic, r.Rank = "", 0
 	}
 	e.Remarks = slices.DeleteFunc(e.Remarks, func(s string) bool { return slices.Contains(e.ofPool, s) })
+	if e.Market != nil {
+		e.Market.withhold(ch, &e.Row)
+	}
 }
 
 // sum adds the rounds up, source by source, and compares with what was booked.
@@ -207,6 +212,14 @@ func (e *Explanation) sum() string {
 			text += fmt.Sprintf(" kWh %s, but %s kWh are booked", s.name, s.booked.KWh())
 		}
 		parts = append(parts, text)
+	}
+	for _, t := range []struct {
+		booked energy.Energy
+		name   string
+	}{{e.Row.MarketBought, "bought"}, {e.Row.MarketSold, "sold"}} {
+		if t.booked > 0 {
+			parts = append(parts, fmt.Sprintf("%s kWh %s in the market round, as booked", t.booked.KWh(), t.name))
+		}
 	}
 	if len(parts) == 0 {
 		return "Nothing was received, and nothing is booked."

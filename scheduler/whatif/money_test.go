@@ -36,6 +36,9 @@ func anyMoney(t *rapid.T) *charter.Charter {
 	if rapid.Bool().Draw(t, "offer") {
 		ch.Sharing.Rounds[0].Offer = new(charter.Percent(rapid.Int64Range(1, charter.Whole).Draw(t, "offered")))
 	}
+	if rapid.Bool().Draw(t, "market") {
+		ch.Sharing.Market = &charter.Market{Lowest: cents(0), Highest: cents(40)}
+	}
 	x := &charter.Tariff{}
 	switch rapid.IntRange(0, 2).Draw(t, "by") {
 	case 1:
@@ -57,6 +60,14 @@ func anyMoney(t *rapid.T) *charter.Charter {
 	return ch
 }
 
+// anyOrder is a bid or an offer, or none.
+func anyOrder(t *rapid.T) *roll.Order {
+	if rapid.Bool().Draw(t, "silent") {
+		return nil
+	}
+	return &roll.Order{Price: energy.Price{Micro: rapid.Int64Range(0, 40_000_000).Draw(t, "order"), Currency: "EUR"}}
+}
+
 // anyDay is some intervals of a community with members on the grid, a house with
 // one meter, and batteries in both.
 func anyDay(t *rapid.T) []settlement.Input {
@@ -74,6 +85,7 @@ func anyDay(t *rapid.T) []settlement.Input {
 			m := ledger.MemberRow{Member: roll.MemberID(fmt.Sprint("m", k)), Pool: pool, Sites: []ledger.SiteInput{{
 				Site: roll.SiteID(fmt.Sprint("s", k)), Import: upTo("import", 900_000), Export: upTo("export", 900_000),
 			}}}
+			m.Bid, m.Offer = anyOrder(t), anyOrder(t)
 			if k != 2 {
 				m.Groups = append(m.Groups, "street")
 			}
@@ -159,6 +171,13 @@ func oracle(ch *charter.Charter, in *statement.Interval, pay func(p statement.Pa
 			for _, g := range members {
 				if e := from(g); e > 0 {
 					both(who(m.Member), operator, new(big.Rat).Mul(cost(m.Share, charge(m, g)), big.NewRat(int64(e), int64(sold))))
+				}
+			}
+			for _, g := range members { // and the market's from each who sold in it, at its price
+				if e := g.MarketSold; e > 0 {
+					part := big.NewRat(int64(e), int64(p.Traded()))
+					both(who(m.Member), operator, new(big.Rat).Mul(cost(m.MarketBought, charge(m, g)), part))
+					both(who(m.Member), who(g.Member), new(big.Rat).Mul(cost(m.MarketBought, p.Market.Price), part))
 				}
 			}
 			var stored []ledger.StorageRow
@@ -276,7 +295,7 @@ func TestMoneyIsConserved(t *testing.T) {
 					if want := l.Price.Of(l.Energy).Minor; l.Amount != want && l.Amount != -want {
 						t.Fatalf("%v: %+v is not its energy times its price, %d", x.Party, l, want)
 					}
-				} else if l.Kind != statement.Membership && l.Kind != statement.Rounding {
+				} else if !slices.Contains([]statement.Kind{statement.Membership, statement.Rounding, statement.Bought, statement.Sold}, l.Kind) {
 					t.Fatalf("one price held throughout, and the line does not name it: %+v", l)
 				}
 			}

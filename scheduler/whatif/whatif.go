@@ -38,7 +38,10 @@ type Totals struct {
 	Given      energy.Energy `json:"given"`    // to members and to storage
 	GridImport energy.Energy `json:"grid_import"`
 	GridExport energy.Energy `json:"grid_export"`
-	Cost       int64         `json:"cost_minor"` // cents paid, less cents received; may be negative
+	// In the market round; left out where nothing was traded.
+	Bought energy.Energy `json:"bought,omitempty"`
+	Sold   energy.Energy `json:"sold,omitempty"`
+	Cost   int64         `json:"cost_minor"` // cents paid, less cents received; may be negative
 	// Lines are what the cost comes from, each with the charter's rule; left out
 	// where the totals are everybody's.
 	Lines []statement.Line `json:"lines,omitempty"`
@@ -65,6 +68,8 @@ type Report struct {
 	New       Totals   `json:"new"`
 	Gain      int      `json:"gain"` // members who receive a watt-hour more, or beyond
 	Lose      int      `json:"lose"` // members who receive a watt-hour less, or beyond
+	// Market is of charters with a market round; left out where neither has one.
+	Market *Market `json:"market,omitempty"`
 	// Whom the members pay, and who pays them: what is left inside, and what leaves.
 	// Together with the members' costs each side sums to zero.
 	Community    Account `json:"community"`
@@ -76,6 +81,13 @@ type Report struct {
 	NewWithoutPast int    `json:"new_without_past,omitempty"`
 	DataHash       string `json:"data_hash"`
 	Hash           string `json:"hash"` // of the report without this line
+}
+
+// Market is by whose orders the market rounds traded: those that were recorded when
+// the intervals were settled, under both charters. Nobody is known to have bid
+// otherwise under another charter, so that where none were recorded nobody trades.
+type Market struct {
+	Ordered int `json:"ordered"` // intervals in which somebody's bid or offer was recorded
 }
 
 // Account is a party who is no member, under both charters.
@@ -96,6 +108,7 @@ type Run struct {
 	data    hash.Hash
 	hear    func(side int, at energy.Interval, members []ledger.MemberRow)
 	count   int
+	ordered int // intervals with an order
 }
 
 // side is one charter at work. Batteries go on from where they stood under it.
@@ -164,6 +177,9 @@ func (r *Run) Add(in settlement.Input, grid Grid) error {
 		}
 	}
 	r.count++
+	if slices.ContainsFunc(in.Members, func(m ledger.MemberRow) bool { return m.Bid != nil || m.Offer != nil }) {
+		r.ordered++
+	}
 	return nil
 }
 
@@ -249,6 +265,8 @@ func (t *Totals) add(m *ledger.MemberRow) {
 	t.Given += m.Sold + m.Stored
 	t.GridImport += m.GridImport
 	t.GridExport += m.GridExport
+	t.Bought += m.MarketBought
+	t.Sold += m.MarketSold
 }
 
 func (t *Totals) plus(u *Totals) {
@@ -257,6 +275,8 @@ func (t *Totals) plus(u *Totals) {
 	t.Given += u.Given
 	t.GridImport += u.GridImport
 	t.GridExport += u.GridExport
+	t.Bought += u.Bought
+	t.Sold += u.Sold
 	t.Cost += u.Cost
 }
 
@@ -286,6 +306,9 @@ func (r *Run) Report() (Report, error) {
 	rep := Report{
 		Intervals: r.count, OldWithoutPast: r.sides[0].without, NewWithoutPast: r.sides[1].without,
 		DataHash: hex.EncodeToString(r.data.Sum(nil)),
+	}
+	if len(r.sides[0].charter.Markets())+len(r.sides[1].charter.Markets()) > 0 {
+		rep.Market = &Market{r.ordered}
 	}
 	for i := range r.sides {
 		sheet, err := r.sides[i].money.Sheet()

@@ -45,11 +45,16 @@ func day(n int) []settlement.Input {
 
 func compare(t *testing.T, a, b *charter.Charter) whatif.Report {
 	t.Helper()
+	return report(t, a, b, day(96))
+}
+
+func report(t *testing.T, a, b *charter.Charter, intervals []settlement.Input) whatif.Report {
+	t.Helper()
 	run, err := whatif.New(a, b, statement.In(time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, in := range day(96) {
+	for _, in := range intervals {
 		if err := run.Add(in, whatif.Grid{Retail: cents(30), FeedIn: cents(8)}); err != nil {
 			t.Fatal(err)
 		}
@@ -97,5 +102,42 @@ func TestSameAgain(t *testing.T) {
 		if d := m.Received(); d > 96 || d < -96 {
 			t.Errorf("%s: %v between versions", m.Member, d)
 		}
+	}
+}
+
+// TestRecordedOrdersTrade: orders that were recorded count under both charters, those
+// of a charter without a market for nothing; the money closes; and where none were
+// recorded, nobody trades, and the report says so.
+func TestRecordedOrdersTrade(t *testing.T) {
+	half := charter.Percent(500_000)
+	plain, market := rules(2, charter.Equal), rules(2, charter.Equal)
+	plain.Sharing.Rounds[0].Offer, market.Sharing.Rounds[0].Offer = &half, &half
+	market.Sharing.Market = &charter.Market{Lowest: cents(5), Highest: cents(30)}
+	ordered := day(96)
+	for i := range ordered[:48] {
+		m := ordered[i].Members
+		m[0].Offer, m[1].Bid = &roll.Order{Price: cents(9)}, &roll.Order{Price: cents(20)}
+	}
+	if rep := report(t, plain, plain, day(96)); rep.Market != nil {
+		t.Errorf("neither has a market: %+v", rep.Market)
+	}
+	if rep := report(t, plain, market, day(96)); rep.Market == nil || rep.Market.Ordered != 0 || rep.New.Bought != 0 || rep.New.Cost != rep.Old.Cost {
+		t.Errorf("nobody ordered: %+v, %+v", rep.Market, rep.New)
+	}
+	rep := report(t, plain, market, ordered)
+	buyer, seller := &rep.Members[1], &rep.Members[0]
+	if rep.Market == nil || rep.Market.Ordered != 48 || rep.Old.Bought != 0 || rep.New.Bought == 0 || rep.New.Bought != seller.New.Sold || rep.New.Bought != buyer.New.Bought {
+		t.Fatalf("%+v: %+v, %+v", rep.Market, rep.Old, rep.New)
+	}
+	if buyer.New.Received != buyer.Old.Received || buyer.New.GridImport+buyer.New.Bought != buyer.Old.GridImport {
+		t.Errorf("what she buys is what the grid misses: %+v", buyer)
+	}
+	// She pays at most 20 cents instead of 30, and the seller gets at least 9 instead of 8.
+	if buyer.Cost() >= 0 || seller.Cost() >= 0 {
+		t.Errorf("neither gains: %d and %d cents", buyer.Cost(), seller.Cost())
+	}
+	sum := rep.Community.New.Total + rep.Retailer.New.Total + rep.GridOperator.New.Total + rep.New.Cost
+	if sum != 0 {
+		t.Errorf("%d cents from nowhere", sum)
 	}
 }

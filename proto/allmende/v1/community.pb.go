@@ -1514,8 +1514,12 @@ type PoolTotals struct {
 	ResidualMilliwattHours    int64                  `protobuf:"varint,12,opt,name=residual_milliwatt_hours,json=residualMilliwattHours,proto3" json:"residual_milliwatt_hours,omitempty"`
 	GridImportMilliwattHours  int64                  `protobuf:"varint,13,opt,name=grid_import_milliwatt_hours,json=gridImportMilliwattHours,proto3" json:"grid_import_milliwatt_hours,omitempty"`
 	GridExportMilliwattHours  int64                  `protobuf:"varint,14,opt,name=grid_export_milliwatt_hours,json=gridExportMilliwattHours,proto3" json:"grid_export_milliwatt_hours,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
+	// What was traded in the market round, and at what price for all, such as
+	// "10.5 ct/kWh EUR"; 0 and empty where nothing was.
+	TradedMilliwattHours int64  `protobuf:"varint,15,opt,name=traded_milliwatt_hours,json=tradedMilliwattHours,proto3" json:"traded_milliwatt_hours,omitempty"`
+	MarketPrice          string `protobuf:"bytes,16,opt,name=market_price,json=marketPrice,proto3" json:"market_price,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PoolTotals) Reset() {
@@ -1644,6 +1648,20 @@ func (x *PoolTotals) GetGridExportMilliwattHours() int64 {
 		return x.GridExportMilliwattHours
 	}
 	return 0
+}
+
+func (x *PoolTotals) GetTradedMilliwattHours() int64 {
+	if x != nil {
+		return x.TradedMilliwattHours
+	}
+	return 0
+}
+
+func (x *PoolTotals) GetMarketPrice() string {
+	if x != nil {
+		return x.MarketPrice
+	}
+	return ""
 }
 
 type Checkpoint struct {
@@ -2150,7 +2168,7 @@ const file_allmende_v1_community_proto_rawDesc = "" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12.\n" +
 	"\aquality\x18\x06 \x01(\x0e2\x14.allmende.v1.QualityR\aquality\x12!\n" +
 	"\fcharter_hash\x18\a \x01(\tR\vcharterHash\x12-\n" +
-	"\x05pools\x18\b \x03(\v2\x17.allmende.v1.PoolTotalsR\x05pools\"\xac\x06\n" +
+	"\x05pools\x18\b \x03(\v2\x17.allmende.v1.PoolTotalsR\x05pools\"\x85\a\n" +
 	"\n" +
 	"PoolTotals\x12\x17\n" +
 	"\apool_id\x18\x01 \x01(\tR\x06poolId\x12<\n" +
@@ -2167,7 +2185,9 @@ const file_allmende_v1_community_proto_rawDesc = "" +
 	"\x1cstorage_loss_milliwatt_hours\x18\v \x01(\x03R\x19storageLossMilliwattHours\x128\n" +
 	"\x18residual_milliwatt_hours\x18\f \x01(\x03R\x16residualMilliwattHours\x12=\n" +
 	"\x1bgrid_import_milliwatt_hours\x18\r \x01(\x03R\x18gridImportMilliwattHours\x12=\n" +
-	"\x1bgrid_export_milliwatt_hours\x18\x0e \x01(\x03R\x18gridExportMilliwattHours\"t\n" +
+	"\x1bgrid_export_milliwatt_hours\x18\x0e \x01(\x03R\x18gridExportMilliwattHours\x124\n" +
+	"\x16traded_milliwatt_hours\x18\x0f \x01(\x03R\x14tradedMilliwattHours\x12!\n" +
+	"\fmarket_price\x18\x10 \x01(\tR\vmarketPrice\"t\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x1b\n" +

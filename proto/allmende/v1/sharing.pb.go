@@ -285,7 +285,9 @@ type PoolShare struct {
 	Checked bool `protobuf:"varint,10,opt,name=checked,proto3" json:"checked,omitempty"`
 	// The certificates are left out, because fewer members stand behind the pool
 	// than the community agreed on: they would show single ones.
-	Withheld      bool `protobuf:"varint,11,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	Withheld bool `protobuf:"varint,11,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	// The market round; absent where the charter has none.
+	Market        *MarketShare `protobuf:"bytes,12,opt,name=market,proto3" json:"market,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -397,6 +399,343 @@ func (x *PoolShare) GetWithheld() bool {
 	return false
 }
 
+func (x *PoolShare) GetMarket() *MarketShare {
+	if x != nil {
+		return x.Market
+	}
+	return nil
+}
+
+// MarketShare is the market round as one member was in it.
+type MarketShare struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The charter's own sentence.
+	Says string `protobuf:"bytes,1,opt,name=says,proto3" json:"says,omitempty"`
+	// What she bid and offered, as it stood when the interval began, such as
+	// "18 ct/kWh EUR"; empty: nothing. At most so much; 0: all that she needed, or had left.
+	BidPrice                string `protobuf:"bytes,2,opt,name=bid_price,json=bidPrice,proto3" json:"bid_price,omitempty"`
+	BidMostMilliwattHours   int64  `protobuf:"varint,3,opt,name=bid_most_milliwatt_hours,json=bidMostMilliwattHours,proto3" json:"bid_most_milliwatt_hours,omitempty"`
+	OfferPrice              string `protobuf:"bytes,4,opt,name=offer_price,json=offerPrice,proto3" json:"offer_price,omitempty"`
+	OfferMostMilliwattHours int64  `protobuf:"varint,5,opt,name=offer_most_milliwatt_hours,json=offerMostMilliwattHours,proto3" json:"offer_most_milliwatt_hours,omitempty"`
+	// What the rounds and storage had not given her, and what of hers nobody had taken.
+	NeededMilliwattHours int64 `protobuf:"varint,6,opt,name=needed_milliwatt_hours,json=neededMilliwattHours,proto3" json:"needed_milliwatt_hours,omitempty"`
+	LeftMilliwattHours   int64 `protobuf:"varint,7,opt,name=left_milliwatt_hours,json=leftMilliwattHours,proto3" json:"left_milliwatt_hours,omitempty"`
+	BoughtMilliwattHours int64 `protobuf:"varint,8,opt,name=bought_milliwatt_hours,json=boughtMilliwattHours,proto3" json:"bought_milliwatt_hours,omitempty"`
+	SoldMilliwattHours   int64 `protobuf:"varint,9,opt,name=sold_milliwatt_hours,json=soldMilliwattHours,proto3" json:"sold_milliwatt_hours,omitempty"`
+	// The same for all who traded; empty where nobody did, or where it is withheld.
+	Price string `protobuf:"bytes,10,opt,name=price,proto3" json:"price,omitempty"`
+	// How what she traded follows from her order and the certificate, as text.
+	Arithmetic string `protobuf:"bytes,11,opt,name=arithmetic,proto3" json:"arithmetic,omitempty"`
+	// Left out where the certificates are.
+	Certificate *MarketCertificate `protobuf:"bytes,12,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// Hers, in the draw among equals at the margin.
+	Rank uint64 `protobuf:"varint,13,opt,name=rank,proto3" json:"rank,omitempty"`
+	// Her order's limit is that of the last one that traded.
+	AtMargin      bool `protobuf:"varint,14,opt,name=at_margin,json=atMargin,proto3" json:"at_margin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarketShare) Reset() {
+	*x = MarketShare{}
+	mi := &file_allmende_v1_sharing_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarketShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarketShare) ProtoMessage() {}
+
+func (x *MarketShare) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_sharing_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarketShare.ProtoReflect.Descriptor instead.
+func (*MarketShare) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *MarketShare) GetSays() string {
+	if x != nil {
+		return x.Says
+	}
+	return ""
+}
+
+func (x *MarketShare) GetBidPrice() string {
+	if x != nil {
+		return x.BidPrice
+	}
+	return ""
+}
+
+func (x *MarketShare) GetBidMostMilliwattHours() int64 {
+	if x != nil {
+		return x.BidMostMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketShare) GetOfferPrice() string {
+	if x != nil {
+		return x.OfferPrice
+	}
+	return ""
+}
+
+func (x *MarketShare) GetOfferMostMilliwattHours() int64 {
+	if x != nil {
+		return x.OfferMostMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketShare) GetNeededMilliwattHours() int64 {
+	if x != nil {
+		return x.NeededMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketShare) GetLeftMilliwattHours() int64 {
+	if x != nil {
+		return x.LeftMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketShare) GetBoughtMilliwattHours() int64 {
+	if x != nil {
+		return x.BoughtMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketShare) GetSoldMilliwattHours() int64 {
+	if x != nil {
+		return x.SoldMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketShare) GetPrice() string {
+	if x != nil {
+		return x.Price
+	}
+	return ""
+}
+
+func (x *MarketShare) GetArithmetic() string {
+	if x != nil {
+		return x.Arithmetic
+	}
+	return ""
+}
+
+func (x *MarketShare) GetCertificate() *MarketCertificate {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *MarketShare) GetRank() uint64 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *MarketShare) GetAtMargin() bool {
+	if x != nil {
+		return x.AtMargin
+	}
+	return false
+}
+
+// MarketCertificate is a market round as the ledger holds it, for everybody.
+type MarketCertificate struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Price                string                 `protobuf:"bytes,1,opt,name=price,proto3" json:"price,omitempty"`
+	VolumeMilliwattHours int64                  `protobuf:"varint,2,opt,name=volume_milliwatt_hours,json=volumeMilliwattHours,proto3" json:"volume_milliwatt_hours,omitempty"`
+	UnitMilliwattHours   int64                  `protobuf:"varint,3,opt,name=unit_milliwatt_hours,json=unitMilliwattHours,proto3" json:"unit_milliwatt_hours,omitempty"`
+	Seed                 uint64                 `protobuf:"varint,4,opt,name=seed,proto3" json:"seed,omitempty"`
+	// The last bid and the last offer that traded; absent where nothing was traded.
+	Bids          *MarketMargin `protobuf:"bytes,5,opt,name=bids,proto3" json:"bids,omitempty"`
+	Offers        *MarketMargin `protobuf:"bytes,6,opt,name=offers,proto3" json:"offers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarketCertificate) Reset() {
+	*x = MarketCertificate{}
+	mi := &file_allmende_v1_sharing_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarketCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarketCertificate) ProtoMessage() {}
+
+func (x *MarketCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_sharing_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarketCertificate.ProtoReflect.Descriptor instead.
+func (*MarketCertificate) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *MarketCertificate) GetPrice() string {
+	if x != nil {
+		return x.Price
+	}
+	return ""
+}
+
+func (x *MarketCertificate) GetVolumeMilliwattHours() int64 {
+	if x != nil {
+		return x.VolumeMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketCertificate) GetUnitMilliwattHours() int64 {
+	if x != nil {
+		return x.UnitMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketCertificate) GetSeed() uint64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+func (x *MarketCertificate) GetBids() *MarketMargin {
+	if x != nil {
+		return x.Bids
+	}
+	return nil
+}
+
+func (x *MarketCertificate) GetOffers() *MarketMargin {
+	if x != nil {
+		return x.Offers
+	}
+	return nil
+}
+
+// MarketMargin is one side's: whose limit is better traded all, whose is worse
+// nothing, and who stands at it num/den of what she asked for, in units.
+type MarketMargin struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Limit                string                 `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	TradedMilliwattHours int64                  `protobuf:"varint,2,opt,name=traded_milliwatt_hours,json=tradedMilliwattHours,proto3" json:"traded_milliwatt_hours,omitempty"`
+	Num                  int64                  `protobuf:"varint,3,opt,name=num,proto3" json:"num,omitempty"`
+	Den                  int64                  `protobuf:"varint,4,opt,name=den,proto3" json:"den,omitempty"`
+	Cut                  int64                  `protobuf:"varint,5,opt,name=cut,proto3" json:"cut,omitempty"`
+	TieRank              uint64                 `protobuf:"varint,6,opt,name=tie_rank,json=tieRank,proto3" json:"tie_rank,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *MarketMargin) Reset() {
+	*x = MarketMargin{}
+	mi := &file_allmende_v1_sharing_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarketMargin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarketMargin) ProtoMessage() {}
+
+func (x *MarketMargin) ProtoReflect() protoreflect.Message {
+	mi := &file_allmende_v1_sharing_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarketMargin.ProtoReflect.Descriptor instead.
+func (*MarketMargin) Descriptor() ([]byte, []int) {
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *MarketMargin) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *MarketMargin) GetTradedMilliwattHours() int64 {
+	if x != nil {
+		return x.TradedMilliwattHours
+	}
+	return 0
+}
+
+func (x *MarketMargin) GetNum() int64 {
+	if x != nil {
+		return x.Num
+	}
+	return 0
+}
+
+func (x *MarketMargin) GetDen() int64 {
+	if x != nil {
+		return x.Den
+	}
+	return 0
+}
+
+func (x *MarketMargin) GetCut() int64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *MarketMargin) GetTieRank() uint64 {
+	if x != nil {
+		return x.TieRank
+	}
+	return 0
+}
+
 // RoundShare is what a member got in a round, and from what.
 type RoundShare struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -421,7 +760,7 @@ type RoundShare struct {
 
 func (x *RoundShare) Reset() {
 	*x = RoundShare{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[3]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +772,7 @@ func (x *RoundShare) String() string {
 func (*RoundShare) ProtoMessage() {}
 
 func (x *RoundShare) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[3]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +785,7 @@ func (x *RoundShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoundShare.ProtoReflect.Descriptor instead.
 func (*RoundShare) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{3}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RoundShare) GetRound() string {
@@ -548,7 +887,7 @@ type RoundCertificate struct {
 
 func (x *RoundCertificate) Reset() {
 	*x = RoundCertificate{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[4]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +899,7 @@ func (x *RoundCertificate) String() string {
 func (*RoundCertificate) ProtoMessage() {}
 
 func (x *RoundCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[4]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +912,7 @@ func (x *RoundCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoundCertificate.ProtoReflect.Descriptor instead.
 func (*RoundCertificate) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{4}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RoundCertificate) GetPoolMilliwattHours() int64 {
@@ -702,7 +1041,7 @@ type StartWhatIfRequest struct {
 
 func (x *StartWhatIfRequest) Reset() {
 	*x = StartWhatIfRequest{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[5]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +1053,7 @@ func (x *StartWhatIfRequest) String() string {
 func (*StartWhatIfRequest) ProtoMessage() {}
 
 func (x *StartWhatIfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[5]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +1066,7 @@ func (x *StartWhatIfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartWhatIfRequest.ProtoReflect.Descriptor instead.
 func (*StartWhatIfRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{5}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StartWhatIfRequest) GetCharterTemplate() string {
@@ -801,7 +1140,7 @@ type GetWhatIfRequest struct {
 
 func (x *GetWhatIfRequest) Reset() {
 	*x = GetWhatIfRequest{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[6]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +1152,7 @@ func (x *GetWhatIfRequest) String() string {
 func (*GetWhatIfRequest) ProtoMessage() {}
 
 func (x *GetWhatIfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[6]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +1165,7 @@ func (x *GetWhatIfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWhatIfRequest.ProtoReflect.Descriptor instead.
 func (*GetWhatIfRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{6}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetWhatIfRequest) GetWhatIfId() string {
@@ -859,7 +1198,7 @@ type CancelWhatIfRequest struct {
 
 func (x *CancelWhatIfRequest) Reset() {
 	*x = CancelWhatIfRequest{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[7]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1210,7 @@ func (x *CancelWhatIfRequest) String() string {
 func (*CancelWhatIfRequest) ProtoMessage() {}
 
 func (x *CancelWhatIfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[7]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1223,7 @@ func (x *CancelWhatIfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelWhatIfRequest.ProtoReflect.Descriptor instead.
 func (*CancelWhatIfRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{7}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelWhatIfRequest) GetWhatIfId() string {
@@ -902,7 +1241,7 @@ type ListWhatIfsRequest struct {
 
 func (x *ListWhatIfsRequest) Reset() {
 	*x = ListWhatIfsRequest{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[8]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1253,7 @@ func (x *ListWhatIfsRequest) String() string {
 func (*ListWhatIfsRequest) ProtoMessage() {}
 
 func (x *ListWhatIfsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[8]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1266,7 @@ func (x *ListWhatIfsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWhatIfsRequest.ProtoReflect.Descriptor instead.
 func (*ListWhatIfsRequest) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{8}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{11}
 }
 
 type ListWhatIfsResponse struct {
@@ -939,7 +1278,7 @@ type ListWhatIfsResponse struct {
 
 func (x *ListWhatIfsResponse) Reset() {
 	*x = ListWhatIfsResponse{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[9]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1290,7 @@ func (x *ListWhatIfsResponse) String() string {
 func (*ListWhatIfsResponse) ProtoMessage() {}
 
 func (x *ListWhatIfsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[9]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1303,7 @@ func (x *ListWhatIfsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWhatIfsResponse.ProtoReflect.Descriptor instead.
 func (*ListWhatIfsResponse) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{9}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListWhatIfsResponse) GetWhatIfs() []*WhatIf {
@@ -1003,7 +1342,7 @@ type WhatIf struct {
 
 func (x *WhatIf) Reset() {
 	*x = WhatIf{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[10]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1354,7 @@ func (x *WhatIf) String() string {
 func (*WhatIf) ProtoMessage() {}
 
 func (x *WhatIf) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[10]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1367,7 @@ func (x *WhatIf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIf.ProtoReflect.Descriptor instead.
 func (*WhatIf) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{10}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WhatIf) GetId() string {
@@ -1175,13 +1514,16 @@ type WhatIfResult struct {
 	// expressions of the old and the new charter ask for: it counted 0.
 	BeforeWithoutPast int64 `protobuf:"varint,15,opt,name=before_without_past,json=beforeWithoutPast,proto3" json:"before_without_past,omitempty"`
 	AfterWithoutPast  int64 `protobuf:"varint,16,opt,name=after_without_past,json=afterWithoutPast,proto3" json:"after_without_past,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Where one of the charters has a market round: in how many of the intervals
+	// somebody's bid or offer was recorded. It trades by those under both charters.
+	OrderedIntervals *int64 `protobuf:"varint,17,opt,name=ordered_intervals,json=orderedIntervals,proto3,oneof" json:"ordered_intervals,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *WhatIfResult) Reset() {
 	*x = WhatIfResult{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[11]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1535,7 @@ func (x *WhatIfResult) String() string {
 func (*WhatIfResult) ProtoMessage() {}
 
 func (x *WhatIfResult) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[11]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1548,7 @@ func (x *WhatIfResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfResult.ProtoReflect.Descriptor instead.
 func (*WhatIfResult) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{11}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WhatIfResult) GetIntervals() int64 {
@@ -1321,6 +1663,13 @@ func (x *WhatIfResult) GetAfterWithoutPast() int64 {
 	return 0
 }
 
+func (x *WhatIfResult) GetOrderedIntervals() int64 {
+	if x != nil && x.OrderedIntervals != nil {
+		return *x.OrderedIntervals
+	}
+	return 0
+}
+
 type WhatIfChange struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	MemberId string                 `protobuf:"bytes,1,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
@@ -1335,7 +1684,7 @@ type WhatIfChange struct {
 
 func (x *WhatIfChange) Reset() {
 	*x = WhatIfChange{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[12]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1696,7 @@ func (x *WhatIfChange) String() string {
 func (*WhatIfChange) ProtoMessage() {}
 
 func (x *WhatIfChange) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[12]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1709,7 @@ func (x *WhatIfChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfChange.ProtoReflect.Descriptor instead.
 func (*WhatIfChange) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{12}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WhatIfChange) GetMemberId() string {
@@ -1422,7 +1771,7 @@ type WhatIfLine struct {
 
 func (x *WhatIfLine) Reset() {
 	*x = WhatIfLine{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[13]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1783,7 @@ func (x *WhatIfLine) String() string {
 func (*WhatIfLine) ProtoMessage() {}
 
 func (x *WhatIfLine) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[13]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1796,7 @@ func (x *WhatIfLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfLine.ProtoReflect.Descriptor instead.
 func (*WhatIfLine) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{13}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WhatIfLine) GetKind() string {
@@ -1514,7 +1863,7 @@ type WhatIfParty struct {
 
 func (x *WhatIfParty) Reset() {
 	*x = WhatIfParty{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[14]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1875,7 @@ func (x *WhatIfParty) String() string {
 func (*WhatIfParty) ProtoMessage() {}
 
 func (x *WhatIfParty) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[14]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +1888,7 @@ func (x *WhatIfParty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfParty.ProtoReflect.Descriptor instead.
 func (*WhatIfParty) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{14}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WhatIfParty) GetRole() string {
@@ -1587,14 +1936,17 @@ type WhatIfTotals struct {
 	GridImportMilliwattHours int64 `protobuf:"varint,4,opt,name=grid_import_milliwatt_hours,json=gridImportMilliwattHours,proto3" json:"grid_import_milliwatt_hours,omitempty"`
 	GridExportMilliwattHours int64 `protobuf:"varint,5,opt,name=grid_export_milliwatt_hours,json=gridExportMilliwattHours,proto3" json:"grid_export_milliwatt_hours,omitempty"`
 	// What is paid, less what is paid out, in hundredths of the currency; may be negative.
-	CostMinor     int64 `protobuf:"varint,6,opt,name=cost_minor,json=costMinor,proto3" json:"cost_minor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CostMinor int64 `protobuf:"varint,6,opt,name=cost_minor,json=costMinor,proto3" json:"cost_minor,omitempty"`
+	// In the market round.
+	BoughtMilliwattHours int64 `protobuf:"varint,7,opt,name=bought_milliwatt_hours,json=boughtMilliwattHours,proto3" json:"bought_milliwatt_hours,omitempty"`
+	SoldMilliwattHours   int64 `protobuf:"varint,8,opt,name=sold_milliwatt_hours,json=soldMilliwattHours,proto3" json:"sold_milliwatt_hours,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *WhatIfTotals) Reset() {
 	*x = WhatIfTotals{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[15]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1958,7 @@ func (x *WhatIfTotals) String() string {
 func (*WhatIfTotals) ProtoMessage() {}
 
 func (x *WhatIfTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[15]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1971,7 @@ func (x *WhatIfTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfTotals.ProtoReflect.Descriptor instead.
 func (*WhatIfTotals) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{15}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WhatIfTotals) GetDemandMilliwattHours() int64 {
@@ -1664,6 +2016,20 @@ func (x *WhatIfTotals) GetCostMinor() int64 {
 	return 0
 }
 
+func (x *WhatIfTotals) GetBoughtMilliwattHours() int64 {
+	if x != nil {
+		return x.BoughtMilliwattHours
+	}
+	return 0
+}
+
+func (x *WhatIfTotals) GetSoldMilliwattHours() int64 {
+	if x != nil {
+		return x.SoldMilliwattHours
+	}
+	return 0
+}
+
 // WhatIfSpread is how the change of what members receive is distributed.
 type WhatIfSpread struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1684,7 +2050,7 @@ type WhatIfSpread struct {
 
 func (x *WhatIfSpread) Reset() {
 	*x = WhatIfSpread{}
-	mi := &file_allmende_v1_sharing_proto_msgTypes[16]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +2062,7 @@ func (x *WhatIfSpread) String() string {
 func (*WhatIfSpread) ProtoMessage() {}
 
 func (x *WhatIfSpread) ProtoReflect() protoreflect.Message {
-	mi := &file_allmende_v1_sharing_proto_msgTypes[16]
+	mi := &file_allmende_v1_sharing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +2075,7 @@ func (x *WhatIfSpread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhatIfSpread.ProtoReflect.Descriptor instead.
 func (*WhatIfSpread) Descriptor() ([]byte, []int) {
-	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{16}
+	return file_allmende_v1_sharing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WhatIfSpread) GetGain() int64 {
@@ -1790,7 +2156,7 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	"\fcharter_hash\x18\t \x01(\tR\vcharterHash\x12#\n" +
 	"\rrules_version\x18\n" +
 	" \x01(\x05R\frulesVersion\x12,\n" +
-	"\x05pools\x18\v \x03(\v2\x16.allmende.v1.PoolShareR\x05pools\"\xd7\x03\n" +
+	"\x05pools\x18\v \x03(\v2\x16.allmende.v1.PoolShareR\x05pools\"\x89\x04\n" +
 	"\tPoolShare\x12\x17\n" +
 	"\apool_id\x18\x01 \x01(\tR\x06poolId\x124\n" +
 	"\x16demand_milliwatt_hours\x18\x02 \x01(\x03R\x14demandMilliwattHours\x124\n" +
@@ -1803,7 +2169,41 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	"\x03sum\x18\t \x01(\tR\x03sum\x12\x18\n" +
 	"\achecked\x18\n" +
 	" \x01(\bR\achecked\x12\x1a\n" +
-	"\bwithheld\x18\v \x01(\bR\bwithheld\"\xa3\x03\n" +
+	"\bwithheld\x18\v \x01(\bR\bwithheld\x120\n" +
+	"\x06market\x18\f \x01(\v2\x18.allmende.v1.MarketShareR\x06market\"\xce\x04\n" +
+	"\vMarketShare\x12\x12\n" +
+	"\x04says\x18\x01 \x01(\tR\x04says\x12\x1b\n" +
+	"\tbid_price\x18\x02 \x01(\tR\bbidPrice\x127\n" +
+	"\x18bid_most_milliwatt_hours\x18\x03 \x01(\x03R\x15bidMostMilliwattHours\x12\x1f\n" +
+	"\voffer_price\x18\x04 \x01(\tR\n" +
+	"offerPrice\x12;\n" +
+	"\x1aoffer_most_milliwatt_hours\x18\x05 \x01(\x03R\x17offerMostMilliwattHours\x124\n" +
+	"\x16needed_milliwatt_hours\x18\x06 \x01(\x03R\x14neededMilliwattHours\x120\n" +
+	"\x14left_milliwatt_hours\x18\a \x01(\x03R\x12leftMilliwattHours\x124\n" +
+	"\x16bought_milliwatt_hours\x18\b \x01(\x03R\x14boughtMilliwattHours\x120\n" +
+	"\x14sold_milliwatt_hours\x18\t \x01(\x03R\x12soldMilliwattHours\x12\x14\n" +
+	"\x05price\x18\n" +
+	" \x01(\tR\x05price\x12\x1e\n" +
+	"\n" +
+	"arithmetic\x18\v \x01(\tR\n" +
+	"arithmetic\x12@\n" +
+	"\vcertificate\x18\f \x01(\v2\x1e.allmende.v1.MarketCertificateR\vcertificate\x12\x12\n" +
+	"\x04rank\x18\r \x01(\x04R\x04rank\x12\x1b\n" +
+	"\tat_margin\x18\x0e \x01(\bR\batMargin\"\x87\x02\n" +
+	"\x11MarketCertificate\x12\x14\n" +
+	"\x05price\x18\x01 \x01(\tR\x05price\x124\n" +
+	"\x16volume_milliwatt_hours\x18\x02 \x01(\x03R\x14volumeMilliwattHours\x120\n" +
+	"\x14unit_milliwatt_hours\x18\x03 \x01(\x03R\x12unitMilliwattHours\x12\x12\n" +
+	"\x04seed\x18\x04 \x01(\x04R\x04seed\x12-\n" +
+	"\x04bids\x18\x05 \x01(\v2\x19.allmende.v1.MarketMarginR\x04bids\x121\n" +
+	"\x06offers\x18\x06 \x01(\v2\x19.allmende.v1.MarketMarginR\x06offers\"\xab\x01\n" +
+	"\fMarketMargin\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x124\n" +
+	"\x16traded_milliwatt_hours\x18\x02 \x01(\x03R\x14tradedMilliwattHours\x12\x10\n" +
+	"\x03num\x18\x03 \x01(\x03R\x03num\x12\x10\n" +
+	"\x03den\x18\x04 \x01(\x03R\x03den\x12\x10\n" +
+	"\x03cut\x18\x05 \x01(\x03R\x03cut\x12\x19\n" +
+	"\btie_rank\x18\x06 \x01(\x04R\atieRank\"\xa3\x03\n" +
 	"\n" +
 	"RoundShare\x12\x14\n" +
 	"\x05round\x18\x01 \x01(\tR\x05round\x12\x16\n" +
@@ -1878,7 +2278,7 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	"\x0ftotal_intervals\x18\r \x01(\x03R\x0etotalIntervals\x12\x14\n" +
 	"\x05error\x18\x0e \x01(\tR\x05error\x121\n" +
 	"\x06result\x18\x0f \x01(\v2\x19.allmende.v1.WhatIfResultR\x06result\x12\x12\n" +
-	"\x04mine\x18\x10 \x01(\bR\x04mine\"\x82\x05\n" +
+	"\x04mine\x18\x10 \x01(\bR\x04mine\"\xca\x05\n" +
 	"\fWhatIfResult\x12\x1c\n" +
 	"\tintervals\x18\x01 \x01(\x03R\tintervals\x12\x19\n" +
 	"\bleft_out\x18\x02 \x01(\x03R\aleftOut\x12\x1a\n" +
@@ -1897,7 +2297,9 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	"\aparties\x18\r \x03(\v2\x18.allmende.v1.WhatIfPartyR\aparties\x12$\n" +
 	"\x0elines_left_out\x18\x0e \x01(\x03R\flinesLeftOut\x12.\n" +
 	"\x13before_without_past\x18\x0f \x01(\x03R\x11beforeWithoutPast\x12,\n" +
-	"\x12after_without_past\x18\x10 \x01(\x03R\x10afterWithoutPast\"\x85\x02\n" +
+	"\x12after_without_past\x18\x10 \x01(\x03R\x10afterWithoutPast\x120\n" +
+	"\x11ordered_intervals\x18\x11 \x01(\x03H\x00R\x10orderedIntervals\x88\x01\x01B\x14\n" +
+	"\x12_ordered_intervals\"\x85\x02\n" +
 	"\fWhatIfChange\x12\x1b\n" +
 	"\tmember_id\x18\x01 \x01(\tR\bmemberId\x121\n" +
 	"\x06before\x18\x02 \x01(\v2\x19.allmende.v1.WhatIfTotalsR\x06before\x12/\n" +
@@ -1921,7 +2323,7 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	"afterMinor\x12:\n" +
 	"\fbefore_lines\x18\x04 \x03(\v2\x17.allmende.v1.WhatIfLineR\vbeforeLines\x128\n" +
 	"\vafter_lines\x18\x05 \x03(\v2\x17.allmende.v1.WhatIfLineR\n" +
-	"afterLines\"\xcf\x02\n" +
+	"afterLines\"\xb7\x03\n" +
 	"\fWhatIfTotals\x124\n" +
 	"\x16demand_milliwatt_hours\x18\x01 \x01(\x03R\x14demandMilliwattHours\x128\n" +
 	"\x18received_milliwatt_hours\x18\x02 \x01(\x03R\x16receivedMilliwattHours\x122\n" +
@@ -1929,7 +2331,9 @@ const file_allmende_v1_sharing_proto_rawDesc = "" +
 	"\x1bgrid_import_milliwatt_hours\x18\x04 \x01(\x03R\x18gridImportMilliwattHours\x12=\n" +
 	"\x1bgrid_export_milliwatt_hours\x18\x05 \x01(\x03R\x18gridExportMilliwattHours\x12\x1d\n" +
 	"\n" +
-	"cost_minor\x18\x06 \x01(\x03R\tcostMinor\"\xa8\x03\n" +
+	"cost_minor\x18\x06 \x01(\x03R\tcostMinor\x124\n" +
+	"\x16bought_milliwatt_hours\x18\a \x01(\x03R\x14boughtMilliwattHours\x120\n" +
+	"\x14sold_milliwatt_hours\x18\b \x01(\x03R\x12soldMilliwattHours\"\xa8\x03\n" +
 	"\fWhatIfSpread\x12\x12\n" +
 	"\x04gain\x18\x01 \x01(\x03R\x04gain\x12\x12\n" +
 	"\x04lose\x18\x02 \x01(\x03R\x04lose\x12\x12\n" +
@@ -1968,62 +2372,69 @@ func file_allmende_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_allmende_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_allmende_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_allmende_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_allmende_v1_sharing_proto_goTypes = []any{
 	(WhatIfState)(0),            // 0: allmende.v1.WhatIfState
 	(*WhyShareRequest)(nil),     // 1: allmende.v1.WhyShareRequest
 	(*WhyShareResponse)(nil),    // 2: allmende.v1.WhyShareResponse
 	(*PoolShare)(nil),           // 3: allmende.v1.PoolShare
-	(*RoundShare)(nil),          // 4: allmende.v1.RoundShare
-	(*RoundCertificate)(nil),    // 5: allmende.v1.RoundCertificate
-	(*StartWhatIfRequest)(nil),  // 6: allmende.v1.StartWhatIfRequest
-	(*GetWhatIfRequest)(nil),    // 7: allmende.v1.GetWhatIfRequest
-	(*CancelWhatIfRequest)(nil), // 8: allmende.v1.CancelWhatIfRequest
-	(*ListWhatIfsRequest)(nil),  // 9: allmende.v1.ListWhatIfsRequest
-	(*ListWhatIfsResponse)(nil), // 10: allmende.v1.ListWhatIfsResponse
-	(*WhatIf)(nil),              // 11: allmende.v1.WhatIf
-	(*WhatIfResult)(nil),        // 12: allmende.v1.WhatIfResult
-	(*WhatIfChange)(nil),        // 13: allmende.v1.WhatIfChange
-	(*WhatIfLine)(nil),          // 14: allmende.v1.WhatIfLine
-	(*WhatIfParty)(nil),         // 15: allmende.v1.WhatIfParty
-	(*WhatIfTotals)(nil),        // 16: allmende.v1.WhatIfTotals
-	(*WhatIfSpread)(nil),        // 17: allmende.v1.WhatIfSpread
-	(Quality)(0),                // 18: allmende.v1.Quality
+	(*MarketShare)(nil),         // 4: allmende.v1.MarketShare
+	(*MarketCertificate)(nil),   // 5: allmende.v1.MarketCertificate
+	(*MarketMargin)(nil),        // 6: allmende.v1.MarketMargin
+	(*RoundShare)(nil),          // 7: allmende.v1.RoundShare
+	(*RoundCertificate)(nil),    // 8: allmende.v1.RoundCertificate
+	(*StartWhatIfRequest)(nil),  // 9: allmende.v1.StartWhatIfRequest
+	(*GetWhatIfRequest)(nil),    // 10: allmende.v1.GetWhatIfRequest
+	(*CancelWhatIfRequest)(nil), // 11: allmende.v1.CancelWhatIfRequest
+	(*ListWhatIfsRequest)(nil),  // 12: allmende.v1.ListWhatIfsRequest
+	(*ListWhatIfsResponse)(nil), // 13: allmende.v1.ListWhatIfsResponse
+	(*WhatIf)(nil),              // 14: allmende.v1.WhatIf
+	(*WhatIfResult)(nil),        // 15: allmende.v1.WhatIfResult
+	(*WhatIfChange)(nil),        // 16: allmende.v1.WhatIfChange
+	(*WhatIfLine)(nil),          // 17: allmende.v1.WhatIfLine
+	(*WhatIfParty)(nil),         // 18: allmende.v1.WhatIfParty
+	(*WhatIfTotals)(nil),        // 19: allmende.v1.WhatIfTotals
+	(*WhatIfSpread)(nil),        // 20: allmende.v1.WhatIfSpread
+	(Quality)(0),                // 21: allmende.v1.Quality
 }
 var file_allmende_v1_sharing_proto_depIdxs = []int32{
-	18, // 0: allmende.v1.WhyShareResponse.quality:type_name -> allmende.v1.Quality
+	21, // 0: allmende.v1.WhyShareResponse.quality:type_name -> allmende.v1.Quality
 	3,  // 1: allmende.v1.WhyShareResponse.pools:type_name -> allmende.v1.PoolShare
-	4,  // 2: allmende.v1.PoolShare.rounds:type_name -> allmende.v1.RoundShare
-	5,  // 3: allmende.v1.RoundShare.certificate:type_name -> allmende.v1.RoundCertificate
-	11, // 4: allmende.v1.ListWhatIfsResponse.what_ifs:type_name -> allmende.v1.WhatIf
-	0,  // 5: allmende.v1.WhatIf.state:type_name -> allmende.v1.WhatIfState
-	12, // 6: allmende.v1.WhatIf.result:type_name -> allmende.v1.WhatIfResult
-	13, // 7: allmende.v1.WhatIfResult.members:type_name -> allmende.v1.WhatIfChange
-	16, // 8: allmende.v1.WhatIfResult.before:type_name -> allmende.v1.WhatIfTotals
-	16, // 9: allmende.v1.WhatIfResult.after:type_name -> allmende.v1.WhatIfTotals
-	17, // 10: allmende.v1.WhatIfResult.spread:type_name -> allmende.v1.WhatIfSpread
-	15, // 11: allmende.v1.WhatIfResult.parties:type_name -> allmende.v1.WhatIfParty
-	16, // 12: allmende.v1.WhatIfChange.before:type_name -> allmende.v1.WhatIfTotals
-	16, // 13: allmende.v1.WhatIfChange.after:type_name -> allmende.v1.WhatIfTotals
-	14, // 14: allmende.v1.WhatIfChange.before_lines:type_name -> allmende.v1.WhatIfLine
-	14, // 15: allmende.v1.WhatIfChange.after_lines:type_name -> allmende.v1.WhatIfLine
-	14, // 16: allmende.v1.WhatIfParty.before_lines:type_name -> allmende.v1.WhatIfLine
-	14, // 17: allmende.v1.WhatIfParty.after_lines:type_name -> allmende.v1.WhatIfLine
-	1,  // 18: allmende.v1.SharingService.WhyShare:input_type -> allmende.v1.WhyShareRequest
-	6,  // 19: allmende.v1.SharingService.StartWhatIf:input_type -> allmende.v1.StartWhatIfRequest
-	7,  // 20: allmende.v1.SharingService.GetWhatIf:input_type -> allmende.v1.GetWhatIfRequest
-	9,  // 21: allmende.v1.SharingService.ListWhatIfs:input_type -> allmende.v1.ListWhatIfsRequest
-	8,  // 22: allmende.v1.SharingService.CancelWhatIf:input_type -> allmende.v1.CancelWhatIfRequest
-	2,  // 23: allmende.v1.SharingService.WhyShare:output_type -> allmende.v1.WhyShareResponse
-	11, // 24: allmende.v1.SharingService.StartWhatIf:output_type -> allmende.v1.WhatIf
-	11, // 25: allmende.v1.SharingService.GetWhatIf:output_type -> allmende.v1.WhatIf
-	10, // 26: allmende.v1.SharingService.ListWhatIfs:output_type -> allmende.v1.ListWhatIfsResponse
-	11, // 27: allmende.v1.SharingService.CancelWhatIf:output_type -> allmende.v1.WhatIf
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	7,  // 2: allmende.v1.PoolShare.rounds:type_name -> allmende.v1.RoundShare
+	4,  // 3: allmende.v1.PoolShare.market:type_name -> allmende.v1.MarketShare
+	5,  // 4: allmende.v1.MarketShare.certificate:type_name -> allmende.v1.MarketCertificate
+	6,  // 5: allmende.v1.MarketCertificate.bids:type_name -> allmende.v1.MarketMargin
+	6,  // 6: allmende.v1.MarketCertificate.offers:type_name -> allmende.v1.MarketMargin
+	8,  // 7: allmende.v1.RoundShare.certificate:type_name -> allmende.v1.RoundCertificate
+	14, // 8: allmende.v1.ListWhatIfsResponse.what_ifs:type_name -> allmende.v1.WhatIf
+	0,  // 9: allmende.v1.WhatIf.state:type_name -> allmende.v1.WhatIfState
+	15, // 10: allmende.v1.WhatIf.result:type_name -> allmende.v1.WhatIfResult
+	16, // 11: allmende.v1.WhatIfResult.members:type_name -> allmende.v1.WhatIfChange
+	19, // 12: allmende.v1.WhatIfResult.before:type_name -> allmende.v1.WhatIfTotals
+	19, // 13: allmende.v1.WhatIfResult.after:type_name -> allmende.v1.WhatIfTotals
+	20, // 14: allmende.v1.WhatIfResult.spread:type_name -> allmende.v1.WhatIfSpread
+	18, // 15: allmende.v1.WhatIfResult.parties:type_name -> allmende.v1.WhatIfParty
+	19, // 16: allmende.v1.WhatIfChange.before:type_name -> allmende.v1.WhatIfTotals
+	19, // 17: allmende.v1.WhatIfChange.after:type_name -> allmende.v1.WhatIfTotals
+	17, // 18: allmende.v1.WhatIfChange.before_lines:type_name -> allmende.v1.WhatIfLine
+	17, // 19: allmende.v1.WhatIfChange.after_lines:type_name -> allmende.v1.WhatIfLine
+	17, // 20: allmende.v1.WhatIfParty.before_lines:type_name -> allmende.v1.WhatIfLine
+	17, // 21: allmende.v1.WhatIfParty.after_lines:type_name -> allmende.v1.WhatIfLine
+	1,  // 22: allmende.v1.SharingService.WhyShare:input_type -> allmende.v1.WhyShareRequest
+	9,  // 23: allmende.v1.SharingService.StartWhatIf:input_type -> allmende.v1.StartWhatIfRequest
+	10, // 24: allmende.v1.SharingService.GetWhatIf:input_type -> allmende.v1.GetWhatIfRequest
+	12, // 25: allmende.v1.SharingService.ListWhatIfs:input_type -> allmende.v1.ListWhatIfsRequest
+	11, // 26: allmende.v1.SharingService.CancelWhatIf:input_type -> allmende.v1.CancelWhatIfRequest
+	2,  // 27: allmende.v1.SharingService.WhyShare:output_type -> allmende.v1.WhyShareResponse
+	14, // 28: allmende.v1.SharingService.StartWhatIf:output_type -> allmende.v1.WhatIf
+	14, // 29: allmende.v1.SharingService.GetWhatIf:output_type -> allmende.v1.WhatIf
+	13, // 30: allmende.v1.SharingService.ListWhatIfs:output_type -> allmende.v1.ListWhatIfsResponse
+	14, // 31: allmende.v1.SharingService.CancelWhatIf:output_type -> allmende.v1.WhatIf
+	27, // [27:32] is the sub-list for method output_type
+	22, // [22:27] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_allmende_v1_sharing_proto_init() }
@@ -2032,15 +2443,16 @@ func file_allmende_v1_sharing_proto_init() {
 		return
 	}
 	file_allmende_v1_gateway_proto_init()
-	file_allmende_v1_sharing_proto_msgTypes[3].OneofWrappers = []any{}
-	file_allmende_v1_sharing_proto_msgTypes[16].OneofWrappers = []any{}
+	file_allmende_v1_sharing_proto_msgTypes[6].OneofWrappers = []any{}
+	file_allmende_v1_sharing_proto_msgTypes[14].OneofWrappers = []any{}
+	file_allmende_v1_sharing_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_allmende_v1_sharing_proto_rawDesc), len(file_allmende_v1_sharing_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

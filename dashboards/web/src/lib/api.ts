@@ -12,7 +12,7 @@ export class Refusal extends Error {
   }
 }
 
-export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 const patience = 30_000 // hashing a password takes a small computer a while
 

@@ -519,6 +519,53 @@ export interface Live {
   withheld?: string[]
 }
 
+/** MarketCertificate is a market round as the ledger holds it, for everybody. */
+export interface MarketCertificate {
+  price?: string
+  volumeMilliwattHours?: Int64
+  unitMilliwattHours?: Int64
+  seed?: Int64
+  /** The last bid and the last offer that traded; absent where nothing was traded. */
+  bids?: MarketMargin
+  offers?: MarketMargin
+}
+
+/** MarketMargin is one side's: whose limit is better traded all, whose is worse nothing, and who stands at it num/den of what she asked for, in units. */
+export interface MarketMargin {
+  limit?: string
+  tradedMilliwattHours?: Int64
+  num?: Int64
+  den?: Int64
+  cut?: Int64
+  tieRank?: Int64
+}
+
+/** MarketShare is the market round as one member was in it. */
+export interface MarketShare {
+  /** The charter's own sentence. */
+  says?: string
+  /** What she bid and offered, as it stood when the interval began, such as "18 ct/kWh EUR"; empty: nothing. At most so much; 0: all that she needed, or had left. */
+  bidPrice?: string
+  bidMostMilliwattHours?: Int64
+  offerPrice?: string
+  offerMostMilliwattHours?: Int64
+  /** What the rounds and storage had not given her, and what of hers nobody had taken. */
+  neededMilliwattHours?: Int64
+  leftMilliwattHours?: Int64
+  boughtMilliwattHours?: Int64
+  soldMilliwattHours?: Int64
+  /** The same for all who traded; empty where nobody did, or where it is withheld. */
+  price?: string
+  /** How what she traded follows from her order and the certificate, as text. */
+  arithmetic?: string
+  /** Left out where the certificates are. */
+  certificate?: MarketCertificate
+  /** Hers, in the draw among equals at the margin. */
+  rank?: Int64
+  /** Her order's limit is that of the last one that traded. */
+  atMargin?: boolean
+}
+
 export interface Me {
   /** none, visitor, person, token or local. */
   kind?: string
@@ -668,6 +715,8 @@ export interface PoolShare {
   checked?: boolean
   /** The certificates are left out, because fewer members stand behind the pool than the community agreed on: they would show single ones. */
   withheld?: boolean
+  /** The market round; absent where the charter has none. */
+  market?: MarketShare
 }
 
 export interface PoolTotals {
@@ -685,6 +734,9 @@ export interface PoolTotals {
   residualMilliwattHours?: Int64
   gridImportMilliwattHours?: Int64
   gridExportMilliwattHours?: Int64
+  /** What was traded in the market round, and at what price for all, such as "10.5 ct/kWh EUR"; 0 and empty where nothing was. */
+  tradedMilliwattHours?: Int64
+  marketPrice?: string
 }
 
 export type Quality = 'QUALITY_GOOD' | 'QUALITY_CORRECTED' | 'QUALITY_SUBSTITUTED' | 'QUALITY_ESTIMATED' | 'QUALITY_SLEEPING' | 'QUALITY_STALE' | 'QUALITY_NOT_IMPLEMENTED'
@@ -980,6 +1032,8 @@ export interface WhatIfResult {
   /** Of how many weighting periods nothing is recorded of the period before, which the expressions of the old and the new charter ask for: it counted 0. */
   beforeWithoutPast?: Int64
   afterWithoutPast?: Int64
+  /** Where one of the charters has a market round: in how many of the intervals somebody's bid or offer was recorded. It trades by those under both charters. */
+  orderedIntervals?: Int64
 }
 
 /** WhatIfSpread is how the change of what members receive is distributed. */
@@ -1008,6 +1062,9 @@ export interface WhatIfTotals {
   gridExportMilliwattHours?: Int64
   /** What is paid, less what is paid out, in hundredths of the currency; may be negative. */
   costMinor?: Int64
+  /** In the market round. */
+  boughtMilliwattHours?: Int64
+  soldMilliwattHours?: Int64
 }
 
 export interface WhyShareResponse {
