@@ -51,8 +51,8 @@ func Variables() []Variable {
 		{"member.battery_wh", Number, 0, maxWattHours, "what her batteries hold that the community may use, in watt-hours"},
 		{"last.used_wh", Number, 0, maxWattHours, "what she used last period, her own sun included"},
 		{"last.fed_in_wh", Number, 0, maxWattHours, "what she fed in last period"},
-		{"last.gave_wh", Number, 0, maxWattHours, "what others or storage took of that"},
-		{"last.received_wh", Number, 0, maxWattHours, "what she got from the others last period"},
+		{"last.gave_wh", Number, 0, maxWattHours, "what others or storage took of that, without what she sold in a market round"},
+		{"last.received_wh", Number, 0, maxWattHours, "what she got from the others last period, without what she bought in a market round"},
 		{"community.members", Number, 1, maxMembers, "how many members there are when the period begins"},
 		{"community.gave_wh", Number, 0, maxWattHours, "what all gave last period"},
 	}

@@ -51,7 +51,8 @@ its work; Ctrl-C cancels it there.
 Expressions are worked out as in service: once for each weighting period, from the register as
 the period begins and from the period before, under each charter by itself. Before the compared
 time the ledger says what was; where it says nothing, what they ask for counts 0, and the result
-says so. A recorded home (--homes) has one site, its battery, and joined when the recording begins.
+says so. In a market round members trade by the bids and offers that were recorded; where none
+were, nobody does. A recorded home (--homes) has one site, its battery, and joined when the recording begins.
 
   allmende whatif --charter new.yaml
   allmende whatif --charter new.yaml --dir village --from 2026-03-01 --to 2026-04-01

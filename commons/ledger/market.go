@@ -5,6 +5,7 @@ package ledger
 import (
 	"fmt"
 
+	"github.com/allmende-energy/allmende/commons/charter"
 	"github.com/allmende-energy/allmende/commons/roll"
 	"github.com/allmende-energy/allmende/energy"
 )
@@ -41,6 +42,31 @@ func (t *PoolTotals) Traded() energy.Energy {
 		return 0
 	}
 	return t.Market.Volume
+}
+
+// checkMarkets says whether market rounds, and what members traded in them, stand
+// where the charter has one and nowhere else. It needs no certificate, so that a
+// market cannot be made up under rules that know none, also where rows are erased.
+func checkMarkets(ch *charter.Charter, set *IntervalSettled, sheet *Sheet) error {
+	island := ch.Islanded()
+	has := make(map[roll.PoolID]bool, len(set.Pools))
+	for i := range set.Pools {
+		p := &set.Pools[i]
+		rules := ch
+		if p.Island {
+			rules = island
+		}
+		if has[p.Pool] = rules.Sharing.Market != nil; has[p.Pool] != (p.Market != nil) {
+			return findingf("pool %q has a market round and the charter none for it, or the other way round", p.Pool)
+		}
+	}
+	for i := range sheet.Members {
+		m := &sheet.Members[i]
+		if !has[m.Pool] && (m.Bid != nil || m.Offer != nil || m.MarketLeft != 0 || m.MarketBought != 0 || m.MarketSold != 0) {
+			return findingf("member %q bid, offered or traded in pool %q, for which the charter has no market round", m.Member, m.Pool)
+		}
+	}
+	return nil
 }
 
 // traded is what the rows of a pool say that was bought and sold.

@@ -78,7 +78,7 @@ func TestForgedMarketIsFound(t *testing.T) {
 		"another unit": {func(r *settlement.Result) { r.Pools[0].Market.Unit = 1000 },
 			"settled again", "its unit"},
 		"no certificate": {func(r *settlement.Result) { r.Pools[0].Market = nil },
-			"were traded", "does not balance"},
+			"or the other way round", "or the other way round"},
 		"a volume that the rows do not have": {func(r *settlement.Result) {
 			p := &r.Pools[0]
 			p.Market.Volume += 1000
@@ -122,30 +122,14 @@ func TestForgedMarketIsFound(t *testing.T) {
 			for _, erase := range []bool{false, true} {
 				ch, res := market(t)
 				try.forge(&res)
-				rows, err := res.Rows(func(roll.AssetID) roll.MemberID { return "" })
-				if err != nil {
-					t.Fatal(err)
-				}
-				hash, err := ch.Hash()
-				set := ledger.IntervalSettled{
-					Interval: quarter(0), CharterHash: must(t, hash, err), RulesVersion: 2, Complete: true, Pools: res.Pools,
-				}
-				m := newMemory(t)
-				m.activate(ch, day0)
-				m.append(ledger.Leaf{Kind: ledger.KindIntervalSettled, Community: village, Settled: &set}, rows, forgedEntries(t, &set, rows))
-				want := try.whole
+				want, at := try.whole, 0
 				if erase {
 					want = try.alone
-					at := 0
-					if name == "less to sell than she had" {
-						at = 2
-					}
-					m.rows[1] = slices.Delete(slices.Clone(m.rows[1]), at, at+1)
-					gone := "member:" + string(memberID(at)) + ":"
-					m.entries[1] = slices.DeleteFunc(m.entries[1], func(e ledger.Entry) bool { return strings.HasPrefix(e.Account, gone) })
 				}
-				r, err := ledger.Verify(context.Background(), m, m.verifiers, settlement.Recompute, nil)
-				r = must(t, r, err)
+				if name == "less to sell than she had" {
+					at = 2
+				}
+				r := verified(t, ch, res, erase, at)
 				switch {
 				case want == "" && !r.Holds():
 					t.Errorf("with rows erased %v: %v", erase, r.Fault)
@@ -155,6 +139,61 @@ func TestForgedMarketIsFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An operator invents a market under a charter that has none, and books what a
+// member took from the grid as bought from another: it is found under either version
+// of the rules, also where the rows of a third are erased.
+func TestInventedMarketIsFound(t *testing.T) {
+	for version := 1; version <= 2; version++ {
+		for _, orders := range []bool{false, true} {
+			for _, erase := range []bool{false, true} {
+				ch, res := market(t)
+				ch.RulesVersion, ch.Sharing.Market = version, nil
+				if version == 1 {
+					res.Pools[0].Rounds[0].Exact = nil
+				}
+				if orders { // an order alone, and nothing traded
+					r := &res.Pools[0]
+					r.Market, r.GridImport, r.GridExport = nil, r.Demand, r.Supply
+					for i := range res.Members {
+						m := &res.Members[i]
+						m.MarketLeft, m.MarketBought, m.MarketSold, m.GridImport, m.GridExport = 0, 0, 0, m.Demand, m.Supply
+					}
+				}
+				want := "or the other way round"
+				if orders {
+					want = "for which the charter has no market round"
+				}
+				r := verified(t, ch, res, erase, 0)
+				wantFault(t, r, 1, want)
+			}
+		}
+	}
+}
+
+// verified is what a verification says of a ledger of one settled interval, of
+// which the row at a place may be erased.
+func verified(t *testing.T, ch charter.Charter, res settlement.Result, erase bool, at int) ledger.Report {
+	t.Helper()
+	rows, err := res.Rows(func(roll.AssetID) roll.MemberID { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := ch.Hash()
+	set := ledger.IntervalSettled{
+		Interval: quarter(0), CharterHash: must(t, hash, err), RulesVersion: ch.RulesVersion, Complete: true, Pools: res.Pools,
+	}
+	m := newMemory(t)
+	m.activate(ch, day0)
+	m.append(ledger.Leaf{Kind: ledger.KindIntervalSettled, Community: village, Settled: &set}, rows, forgedEntries(t, &set, rows))
+	if erase {
+		m.rows[1] = slices.Delete(slices.Clone(m.rows[1]), at, at+1)
+		gone := "member:" + string(memberID(at)) + ":"
+		m.entries[1] = slices.DeleteFunc(m.entries[1], func(e ledger.Entry) bool { return strings.HasPrefix(e.Account, gone) })
+	}
+	r, err := ledger.Verify(context.Background(), m, m.verifiers, settlement.Recompute, nil)
+	return must(t, r, err)
 }
 
 // forgedEntries are what an operator would book for a leaf: the rows' entries,

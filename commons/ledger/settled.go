@@ -36,6 +36,9 @@ func (v *verification) settled(ctx context.Context, index int64, l Leaf) error {
 		return finding{err}
 	}
 	ch, _ := v.chain.inForce(set.Interval.Start)
+	if err := checkMarkets(&ch.Charter, set, sheet); err != nil {
+		return err
+	}
 	if err := checkCertificates(ch.Charter, set, sheet); err != nil {
 		return err
 	}

@@ -38,23 +38,24 @@ func (e *Explanation) market(ch *charter.Charter, pool *ledger.PoolTotals) {
 			Bought: row.MarketBought, Sold: row.MarketSold, Rank: c.Rank(row.Member), Certificate: pool.Market,
 		},
 		rules: ch.Sharing.Market, unit: max(1, pool.Market.Unit),
+		waits: row.Supply > 0 && ch.Sharing.ExportingSites == charter.ExportersWait,
 	}
+	t.bounded = !t.waits && t.Needs < row.Demand-row.Share-row.FromStorage
 	if pool.Traded() > 0 {
 		t.Price = &pool.Market.Price
 	}
 	t.Arithmetic = t.words()
 	e.Market = t.ExplainedMarket
-	if row.Bid != nil && row.Supply > 0 && ch.Sharing.ExportingSites == charter.ExportersWait {
-		e.Remarks = append(e.Remarks, "Who feeds in does not buy in the same interval either.")
-	}
 	e.Remarks = append(e.Remarks, "The market round comes after all rounds and after storage, and trades only what they leave: no bid and no offer made anybody's share smaller.")
 }
 
 // marketTeller puts a market round into words.
 type marketTeller struct {
 	*ExplainedMarket
-	rules *charter.Market
-	unit  energy.Energy
+	rules   *charter.Market
+	unit    energy.Energy
+	waits   bool // she fed in, and who feeds in does not receive
+	bounded bool // what others fed in bounds what she may receive
 }
 
 // side is a bid or an offer, and the words for it.
@@ -70,9 +71,16 @@ type side struct {
 }
 
 func (t *marketTeller) bid() side {
+	none := "nothing was needed any more"
+	switch {
+	case t.waits:
+		none = "who feeds in does not receive, or buy, in the same interval"
+	case t.bounded:
+		none = "no more of what others fed in may be received"
+	}
 	return side{
 		order: t.Bid, of: t.Bid.UpTo(t.Needs), margin: t.Certificate.Bids, got: t.Bought, name: "bid", done: "bought",
-		none: "nothing was needed any more", better: "above", less: "below",
+		none: none, better: "above", less: "below",
 		beats: func(limit, margin int64) bool { return limit > margin },
 	}
 }
@@ -130,6 +138,8 @@ func (t *marketTeller) stand(s *side) string {
 		return begin + fmt.Sprintf(" stood for nothing, because %v does not fill a step of %v.", s.of, t.unit)
 	case s.order.Most > 0 && s.of == s.order.Most:
 		return begin + fmt.Sprintf(" stood for %v, because it is for no more.", s.stands)
+	case s.name == "bid" && t.bounded:
+		return begin + fmt.Sprintf(" stood for %v, because no more of what others fed in may be received.", s.stands)
 	case s.name == "bid":
 		return begin + fmt.Sprintf(" stood for %v, which was still needed.", s.stands)
 	}

@@ -104,6 +104,29 @@ func TestMarketInWords(t *testing.T) {
 	}
 }
 
+// TestWhoMayNotBuyIsTold: who feeds in and waits, or may receive only what others fed
+// in, is told that her bid stands for less than she needed, and why.
+func TestWhoMayNotBuyIsTold(t *testing.T) {
+	for rule, want := range map[charter.ExportRule]string{
+		charter.ExportersWait:   "stood for nothing, because who feeds in does not receive, or buy, in the same interval.",
+		charter.ExportersOthers: "stood for 0.5 kWh, because no more of what others fed in may be received.",
+	} {
+		ch, in := village(nil, nil, nil, &roll.Order{Price: cents(8)})
+		ch.Sharing.ExportingSites = rule
+		in.Members[0].Sites[0].Import, in.Members[0].Bid = 5_000_000, &roll.Order{Price: cents(9)}
+		var s settlement.Settler
+		res, err := s.Settle(ch, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settled := ledger.IntervalSettled{Interval: in.Interval, RulesVersion: 2, Pools: res.Pools}
+		e, err := settlement.Explain(ch, &settled, &res.Members[0])
+		if err != nil || !e.Checked || !strings.Contains(e.Market.Arithmetic, want) {
+			t.Errorf("%s: %+v, %v", rule, e.Market, err)
+		}
+	}
+}
+
 // TestMarketWithheld: where few stand behind a pool, a member is told her orders and
 // what she traded, at what price, and nothing that shows what the others bid, used
 // or fed in: it is the same whatever that was.

@@ -145,11 +145,8 @@ func clearedOf(m *ledger.Market) allocation.Cleared {
 // charter and interval, as far as it tells by itself. The charter is as it held for the pool.
 func checkMarket(ch *charter.Charter, at energy.Interval, totals *ledger.PoolTotals) error {
 	rules, m := ch.Sharing.Market, totals.Market
-	switch {
-	case rules == nil && m == nil:
+	if rules == nil || m == nil { // package ledger sees that neither stands without the other
 		return nil
-	case rules == nil || m == nil:
-		return fmt.Errorf("pool %q has a market round and its charter none, or the other way round", totals.Pool)
 	}
 	unit := energy.Energy(1)
 	if r := ch.Sharing.Rounding; r != nil {
@@ -185,9 +182,9 @@ func checkMarket(ch *charter.Charter, at energy.Interval, totals *ledger.PoolTot
 // checkTrade says whether what a member bought and sold is what the certificate
 // gives for her line.
 func checkTrade(ch *charter.Charter, totals *ledger.PoolTotals, row *ledger.MemberRow) error {
-	if ch.Sharing.Market == nil {
-		if row.Bid != nil || row.Offer != nil || row.MarketLeft != 0 || row.MarketBought != 0 || row.MarketSold != 0 {
-			return fmt.Errorf("member %q bid, offered or traded, and the charter has no market round", row.Member)
+	if ch.Sharing.Market == nil || totals.Market == nil {
+		if row.MarketBought != 0 || row.MarketSold != 0 {
+			return fmt.Errorf("member %q traded, and there was no market round", row.Member)
 		}
 		return nil
 	}
