@@ -50,6 +50,21 @@ url=$(said "$demo" "$log" 'Look here: +(http://[0-9.:]+)')
 
 # Passkeys need a name in the address, so this one is called localhost.
 bin/allmende init "$folder/street" --yes >/dev/null
+cat >"$folder/street/charter.yaml" <<'END'
+charter: allmende/1
+name: Equal shares, and a market for what is left
+rules_version: 2
+currency: EUR
+interval: 15m
+settle_after: 24h
+price: 12 ct/kWh EUR
+sharing:
+  exporting_sites: receive
+  rounds: [{name: everyone, method: equal}]
+  market: {lowest: 5 ct/kWh EUR, highest: 30 ct/kWh EUR}
+residual: {by: equal}
+storage: {use: shared}
+END
 bin/allmende serve --dir "$folder/street" --http 127.0.0.1:0 --set grpc.listen=127.0.0.1:0 --set gateways.listen=127.0.0.1:0 >"$folder/street.log" 2>&1 &
 street=$!
 tries=0

@@ -50,12 +50,15 @@ func (s *screen) find(t *testing.T, pattern string) string {
 }
 
 // serving runs the coordinator of a new community at a terminal, or not.
-func serving(t *testing.T, terminal bool) (dir string, out, errs *screen) {
+func serving(t *testing.T, terminal bool, change ...func(dir string)) (dir string, out, errs *screen) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "lane")
 	runOK(t, "init", dir, "--yes")
 	if err := os.WriteFile(filepath.Join(dir, "allmende.yaml"), []byte("http: {listen: \"127.0.0.1:0\"}\ngrpc: {listen: \"127.0.0.1:0\"}\ngateways: {listen: \"127.0.0.1:0\"}\n"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for _, fn := range change {
+		fn(dir)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	out, errs = &screen{}, &screen{}

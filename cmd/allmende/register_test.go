@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/allmende-energy/allmende/charters"
 	"github.com/allmende-energy/allmende/internal/config"
 )
 
@@ -84,6 +85,49 @@ func TestAStewardAtWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	says(t, runOK(t, at("register", "apply", changes)...), `gateway gw-mill: name Cellar`, `member eva: added`)
+}
+
+// TestBidsOnTheCommandLine: an order is entered, shown, told to machines and
+// withdrawn; what the charter does not take is refused with what it does.
+func TestBidsOnTheCommandLine(t *testing.T) {
+	dir, _, _ := serving(t, false, func(dir string) {
+		for _, one := range charters.Templates() {
+			if one.Name == "needs-first" {
+				text := strings.NewReplacer("[vulnerable]", "[families]", "\nsharing:\n", "\nsharing:\n  market: {lowest: 5 ct/kWh EUR, highest: 30 ct/kWh EUR}\n").Replace(string(one.YAML))
+				if err := os.WriteFile(filepath.Join(dir, "charter.yaml"), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+	at := func(args ...string) []string { return append(args, "--dir", dir) }
+	says(t, runOK(t, at("member", "bid", "anna", "--price", "0.18", "--most", "0.5", "--note", "for the car")...),
+		`Recorded as revision 2, in force from \d{4}-`, `member anna: bid.price 18 ct/kWh EUR, bid.most_kwh 0.5`)
+	says(t, runOK(t, at("member", "offer", "ben", "--price", "8 ct/kWh EUR", "--dry-run")...), `It would be recorded`, `member ben: offer.price 8 ct/kWh EUR\n$`)
+	says(t, runOK(t, at("member", "orders", "anna")...), `FROM +BID +OFFER`, `18 ct/kWh EUR, at most 0.5 kWh +-`)
+	says(t, runFails(t, at("member", "bid", "anna", "--price", "0.31")...), `takes prices from 5 ct/kWh EUR to 30 ct/kWh EUR, and 31 ct/kWh EUR is not between them`)
+	says(t, runFails(t, at("member", "bid", "anna", "--price", "0.2", "--on", "now")...), `a bid or an offer stands before the interval begins, so let it change from \d{4}-`)
+	says(t, runFails(t, at("member", "orders", "nobody")...), `there is no member "nobody" at present`)
+
+	const later = "2099-01-01"
+	says(t, runOK(t, at("member", "show", "anna", "--on", later)...), `bid.price +18 ct/kWh EUR`, `bid.most_kwh +0.5`, `offer.price +-`)
+	says(t, runOK(t, at("member", "bid", "anna", "--withdraw", "--on", later)...), `in force from `+later+` 00:00`, `member anna: bid withdrawn`)
+	var told struct {
+		Coming []struct {
+			From time.Time
+			Bid  *struct{ Price, Most string }
+		}
+		LowestPrice string `json:"lowest_price"`
+	}
+	if err := json.Unmarshal([]byte(runOK(t, at("member", "orders", "anna", "--json")...)), &told); err != nil || told.LowestPrice != "5 ct/kWh EUR" ||
+		len(told.Coming) == 0 || told.Coming[len(told.Coming)-1].Bid != nil {
+		t.Errorf("%+v, %v", told, err)
+	}
+	says(t, runOK(t, at("member", "history", "anna")...), `bid.price 18 ct/kWh EUR, bid.most_kwh 0.5 +for the car`, `bid withdrawn`)
+	back, err := config.DecodeCommunity("export", []byte(runOK(t, at("register", "export", "--on", "2098-12-31")...)))
+	if err != nil || back.Members[0].Bid == nil || back.Members[0].Bid.Price.String() != "18 ct/kWh EUR" {
+		t.Errorf("export: %v, %+v", err, back.Members)
+	}
 }
 
 // TestASpreadsheetOfMembers: a dry run lists every problem, an import does all

@@ -107,6 +107,28 @@ test('a steward invites; who is invited signs in with a passkey and sees no more
   await expect(heading(ben, 'Ben Okafor')).toBeVisible()
   await expect(ben.getByText('first passkey')).toBeVisible()
   await pictures(ben, 'account')
+
+  // His bid and offer, which count from the next interval on.
+  const bid = ben.getByRole('form', { name: 'Your bid' })
+  await expect(bid).toContainText('You bid for nothing.')
+  await bid.getByLabel('The most that you pay, ct/kWh EUR').fill('31')
+  await bid.getByRole('button', { name: 'Bid', exact: true }).click()
+  await expect(bid.getByRole('alert')).toContainText('from 5 ct/kWh EUR to 30 ct/kWh EUR')
+  await bid.getByLabel('The most that you pay, ct/kWh EUR').fill('18,5')
+  await bid.getByLabel('At most, kWh in each interval').fill('0.5')
+  await bid.getByRole('button', { name: 'Bid', exact: true }).click()
+  await expect(ben.getByRole('status').filter({ hasText: 'Your bid is entered.' })).toBeVisible()
+  await expect(bid).toContainText('You bid up to 18.5 ct/kWh EUR for at most 0.5')
+  const offer = ben.getByRole('form', { name: 'Your offer' })
+  await offer.getByLabel('The least that you take, ct/kWh EUR').fill('8')
+  await offer.getByRole('button', { name: 'Offer', exact: true }).click()
+  await expect(offer).toContainText('You offer all that you have left for 8 ct/kWh EUR or more.')
+  await pictures(ben, 'orders')
+  await bid.getByRole('button', { name: 'Withdraw the bid' }).click()
+  // What stands in the interval that runs by then stands until it ends.
+  await expect(bid.getByRole('button', { name: 'Withdraw the bid' })).toHaveCount(0)
+  await expect(bid).toContainText('You bid for nothing.')
+
   await ben.getByRole('button', { name: 'Sign out', exact: true }).click()
   await ben.getByRole('button', { name: 'Sign in with a passkey' }).click()
   await ben.locator('main[data-place=now]').waitFor()
