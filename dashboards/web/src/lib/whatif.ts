@@ -193,7 +193,8 @@ export function problems(said: string): Problem[] {
     })
 }
 
-const sentence = (text: string): string => {
+/** As a sentence: what a program says begins small and has no end. */
+export const sentence = (text: string): string => {
   const trimmed = text.trim()
   const begun = trimmed.charAt(0).toUpperCase() + trimmed.slice(1)
   return /[.!?]$/.test(begun) ? begun : `${begun}.`
