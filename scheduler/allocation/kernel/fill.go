@@ -14,7 +14,7 @@ func (s *Scratch) Fill(got, demand, weight []int64, pool int64, ties Ties) Outco
 	f := filling{left: uint64(max(pool, 0))}
 	c, ok := s.near(&f, demand, weight)
 	if !ok {
-		return trivial(got, demand, weight, pool, weighed(demand, weight))
+		return trivial(got, demand, weight, pool, int64(f.sum))
 	}
 	num, den := s.level(&f, c)
 	o := Outcome{Num: num, Den: den, Cut: den, Shared: pool}

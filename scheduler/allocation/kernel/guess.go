@@ -5,32 +5,62 @@ package kernel
 import "math/bits"
 
 // guess draws a bracket around λ from a sample that is filled from its part of
-// the pool, as wide as chance moves what such a sample takes.
+// the pool, as wide as chance moves what such a sample takes. It is not ok where that
+// is too far: where a few demand most of all.
 func (s *Scratch) guess(f *filling, demand, weight []int64) (b bracket, ok bool) {
 	all := s.draw(demand, weight)
-	n, m, c := len(demand), all.m, s.drawn
-	if len(c) == 0 {
+	if len(s.drawn) == 0 {
 		return b, false
 	}
-	part := max(1, scale(f.left, m, n))
-	if part >= all.d { // few or none are left open: those with the highest ratios
-		short := all.d >> 3
-		if part>>1 >= all.d {
-			short = all.d / uint64(m)
-		}
-		r := s.rough(pair{max(1, all.d-min(all.d, max(1, short))), all.w}, 0)
-		return between(r.level, pair{1, 0}), true
+	part := max(1, scale(f.left, all.m, len(demand)))
+	if part < all.d {
+		return s.bracketOf(all, part)
 	}
+	if f.covers(demand, weight) || scale(f.sum, all.m, len(demand))>>1 > all.d {
+		return b, false
+	}
+	return s.guessAbove(all, part), true
+}
+
+// guessAbove is for a pool that covers all of the sample: few are left open, those
+// with the highest ratios.
+func (s *Scratch) guessAbove(all total, part uint64) bracket {
+	short := all.d >> 3
+	if part>>1 >= all.d {
+		short = all.d / uint64(all.m)
+	}
+	r := s.rough(pair{max(1, all.d-min(all.d, max(1, short))), all.w}, 0)
+	return between(r.level, r.level, pair{1, 0})
+}
+
+// guessByDemand does so with a sample of members drawn in proportion to their
+// demand: of each, as if all asked for the same, only a part between none and all is
+// covered, so chance cannot move it far whatever the figures. Only where one demands
+// nearly all it says too little; then the others are covered.
+func (s *Scratch) guessByDemand(f *filling, demand, weight []int64) (b bracket, ok bool) {
+	all := s.drawByDemand(demand, weight, f.sum)
+	hi, lo := bits.Mul64(all.d, f.left)
+	part, _ := bits.Div64(hi, lo, f.sum) // left < sum
+	b, ok = s.bracketOf(all, max(1, part))
+	all = s.draw(demand, weight) // as it was
+	if part = scale(f.left, all.m, len(demand)); !ok && part >= all.d {
+		return s.guessAbove(all, part), true
+	}
+	return b, ok
+}
+
+// bracketOf fills the sample from its part, and draws the bracket.
+func (s *Scratch) bracketOf(all total, part uint64) (b bracket, ok bool) {
 	shift := max(0, all.bits-24) // squares of 48 bits, of which few enough are summed
 	r := s.rough(pair{part, all.w}, shift)
 	mean := part >> shift
-	noise := 2 * root(r.squares-min(r.squares, mean/uint64(m)*mean)) << shift
-	give := min(relative(noise, r.level.d)+1<<24, 1<<33)
+	noise := 2 * root(r.squares-min(r.squares, mean/uint64(all.m)*mean)) << shift
+	give := relative(noise, r.level.d) + 1<<24
 	lo, hi := r.level.times(1<<32-min(give, 1<<32)), pair{1, 0}
 	if noise < all.d-part {
-		hi = r.level.times(1<<32 + give + give>>2)
+		hi = r.level.times(1<<32 + min(give, 1<<33)*5/4)
 	}
-	return between(lo, hi), true
+	return between(lo, r.level, hi), give < 1<<31 && r.level.d>>31 < r.level.w
 }
 
 // total is what a sample sums to.
@@ -51,7 +81,7 @@ func (s *Scratch) draw(demand, weight []int64) (all total) {
 	p, n, stretch := s.drawn, 0, uint64(len(demand)/all.m)
 	var any uint64
 	for k := range p {
-		place, _ := bits.Mul64(Rank(stretch, uint64(k)), stretch)
+		place, _ := bits.Mul64(uint64(k)*0x9e3779b97f4a7c15, stretch) // multiples of the golden section lie evenly
 		at := k*int(stretch) + int(place)
 		x := pair{uint64(demand[at]), 1}
 		if weight != nil {
@@ -66,6 +96,36 @@ func (s *Scratch) draw(demand, weight []int64) (all total) {
 	}
 	all.bits = bits.Len64(any)
 	s.drawn = p[:n]
+	return all
+}
+
+// drawByDemand fills s.drawn in proportion to the demands of those who weigh anything,
+// which have a sum. All are put down with the same demand, and a weight in proportion.
+func (s *Scratch) drawByDemand(demand, weight []int64, sum uint64) (all total) {
+	const same = 32
+	m := guessSize(len(demand))
+	s.drawn = grow(s.drawn, m)
+	n, step, most := 0, sum/uint64(m)+1, uint64(1)<<62/uint64(m)
+	next, passed := step/2, uint64(0)
+	for k, d := range demand {
+		w := uint64(1)
+		if weight != nil {
+			w = uint64(weight[k])
+			d &= weighs(weight[k])
+		}
+		for passed += uint64(d); next < passed; next += step {
+			x := pair{1 << same, most}
+			if w>>(64-same) < uint64(d) {
+				q, _ := bits.Div64(w>>(64-same), w<<same, uint64(d))
+				x.w = max(1, min(q, most))
+			}
+			s.drawn[n] = x
+			all.w += x.w
+			n++
+		}
+	}
+	all.m, all.d, all.bits = n, uint64(n)<<same, same+1
+	s.drawn = s.drawn[:n]
 	return all
 }
 
@@ -91,12 +151,16 @@ func (s *Scratch) rough(level pair, shift int) (r roughly) {
 			x.d >>= shift & 63
 			r.squares += x.d * x.d
 		}
-		if n == len(p) || n == 0 {
+		if n == 0 {
 			break
 		}
+		few := len(p)-n <= len(p)/32
 		p = p[:n]
 		level.d -= covered
 		level.w -= lighter
+		if few {
+			break
+		}
 	}
 	l := lambdaOf(level.d, level.w)
 	for _, x := range p {

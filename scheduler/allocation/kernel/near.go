@@ -22,9 +22,11 @@ type bracket struct {
 const one = 1 << 63 // of a factor
 
 // between is a bracket from lo to hi, a little wider; hi.w = 0 is above anybody's
-// ratio. Where no factors reach from the one to the other, the upper end comes down.
-func between(lo, hi pair) bracket {
-	if above := hi.w == 0 || hi.d>>1 >= hi.w; above && lo.d > lo.w>>1 {
+// ratio. Where no factors reach from the one to the other, that end comes nearer from
+// which the middle is farther away.
+func between(lo, middle, hi pair) bracket {
+	above, under := hi.w == 0 || hi.d>>1 >= hi.w, lo.d <= lo.w>>1
+	if above && (!under || middle.d > middle.w) {
 		return bracket{pair{hi.w, hi.d}.factor(), up(pair{lo.w, lo.d}.factor()), true}
 	} else if above {
 		return bracket{f1: lo.factor(), f2: ^uint64(0)}
@@ -118,21 +120,9 @@ func (b bracket) ofEven(c pairs, demand []int64) (in pairs, x split) {
 	return c[:n], x
 }
 
-// place is where λ lies.
-type place int
-
-const (
-	lower place = iota - 1
-	inside
-	higher  // or at the upper end
-	nowhere // the pool covers everybody
-)
-
-// within says where λ lies, and if inside, books those outside the bracket as
-// covered or open. If not, it draws a bracket where λ must lie: as everybody takes
-// less with a lower λ and no more than her weight with a higher one, λ is never
-// below what the pool gives if everybody stays covered or open as she is.
-func (f *filling) within(b *bracket, mid pairs, x split) place {
+// within says whether λ lies in a bracket, and if so books those outside it as
+// covered or open.
+func (f *filling) within(b bracket, mid pairs, x split) bool {
 	var midD, midW uint64
 	for _, p := range mid {
 		midD += p.d
@@ -140,24 +130,13 @@ func (f *filling) within(b *bracket, mid pairs, x split) place {
 		x.bits |= p.w
 	}
 	lo, hi := b.ends()
-	switch {
-	case !f.reaches(lo, x.lowD, f.open+x.highW+midW):
-		least := pair{0, 1}
-		if f.left > x.lowD {
-			least = pair{f.left - x.lowD, f.open + x.highW + midW}
-		}
-		*b = between(least, lo)
-		return lower
-	case x.highW == 0 && x.lowD+midD <= f.left:
-		return nowhere
-	case f.reaches(hi, x.lowD+midD, f.open+x.highW):
-		*b = between(pair{f.left - x.lowD - midD, f.open + x.highW}, pair{1, 0})
-		return higher
+	if !f.reaches(lo, x.lowD, f.open+x.highW+midW) || f.reaches(hi, x.lowD+midD, f.open+x.highW) {
+		return false // so as well if the pool covers everybody
 	}
 	f.left -= x.lowD
 	f.open += x.highW
 	f.bits = x.bits
-	return inside
+	return true
 }
 
 // near leaves of all members those whose ratio lies close to λ, and books the
@@ -169,29 +148,50 @@ func (s *Scratch) near(f *filling, demand, weight []int64) (c pairs, ok bool) {
 	}
 	s.pairs, s.who = grow(s.pairs, len(demand)), grow(s.who, len(demand))
 	b, drawn := s.guess(f, demand, weight)
-	for try := 0; drawn && try < maxBad; try++ {
-		var x split
-		if weight == nil {
-			c, x = b.ofEven(s.pairs[:len(demand)], demand)
-		} else {
-			x = b.of(s.who, demand, weight)
-			c = s.pairs[:x.in]
-			for j, k := range s.who[:x.in] {
-				c[j] = pair{uint64(demand[k]), uint64(weight[k])}
-			}
-		}
-		if at := f.within(&b, c, x); at == inside {
+	if drawn {
+		if c, ok = s.among(f, b, demand, weight); ok {
 			return c, true
-		} else if at == nowhere {
-			return nil, false
 		}
 	}
-	return f.all(s.pairs[:len(demand)], demand, weight)
+	if f.covers(demand, weight) {
+		return nil, false
+	}
+	if len(s.drawn) > 0 {
+		if b, drawn = s.guessByDemand(f, demand, weight); drawn {
+			if c, ok = s.among(f, b, demand, weight); ok {
+				return c, true
+			}
+		}
+	}
+	return f.all(s.pairs[:len(demand)], demand, weight), true
+}
+
+// covers says whether the pool covers all demand of those who weigh anything.
+func (f *filling) covers(demand, weight []int64) bool {
+	if f.sum == 0 {
+		f.sum = uint64(weighed(demand, weight))
+	}
+	return f.sum <= f.left
+}
+
+// among leaves those in a bracket, if λ is there.
+func (s *Scratch) among(f *filling, b bracket, demand, weight []int64) (c pairs, ok bool) {
+	var x split
+	if weight == nil {
+		c, x = b.ofEven(s.pairs[:len(demand)], demand)
+	} else {
+		x = b.of(s.who, demand, weight)
+		c = s.pairs[:x.in]
+		for j, k := range s.who[:x.in] {
+			c[j] = pair{uint64(demand[k]), uint64(weight[k])}
+		}
+	}
+	return c, f.within(b, c, x)
 }
 
 // all writes to c who weighs anything.
-func (f *filling) all(c pairs, demand, weight []int64) (pairs, bool) {
-	n, sum := 0, uint64(0)
+func (f *filling) all(c pairs, demand, weight []int64) pairs {
+	n := 0
 	for k, d := range demand {
 		x := pair{uint64(d), 1}
 		if weight != nil {
@@ -199,8 +199,7 @@ func (f *filling) all(c pairs, demand, weight []int64) (pairs, bool) {
 		}
 		c[n] = x
 		n += int(-x.w >> 63)
-		sum += x.d & uint64(weighs(int64(x.w)))
 		f.bits |= x.w
 	}
-	return c[:n], sum > f.left
+	return c[:n]
 }

@@ -65,12 +65,12 @@ func divisionOf(o *Outcome, any uint64, worth int64) division {
 func (s *Scratch) parts(got, demand, weight []int64, sample pairs, d division, o *Outcome, ties Ties) {
 	s.rem, s.who = grow(s.rem, len(got)), grow(s.who, len(got))
 	d.cutNear(sample)
-	for range 3 {
+	for range 2 {
 		x := s.quotas(got, demand, weight, &d)
 		o.Extra = d.worth - int64(x.floors)
 		still := d.worth - int64(x.sum)
 		switch {
-		case o.Extra <= 0 && x.sum == x.floors:
+		case o.Extra == 0:
 			return
 		case still <= 0 || still > int64(x.in): // the few misled
 		case d.lo == d.hi: // all alike: rank alone decides
@@ -78,13 +78,10 @@ func (s *Scratch) parts(got, demand, weight []int64, sample pairs, d division, o
 			o.TieRank = s.byRank(got, s.who[:x.in], int(still), ties)
 			return
 		default:
-			s.handOut(got, o, x.in, int(still), ties)
+			s.handOut(got, &d, o, x.in, int(still), ties)
 			return
 		}
-		d.lo, d.hi = 1, d.den
-		if o.Extra <= 0 {
-			d.lo = d.den // nobody at all
-		}
+		d.lo, d.hi = 1, d.den // all who have any
 	}
 }
 
@@ -99,17 +96,15 @@ type tally struct {
 // s.rem only if remainders may differ.
 func (s *Scratch) quotas(got, demand, weight []int64, d *division) (x tally) {
 	lo, hi, room := d.scaled(d.lo), d.scaled(d.hi), 64-bits.Len64(d.bits)-bits.Len64(d.den)
-	switch {
-	case room < 0:
+	if room < 0 {
 		x = wideQuotas(got, demand, weight, s.who, &d.lambda, lo, up(hi))
 		return d.exactly(got, demand, weight, s.who, s.rem, x)
-	case d.lo == d.hi && room > 0: // no other remainder looks like this one
-		hi += min(1<<bits.Len64(d.bits), ^hi)
-		x = narrowQuotas(got, demand, weight, s.who, &d.lambda, lo, hi)
+	}
+	hi += min(1<<bits.Len64(d.bits), ^hi) // less than a step: no other remainder looks like those of the bracket
+	x = narrowQuotas(got, demand, weight, s.who, &d.lambda, lo, hi)
+	if d.lo == d.hi {
 		return open(got, demand, s.who, x)
 	}
-	hi += min(1<<bits.Len64(d.bits), ^hi)
-	x = narrowQuotas(got, demand, weight, s.who, &d.lambda, lo, hi)
 	return d.remainders(got, demand, weight, s.who, s.rem, x)
 }
 
@@ -189,26 +184,21 @@ func open(got, demand []int64, who []int32, x tally) tally {
 	return x
 }
 
-// remainders leaves in who and rem those whose remainder does lie in the bracket,
-// given that got has their quotients.
+// remainders does so, and notes their remainders in rem.
 func (d *division) remainders(got, demand, weight []int64, who []int32, rem []uint64, x tally) tally {
 	n, rem := 0, rem[:len(who)]
-	num, den, lo, hi := d.num, d.den, d.lo, d.hi
+	num, den := d.num, d.den
 	for _, k := range who[:x.in] {
 		q := uint64(got[k])
-		r := uint64(weight[k])*num - q*den
-		open := below(q, uint64(demand[k]))
-		more := open & below(hi, r)
-		x.sum += more
-		got[k] = int64(q + more)
-		who[n], rem[n] = k, r
-		n += int(open &^ more &^ below(r, lo))
+		who[n], rem[n] = k, uint64(weight[k])*num-q*den
+		n += int(below(q, uint64(demand[k])))
 	}
 	x.in = n
 	return x
 }
 
-// exactly does so given that got has what quotients look like roughly.
+// exactly does so given that got has what quotients look like roughly, and who more
+// than those in the bracket.
 func (d *division) exactly(got, demand, weight []int64, who []int32, rem []uint64, x tally) tally {
 	n := 0
 	for _, k := range who[:x.in] {
@@ -232,7 +222,11 @@ func (d *division) exactly(got, demand, weight []int64, who []int32, rem []uint6
 func (d *division) cutNear(sample pairs) {
 	var count buckets
 	var hi, lo, carry uint64
-	n, shift, differ := 0, max(0, bits.Len64(d.den)-bucketBits), uint64(0)
+	few := 6 // a small sample has few buckets, to be found quickly
+	if len(sample) > 128 {
+		few = bucketBits
+	}
+	n, shift, differ := 0, max(0, bits.Len64(d.den)-few), uint64(0)
 	for _, x := range sample {
 		_, q, r := d.times(x.w)
 		if r > 0 && q < x.d {
@@ -293,11 +287,9 @@ func (c *buckets) holding(place int) int {
 }
 
 // handOut gives one unit each to still of the in candidates in s.rem and s.who.
-func (s *Scratch) handOut(got []int64, o *Outcome, in, still int, ties Ties) {
+func (s *Scratch) handOut(got []int64, d *division, o *Outcome, in, still int, ties Ties) {
 	rem, who := s.rem[:in], s.who[:in]
-	s.values = grow(s.values, in)
-	copy(s.values, rem)
-	cut, above, equal := s.top(s.values[:in], still)
+	cut, above, equal := s.topOf(rem, still, d.lo, min(d.hi, d.den))
 	o.Cut, o.TieRank = int64(cut), ^uint64(0)
 	if still -= above; still == equal {
 		for j, r := range rem {

@@ -37,6 +37,32 @@ func (s *Scratch) top(v []uint64, n int) (cut uint64, above, equal int) {
 	}
 }
 
+// topOf finds the n-th largest of v, and how many are above and equal to it. If
+// they lie evenly between lo and hi, it is known beforehand to within what chance
+// moves it.
+func (s *Scratch) topOf(v []uint64, n int, lo, hi uint64) (cut uint64, above, equal int) {
+	s.values = grow(s.values, len(v))
+	kept := s.values[:len(v)]
+	if len(v) >= fewRanks {
+		all := uint64(len(v))
+		step, give := (hi-lo)/all, root(all)*5/4
+		from, to := hi-min(uint64(n)+give, all)*step, hi-(uint64(n)-min(give, uint64(n)))*step
+		in := 0
+		for _, x := range v {
+			up := below(to, x)
+			kept[in] = x
+			above += int(up)
+			in += int(1 - up - below(x, from))
+		}
+		if still := n - above; 0 < still && still <= in {
+			cut, more, equal := s.top(kept[:in], still)
+			return cut, above + more, equal
+		}
+	}
+	copy(kept, v)
+	return s.top(kept, n)
+}
+
 // pivotValue is one of v near its n-th largest: a little to one side of it and
 // then to the other, so that two of them bracket it closely.
 func (s *Scratch) pivotValue(v []uint64, n, side int, exact bool) uint64 {
