@@ -283,7 +283,8 @@ func (c *Coordinator) outfit(ctx context.Context, ca *authority.Authority) error
 	}
 	c.owner.command = f.command
 	c.owner.publish = c.publish
-	c.owner.failed = c.unsettled
+	books := &unsettled{problems: c.problems, log: c.log, why: map[energy.Instant]string{}}
+	c.owner.failed, c.owner.mended = books.failed, books.mended
 	c.owner.hold = func() func() { return c.clock.Join("terms").Leave }
 	c.register.tell, c.register.recall = c.owner.tell, c.recall
 	c.fence.raised = func(epoch int64) {

@@ -37,6 +37,7 @@ type owner struct {
 	command func(roll.GatewayID, []scheduler.Setpoint)
 	publish func(scheduler.Live)
 	failed  func(scheduler.Failed)
+	mended  func(scheduler.Mended)
 
 	// hold keeps a world that waits for its participants from moving on until what
 	// it gives is called: an answer comes at the same world time on every computer.
@@ -117,6 +118,8 @@ func (o *owner) do(effects []scheduler.Effect) {
 			o.needs <- needed{x, o.hold()}
 		case scheduler.Failed:
 			o.failed(x)
+		case scheduler.Mended:
+			o.mended(x)
 		case scheduler.Setpoints:
 			o.command(x.Gateway, x.Setpoints)
 		case scheduler.Publish:

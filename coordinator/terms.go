@@ -85,10 +85,3 @@ func (r *register) past() roll.History {
 	defer r.mu.RUnlock()
 	return r.history
 }
-
-// unsettled says which interval could not be booked. It stays on the list until
-// the coordinator starts anew and tries it again.
-func (c *Coordinator) unsettled(f scheduler.Failed) {
-	c.log.Error("an interval could not be settled and is left out; it is tried again when data for it come, and at each start", "interval", f.Interval, "error", f.Err)
-	c.problems.warn(problemBooks, fmt.Sprintf("%v could not be settled: %v", f.Interval, f.Err))
-}

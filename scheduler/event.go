@@ -81,6 +81,9 @@ type Failed struct {
 	Err      error
 }
 
+// Mended says that an interval which [Failed] named is settled after all.
+type Mended struct{ Interval energy.Interval }
+
 // Setpoints are commands for the batteries of one gateway.
 type Setpoints struct {
 	Gateway   roll.GatewayID
@@ -104,6 +107,7 @@ type Publish struct{ Live Live }
 
 func (Store) effect()     {}
 func (Failed) effect()    {}
+func (Mended) effect()    {}
 func (Setpoints) effect() {}
 func (Publish) effect()   {}
 

@@ -37,13 +37,17 @@ func TestWhatCannotBeSettledHoldsUpNothing(t *testing.T) {
 		s.step(s.samples[len(s.samples)-1])
 	}
 	var failed []scheduler.Failed
+	var mended []scheduler.Mended
 	tick := func(n int64) int {
 		before := len(s.leaves)
 		s.now = s.day.Add(energy.Span(n) * energy.QuarterHour)
 		for range 4 {
 			for _, e := range s.step(scheduler.Tick{At: s.now, DayStart: s.day}) {
-				if f, ok := e.(scheduler.Failed); ok {
-					failed = append(failed, f)
+				switch e := e.(type) {
+				case scheduler.Failed:
+					failed = append(failed, e)
+				case scheduler.Mended:
+					mended = append(mended, e)
 				}
 			}
 		}
@@ -61,12 +65,15 @@ func TestWhatCannotBeSettledHoldsUpNothing(t *testing.T) {
 	if _, err := s.restart(); err != nil {
 		t.Fatal(err)
 	}
-	if n := tick(4); n != 0 || len(failed) != 2 {
+	if n := tick(4); n != 0 || len(failed) != 2 || len(mended) != 0 {
 		t.Fatalf("%d leaves more after a restart, %v", n, failed)
 	}
 	say(2, 500, energy.Good)
 	if n := tick(5); n < 1 || s.leaves[len(s.leaves)-1].Leaf.Settled == nil || len(failed) != 2 {
 		t.Fatalf("%d leaves more when it is mended, %v", n, failed)
+	}
+	if len(mended) != 1 || mended[0].Interval != failed[0].Interval {
+		t.Errorf("what is mended is not said: %v", mended)
 	}
 	if got := s.standing(t); len(got) != 4 {
 		t.Errorf("%d intervals stand", len(got))

@@ -25,6 +25,7 @@ type settledIntervals struct {
 	byStart   map[energy.Instant]*settledInterval
 	dirty     map[energy.Instant]touched
 	holes     map[energy.Instant]bool // intervals before next that could not be settled
+	failed    map[energy.Instant]bool // intervals that could not be settled, or not again, when that was tried last
 	inFlight  []*settledInterval      // leaves under way, in order; nil for a leaf that is no interval
 	busy      bool                    // a Store is under way
 	durable   energy.Instant          // end of the newest interval that is stored, 0 if there is none
@@ -58,7 +59,7 @@ func newSettledIntervals(cfg Config) settledIntervals {
 	}
 	return settledIntervals{
 		length: cfg.Charter.Interval, next: first,
-		byStart: map[energy.Instant]*settledInterval{}, holes: map[energy.Instant]bool{}, dirty: map[energy.Instant]touched{},
+		byStart: map[energy.Instant]*settledInterval{}, holes: map[energy.Instant]bool{}, failed: map[energy.Instant]bool{}, dirty: map[energy.Instant]touched{},
 	}
 }
 
@@ -102,9 +103,11 @@ func (l *settledIntervals) forget(before energy.Instant) energy.Instant {
 			delete(l.byStart, start)
 		}
 	}
-	for start := range l.holes {
-		if start < before {
-			delete(l.holes, start)
+	for _, behind := range []map[energy.Instant]bool{l.holes, l.failed} {
+		for start := range behind {
+			if start < before {
+				delete(behind, start)
+			}
 		}
 	}
 	return before

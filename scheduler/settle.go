@@ -73,7 +73,7 @@ func (s *State) settleNext(out *effects) (leaves []PendingLeaf, moved bool) {
 		if !overdue {
 			return nil, false // data that mend it may come
 		}
-		out.add(Failed{iv, err})
+		s.failed(iv, err, out)
 		s.ledger.next, s.ledger.holes[iv.Start] = iv.Next(), true
 		return nil, true
 	}
@@ -82,6 +82,19 @@ func (s *State) settleNext(out *effects) (leaves []PendingLeaf, moved bool) {
 	s.ledger.inFlight = append(s.ledger.inFlight, done)
 	delete(s.ledger.dirty, iv.Start)
 	return []PendingLeaf{leaf}, true
+}
+
+func (s *State) failed(iv energy.Interval, err error, out *effects) {
+	s.ledger.failed[iv.Start] = true
+	out.add(Failed{iv, err})
+}
+
+// mended says that an interval could be settled, where that was not so before.
+func (s *State) mended(iv energy.Interval, out *effects) {
+	if s.ledger.failed[iv.Start] {
+		delete(s.ledger.failed, iv.Start)
+		out.add(Mended{iv})
+	}
 }
 
 // fill settles an interval that could not be settled when its time came.
@@ -95,9 +108,10 @@ func (s *State) fill(start energy.Instant, out *effects) []PendingLeaf {
 	delete(s.ledger.dirty, start)
 	leaf, done, err := s.settleInterval(in, complete, 0)
 	if err != nil {
-		out.add(Failed{iv, err})
+		s.failed(iv, err, out)
 		return nil
 	}
+	s.mended(iv, out)
 	delete(s.ledger.holes, start)
 	s.ledger.byStart[start] = done
 	s.ledger.inFlight = append(s.ledger.inFlight, done)
@@ -126,9 +140,10 @@ func (s *State) resettle(start energy.Instant, out *effects) []PendingLeaf {
 	delete(s.ledger.dirty, start)
 	leaf, done, err := s.settleInterval(in, complete, old.revision+1)
 	if err != nil {
-		out.add(Failed{old.interval, err}) // what stands goes on to stand
+		s.failed(old.interval, err, out) // what stands goes on to stand
 		return nil
 	}
+	s.mended(old.interval, out)
 	if done.digest == old.digest && done.complete == old.complete {
 		return nil
 	}
