@@ -217,6 +217,11 @@ func (c *Coordinator) recover(ctx context.Context, ca *authority.Authority) (ene
 		return 0, nil, err
 	}
 	c.commons.inForce = inForce
+	if founding {
+		for _, p := range charters.Remarks(&inForce.Charter, &c.cfg.Roll) {
+			c.log.Warn("the charter that comes into force tells about single members; begin anew with another one if that is not meant", "field", p.Path, "why", p.Message)
+		}
+	}
 	if err := c.openRegister(ctx, inForce, now); err != nil {
 		return 0, nil, err
 	}

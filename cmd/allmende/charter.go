@@ -125,6 +125,9 @@ An expression is checked for what it could ever do: a number that can overflow, 
 division by zero, a weight of nothing, a loop or a fraction is a mistake, with what
 to write instead. A charter that names a law is refused where it exceeds it.
 
+Not a mistake, but remarked: where so few members are behind a round, a tier or a source that
+the certificate which the ledger keeps of it tells neighbours what they need, or feed in.
+
 Example:
   allmende charter template > charter.yaml
   allmende charter check charter.yaml
@@ -156,6 +159,17 @@ type checkResult struct {
 	Name     string            `json:"name,omitempty"`
 	Hash     string            `json:"hash,omitempty"`
 	Problems charters.Problems `json:"problems"`
+	// Remarks say where a valid charter would tell about single members.
+	Remarks charters.Problems `json:"remarks,omitempty"`
+}
+
+// remarksOn lists them with the fields, without lines: nothing there is a mistake.
+func remarksOn(c *charter.Charter, register *roll.Community) charters.Problems {
+	var out charters.Problems
+	for _, p := range charters.Remarks(c, register) {
+		out = append(out, charters.Problem{Field: p.Path, Message: p.Message})
+	}
+	return out
 }
 
 // Run checks the file.
@@ -172,6 +186,9 @@ func (c *charterCheckCmd) Run(_ context.Context, out *output) error {
 		return err
 	}
 	out.Printf("%s: valid. “%s”, rules version %d\nhash %s\n", c.File, ch.Name, ch.RulesVersion, hash)
+	for _, p := range remarksOn(&ch, register) {
+		out.Remark("%s: not a mistake, but %s\n", c.File, p)
+	}
 	return nil
 }
 
@@ -187,7 +204,7 @@ func (c *charterCheckCmd) runJSON(out *output, register *roll.Community) error {
 		}
 		return errReported
 	}
-	res.Problems = charters.Problems{} // an empty list, not null
+	res.Problems, res.Remarks = charters.Problems{}, remarksOn(&ch, register) // an empty list, not null
 	if res.Hash, err = ch.Hash(); err != nil {
 		return err
 	}

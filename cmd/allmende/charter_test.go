@@ -116,6 +116,14 @@ func TestCharterCheckAgainstARegister(t *testing.T) {
 	if code, said, errs := charterRun(t, strings.Replace(text, "groups: [vulnerable]", "groups: []", 1), "check", "--community", filepath.Join(dir, "community.yaml"), "--json", "-"); code != 0 || !strings.Contains(said, `"valid": true`) {
 		t.Errorf("check --community: %d\n%s%s", code, said, errs)
 	}
+	// A round for few is no mistake, and what it tells about them is said.
+	few := strings.Replace(text, "groups: [vulnerable]", "groups: [families]", 1)
+	if code, said, errs := charterRun(t, few, "check", "--dir", dir, "-"); code != 0 || !strings.Contains(errs, "not a mistake, but sharing.rounds[0].groups: round") || !strings.Contains(errs, "is for two members") {
+		t.Errorf("a round for two: %d\n%s%s", code, said, errs)
+	}
+	if code, said, _ := charterRun(t, few, "check", "--json", "-"); code != 0 || !strings.Contains(said, `"remarks": [`) || !strings.Contains(said, "the register says (--dir)") {
+		t.Errorf("a round for nobody knows how many: %d\n%s", code, said)
+	}
 	if code, _, errs := charterRun(t, text, "check", "--dir", dir, "--community", "x", "-"); code != 1 || !strings.Contains(errs, "give one of them") {
 		t.Errorf("both: %d\n%s", code, errs)
 	}
