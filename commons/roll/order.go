@@ -17,7 +17,7 @@ import (
 type Order struct {
 	// Price is the most that a bid pays, or the least that an offer takes.
 	Price energy.Price `json:"price"`
-	// Most is the most in one interval; 0: all that she still needs or has left.
+	// Most is the most in one interval and pool; 0: all that she still needs or has left.
 	Most energy.Energy `json:"most,omitempty"`
 }
 
