@@ -1750,9 +1750,9 @@ func (x *WhatIfChange) GetAfterLines() []*WhatIfLine {
 // WhatIfLine is one thing that somebody pays, or is paid for.
 type WhatIfLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What for: received, given, network, solidarity, wear, wear_owner, membership,
-	// grid_import, grid_export, storage_in, storage_out, house_import, house_export,
-	// rounding. New ones may come.
+	// What for: received, given, bought, sold, network, solidarity, wear, wear_owner,
+	// membership, grid_import, grid_export, storage_in, storage_out, house_import,
+	// house_export, rounding. New ones may come.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The charter's field that says so, such as "tariff.bands[0]", or "supply contract".
 	Rule string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`

@@ -26,7 +26,7 @@ describe('a what-if from the wire', () => {
     expect(byGain([one('b', 1), one('c', -2), one('a', 1), one('d', 7)]).map((c) => c.member)).toEqual(['d', 'a', 'b', 'c'])
   })
 })
-const decoded = (received: number) => ({ demand: 0, received, given: 0, gridImport: 0, gridExport: 0, cost: 0 })
+const decoded = (received: number) => ({ demand: 0, received, given: 0, gridImport: 0, gridExport: 0, bought: 0, sold: 0, cost: 0 })
 
 describe('problems of a charter', () => {
   it('keep their line, their field and what to do', () => {

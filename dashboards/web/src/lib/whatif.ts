@@ -11,6 +11,9 @@ export interface Totals {
   given: number
   gridImport: number
   gridExport: number
+  /** In the market round. */
+  bought: number
+  sold: number
   /** What is paid less what is paid out, in hundredths of the currency. */
   cost: number
 }
@@ -35,6 +38,8 @@ export interface Spread {
 
 export interface Result {
   intervals: number
+  /** In how many of them somebody's bid or offer was recorded; null where neither charter has a market round. */
+  ordered: number | null
   leftOut: number
   currency: string
   members: Change[]
@@ -121,6 +126,7 @@ function decodeResult(value: unknown): Result {
     dataHash: words(m['dataHash']),
     resultHash: words(m['resultHash']),
     withheld: list(m['withheld'], 'withheld', words),
+    ordered: m['orderedIntervals'] === undefined || m['orderedIntervals'] === null ? null : n(m, 'orderedIntervals'),
   }
 }
 
@@ -133,6 +139,8 @@ function decodeTotals(value: unknown): Totals {
     given: n(m, 'givenMilliwattHours'),
     gridImport: n(m, 'gridImportMilliwattHours'),
     gridExport: n(m, 'gridExportMilliwattHours'),
+    bought: n(m, 'boughtMilliwattHours'),
+    sold: n(m, 'soldMilliwattHours'),
     cost: n(m, 'costMinor'),
   }
 }

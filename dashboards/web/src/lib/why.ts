@@ -41,6 +41,20 @@ export interface RoundShare {
   certificate: Certificate | null
 }
 
+/** The market round as one member was in it. */
+export interface MarketShare {
+  says: string
+  bid: string
+  offer: string
+  needed: number
+  left: number
+  bought: number
+  sold: number
+  /** The same for all who traded; empty where nobody did, or where it is withheld. */
+  price: string
+  arithmetic: string
+}
+
 export interface PoolShare {
   pool: string
   demand: number
@@ -53,6 +67,8 @@ export interface PoolShare {
   sum: string
   checked: boolean
   withheld: boolean
+  /** Null where the charter has no market round. */
+  market: MarketShare | null
 }
 
 export interface Why {
@@ -106,6 +122,24 @@ function decodePool(value: unknown): PoolShare {
     sum: words(m['sum']),
     checked: truth(m['checked']),
     withheld: truth(m['withheld']),
+    market: m['market'] ? decodeMarket(m['market']) : null,
+  }
+}
+
+function decodeMarket(value: unknown): MarketShare {
+  const m = message(value, 'market')
+  const n = field<wire.MarketShare>()
+  const most = (price: string, milliwattHours: number) => (price && milliwattHours > 0 ? `${price}, for ${exactly(milliwattHours)} at most` : price)
+  return {
+    says: words(m['says']),
+    bid: most(words(m['bidPrice']), n(m, 'bidMostMilliwattHours')),
+    offer: most(words(m['offerPrice']), n(m, 'offerMostMilliwattHours')),
+    needed: n(m, 'neededMilliwattHours'),
+    left: n(m, 'leftMilliwattHours'),
+    bought: n(m, 'boughtMilliwattHours'),
+    sold: n(m, 'soldMilliwattHours'),
+    price: words(m['price']),
+    arithmetic: words(m['arithmetic']),
   }
 }
 
@@ -194,7 +228,8 @@ export function recheck(p: PoolShare): Verdict {
   const sum = (source: string) => p.rounds.filter((r) => r.source === source).reduce((total, r) => total + r.got, 0)
   const all = p.rounds.map(recompute)
   if (sum('sun') !== p.share || sum('storage') !== p.fromStorage || all.includes('differs')) return 'differs'
-  return all.includes('cannot') ? 'cannot' : 'fits'
+  const traded = (p.market?.bought ?? 0) + (p.market?.sold ?? 0) > 0 // the coordinator says how that follows
+  return traded || all.includes('cannot') ? 'cannot' : 'fits'
 }
 
 /** To the watt-hour, for sentences; a little is not told as nothing. */
@@ -210,14 +245,28 @@ const begin = (who: Somebody): string => (who.self ? 'You' : who.name)
 
 /** What came of the interval, in a sentence or two. */
 export function story(p: PoolShare, who: Somebody): string {
-  const gave = p.supply > 0 ? ` ${begin(who)} fed in ${kwh(p.supply)} in the same time.` : ''
+  const sold = p.market && p.market.sold > 0 ? `, and sold ${kwh(p.market.sold)} of it in the market` : ''
+  const gave = p.supply > 0 ? ` ${begin(who)} fed in ${kwh(p.supply)} in the same time${sold}.` : ''
   if (p.demand === 0) return `${begin(who)} needed nothing from outside.${gave}`
   const first = `${begin(who)} needed ${kwh(p.demand)} from outside.`
-  const parts = ([[p.share, 'the neighbours’ sun'], [p.fromStorage, 'the batteries'], [p.gridImport, 'the public grid']] as const).filter(([energy]) => energy > 0)
+  const parts = ([[p.share, 'the neighbours’ sun'], [p.fromStorage, 'the batteries'], [p.market?.bought ?? 0, 'neighbours who sold it in the market'], [p.gridImport, 'the public grid']] as const).filter(([energy]) => energy > 0)
   if (parts.length === 0) return first + gave
   if (parts.length === 1) return `${first} All of it came from ${parts[0]![1]}.${gave}`
   const told = parts.map(([energy, from], i) => `${kwh(energy)} ${i === 0 ? 'came ' : ''}from ${from}`)
   return `${first} ${told.slice(0, -1).join(', ')} and ${told.at(-1)}.${gave}`
+}
+
+/** What she wanted of the market round and what became of it, each with its name, exact to the milliwatt-hour. */
+export function traded(m: MarketShare): [string, string][] {
+  return [
+    ['Bid', m.bid || 'none'],
+    ['Still needed', exactly(m.needed)],
+    ['Bought', exactly(m.bought)],
+    ['Offer', m.offer || 'none'],
+    ['Left to sell', exactly(m.left)],
+    ['Sold', exactly(m.sold)],
+    ...(m.price ? ([['Price for all who traded', m.price]] as [string, string][]) : []),
+  ]
 }
 
 /** What happened to her in a round, in a sentence or two. */

@@ -980,7 +980,7 @@ export interface WhatIfChange {
 
 /** WhatIfLine is one thing that somebody pays, or is paid for. */
 export interface WhatIfLine {
-  /** What for: received, given, network, solidarity, wear, wear_owner, membership, grid_import, grid_export, storage_in, storage_out, house_import, house_export, rounding. New ones may come. */
+  /** What for: received, given, bought, sold, network, solidarity, wear, wear_owner, membership, grid_import, grid_export, storage_in, storage_out, house_import, house_export, rounding. New ones may come. */
   kind?: string
   /** The charter's field that says so, such as "tariff.bands[0]", or "supply contract". */
   rule?: string
