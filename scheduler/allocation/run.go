@@ -116,8 +116,9 @@ func (p *Plan) Run(in *Figures) (*Outcome, error) {
 			p.pooled(i, pl, total, in, seed)
 		}
 		if counted {
-			for k, before := range out.InRound[i] {
-				out.InRound[i][k] = out.Shares[k] - before
+			round := out.InRound[i]
+			for k, after := range out.Shares {
+				round[k] = after - round[k]
 			}
 		}
 		p.rest(i, pl)
@@ -249,30 +250,39 @@ func (p *Plan) capsOf(i int, pl *planned, in *Figures) caps {
 // needs gathers what the members of a tier still need, in units, after caps.
 func (p *Plan) needs(who []int32, c caps) (sum int64) {
 	demand := p.last.Unmet
+	p.need = resize(p.need, len(demand))
+	if who != nil {
+		p.need = p.need[:len(who)]
+	}
+	need, each := p.need, c.each
+	if each < 0 {
+		each = math.MaxInt64
+	}
 	if who == nil {
-		p.need = append(p.need[:0], demand...)
+		for k, d := range demand {
+			d = min(d, each)
+			need[k] = d
+			sum += d
+		}
 	} else {
-		p.need = resize(p.need, len(who))
 		for k, i := range who {
-			p.need[k] = demand[i]
+			d := min(demand[i], each)
+			need[k] = d
+			sum += d
 		}
 	}
-	if c.budget != nil {
-		for k := range p.need {
-			p.need[k] = min(p.need[k], max(0, c.budget[at(who, k)]))
-		}
+	if c.budget == nil && p.unit == 1 {
+		return sum
 	}
-	if c.each >= 0 {
-		for k, d := range p.need {
-			p.need[k] = min(d, c.each)
+	sum = 0
+	for k, d := range need {
+		if c.budget != nil {
+			d = min(d, max(0, c.budget[at(who, k)]))
 		}
-	}
-	if p.unit > 1 {
-		for k, d := range p.need {
-			p.need[k] = d / p.unit
+		if p.unit > 1 {
+			d /= p.unit
 		}
-	}
-	for _, d := range p.need {
+		need[k] = d
 		sum += d
 	}
 	return sum
@@ -355,15 +365,18 @@ func (p *Plan) present(t *tier, in *Figures) (weight []int64, of int64) {
 // book adds what a tier got.
 func (p *Plan) book(who []int32) {
 	shares, demand, unit := p.last.Shares, p.last.Unmet, p.unit
+	got := p.got
 	if who == nil {
-		for i, g := range p.got {
+		shares, demand = shares[:len(got)], demand[:len(got)]
+		for i, g := range got {
 			shares[i] += g * unit
 			demand[i] -= g * unit
 		}
 		return
 	}
 	for k, i := range who {
-		shares[i] += p.got[k] * unit
-		demand[i] -= p.got[k] * unit
+		e := got[k] * unit
+		shares[i] += e
+		demand[i] -= e
 	}
 }

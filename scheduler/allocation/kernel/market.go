@@ -175,16 +175,22 @@ func (s *Scratch) crossingNear(bids, offers []Order) (lo, hi uint64) {
 	}
 	all := uint64(len(bids) + len(offers))
 	ofBids, _ := bits.Div64(uint64(len(bids)), 0, all) // what a bid of the sample stands for, and an offer
-	c, sum := pairs(grow(s.drawn, 2*m)), uint64(0)
+	c, n, sum := pairs(grow(s.drawn, 2*m)), 0, uint64(0)
 	for k := range m {
 		bid, offer := bids[position(len(bids), k, m)], offers[position(len(offers), k, m)]
 		wanted, _ := bits.Mul64(bid.most(), ofBids)
 		given, _ := bits.Mul64(offer.most(), -ofBids)
-		c[2*k], c[2*k+1] = pair{bid.worth() + 1, wanted}, pair{offer.worth(), given}
+		c[n] = pair{bid.worth() + 1, wanted}
+		n += int(below(0, wanted))
+		c[n] = pair{offer.worth(), given}
+		n += int(below(0, given))
 		sum += wanted
 	}
-	s.drawn = c
-	at, give := c.reaching(sum), slack(2*m)
+	s.drawn, c = c, c[:n]
+	if n < m/2 { // few want anything: all of them are looked at
+		return lo, hi
+	}
+	at, give := c.reaching(sum), slack(n)
 	if at >= give {
 		lo = c[at-give].d - 1
 	}
@@ -197,7 +203,13 @@ func (s *Scratch) crossingNear(bids, offers []Order) (lo, hi uint64) {
 // reaching sorts c, which is small, by d, and gives the place up to which the w
 // reach a sum; the last, if they don't.
 func (p pairs) reaching(sum uint64) (at int) {
-	insertionSort(byWorth(p), 0, len(p))
+	for i := 1; i < len(p); i++ {
+		x, j := p[i], i
+		for ; j > 0 && x.d < p[j-1].d; j-- {
+			p[j] = p[j-1]
+		}
+		p[j] = x
+	}
 	for at < len(p)-1 && sum > p[at].w {
 		sum -= p[at].w
 		at++

@@ -11,15 +11,14 @@ import (
 	"time"
 )
 
-// TestReport prints the table of docs/benchmarks/allocation.md: kernels and
-// reference in turn, many short runs, the median and the quickest of each. It is
+// TestReport prints the tables of docs/benchmarks/allocation.md: kernels and
+// references in turn, many short runs, the median and the quickest of each. It is
 // not a test of speed, and runs only when asked for.
 func TestReport(t *testing.T) {
 	if os.Getenv("ALLMENDE_ALLOCATION_REPORT") == "" {
-		t.Skip("set ALLMENDE_ALLOCATION_REPORT to print the table of docs/benchmarks/allocation.md")
+		t.Skip("set ALLMENDE_ALLOCATION_REPORT to print the tables of docs/benchmarks/allocation.md")
 	}
 	for _, n := range []int{500, 10_000, 1_000_000} {
-		runs := max(15, min(2000, 20_000_000/n))
 		questions := make([]question, len(shapes))
 		for shape := range shapes {
 			questions[shape] = ask(rand.New(rand.NewSource(int64(n))), shape, n)
@@ -27,31 +26,58 @@ func TestReport(t *testing.T) {
 		}
 		got := make([]int64, n)
 		var s Scratch
-		took := make([][]time.Duration, len(shapes)+1)
-		for range runs {
-			q := &questions[0]
-			sum := sumOf(q.demand)
-			took[0] = append(took[0], clock(func() { proRata(got, q.demand, q.pool, sum) }))
-			for shape := range questions {
-				q := &questions[shape]
-				took[shape+1] = append(took[shape+1], clock(func() { s.Fill(got, q.demand, q.weight, q.pool, q.ties) }))
-			}
+		q := &questions[0]
+		sum := sumOf(q.demand)
+		rows := []row{{name: "pro-rata pass", work: func() { proRata(got, q.demand, q.pool, sum) }}}
+		for shape := range questions {
+			q := &questions[shape]
+			rows = append(rows, row{name: shapes[shape].name, work: func() { s.Fill(got, q.demand, q.weight, q.pool, q.ties) }})
 		}
-		for i, d := range took {
-			name := "pro-rata pass"
-			if i > 0 {
-				name = shapes[i-1].name
+		measure(rows, max(25, min(2000, 20_000_000/n)))
+		base, random := &rows[0], &rows[1]
+		for i := range rows {
+			r := &rows[i]
+			fmt.Printf("| %d | %s | %.2f | %.2f | %.2f | %.2f | %.2f |\n", n, r.name, r.median()/float64(n), r.quickest()/float64(n),
+				r.median()/base.median(), r.quickest()/base.quickest(), r.quickest()/random.quickest())
+		}
+	}
+	for _, n := range []int{500, 10_000, 1_000_000} {
+		var s Scratch
+		var slow sorter
+		bought, sold := make([]int64, n), make([]int64, n)
+		for fair := range fairs {
+			m := openMarket(rand.New(rand.NewSource(int64(n))), fair, n, n)
+			rows := []row{
+				{work: func() { s.Clear(bought, sold, m.bids, m.offers, m.buyers, m.sellers) }},
+				{work: func() { slow.clear(bought, sold, m.bids, m.offers, m.buyers, m.sellers) }},
 			}
-			slices.Sort(d)
-			slices.Sort(took[0])
-			per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(n) }
-			fmt.Printf("| %d | %s | %.2f | %.2f | %.2f |\n", n, name, per(d[len(d)/2]), per(d[0]), float64(d[len(d)/2])/float64(took[0][len(d)/2]))
+			measure(rows, max(5, min(500, 1_000_000/n)))
+			fmt.Printf("| %d | %s | %.1f | %.1f | %.1f | %.1f |\n", n, fairs[fair].name, rows[0].median()/float64(n), rows[0].quickest()/float64(n),
+				rows[1].quickest()/float64(n), rows[1].quickest()/rows[0].quickest())
 		}
 	}
 }
 
-func clock(f func()) time.Duration {
-	began := time.Now()
-	f()
-	return time.Since(began)
+// row is one line of a table.
+type row struct {
+	name string
+	work func()
+	took []time.Duration // sorted
+}
+
+func (r *row) median() float64   { return float64(r.took[len(r.took)/2]) }
+func (r *row) quickest() float64 { return float64(r.took[0]) }
+
+// measure runs the rows in turn.
+func measure(rows []row, runs int) {
+	for range runs {
+		for i := range rows {
+			began := time.Now()
+			rows[i].work()
+			rows[i].took = append(rows[i].took, time.Since(began))
+		}
+	}
+	for i := range rows {
+		slices.Sort(rows[i].took)
+	}
 }
