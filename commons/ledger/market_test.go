@@ -85,6 +85,25 @@ func TestForgedMarketIsFound(t *testing.T) {
 			p.GridImport -= 1000
 			p.GridExport -= 1000
 		}, "grid_import", "sold more than it gave"},
+		"more than anybody needed": {func(r *settlement.Result) {
+			p := &r.Pools[0]
+			p.Supply += 1_000_000
+			p.Market.Volume += 1_000_000
+			p.GridImport -= 1_000_000
+		}, "supply", "than it needed"},
+		"a volume beyond measure": {func(r *settlement.Result) {
+			p := &r.Pools[0]
+			p.Market.Volume = 1<<63 - 1
+			p.Supply, p.Shared = 1_000_000, 1_000_000
+			p.Rounds[0].Shared = 1_000_000
+			p.GridImport, p.GridExport = p.Demand-p.Shared-p.Market.Volume, p.Supply-p.Shared-p.Market.Volume
+		}, "supply", "beyond measure"},
+		"less needed than remains": {func(r *settlement.Result) {
+			p := &r.Pools[0]
+			p.Demand -= 100_000
+			p.Consumption -= 100_000
+			p.GridImport -= 100_000
+		}, "consumption", "more than its totals"},
 		"less than the rows have": {func(r *settlement.Result) {
 			p := &r.Pools[0]
 			p.Market.Volume -= 1000

@@ -161,12 +161,17 @@ func checkRemains(pools []PoolTotals, sheet *Sheet) error {
 				storage += r.Shared
 			}
 		}
+		if !plausible(&p) {
+			return findingf("a total of pool %q is below zero or beyond measure", p.Pool)
+		}
 		inside := p.Shared + p.FromStorage + p.Charged - p.ChargedGrid + p.Traded()
 		switch {
 		case sun != p.Shared || storage != p.FromStorage:
 			return findingf("pool %q shared more or less than its rounds did", p.Pool)
 		case p.GridImport != p.Demand+p.Charged-inside || p.GridExport != p.Supply+p.Discharged-inside:
 			return findingf("pool %q does not balance", p.Pool)
+		case p.GridImport < p.ChargedGrid:
+			return findingf("pool %q received more than it needed", p.Pool)
 		case p.ForSale < 0 || p.ForSale > p.GridExport:
 			return findingf("pool %q sold more than it gave to the grid", p.Pool)
 		case p.Traded() < max(0, sheet.traded[p.Pool].bought, sheet.traded[p.Pool].sold):
@@ -174,7 +179,7 @@ func checkRemains(pools []PoolTotals, sheet *Sheet) error {
 		}
 		s := sums[p.Pool]
 		delete(sums, p.Pool)
-		if s != nil && (s.Shared > p.Shared || s.FromStorage > p.FromStorage || s.Charged > p.Charged || s.Discharged > p.Discharged || s.ForSale > p.ForSale) {
+		if s != nil && exceeds(s, &p) {
 			return findingf("the rows of pool %q that remain are more than its totals", p.Pool)
 		}
 	}
@@ -182,6 +187,30 @@ func checkRemains(pools []PoolTotals, sheet *Sheet) error {
 		return findingf("rows of pool %q, which the leaf does not name", pool)
 	}
 	return nil
+}
+
+// amounts are the totals that are never below zero, and that each row adds to.
+func amounts(p *PoolTotals) []energy.Energy {
+	return []energy.Energy{p.Supply, p.Demand, p.Shared, p.FromStorage, p.Charged, p.ChargedGrid, p.Discharged, p.ForSale}
+}
+
+// plausible says whether a leaf's totals can be added up without passing 63 bits,
+// where there are not all rows to add up instead.
+func plausible(p *PoolTotals) bool {
+	const most = 1 << 60 // mWh; what a large country uses in a year
+	all := append(amounts(p), p.Traded())
+	return slices.Min(all) >= 0 && max(slices.Max(all), p.GridImport, -p.GridImport, p.GridExport, -p.GridExport) <= most
+}
+
+// exceeds says whether rows that remain have more of something than the whole pool.
+func exceeds(rows, pool *PoolTotals) bool {
+	whole := amounts(pool)
+	for i, e := range amounts(rows) {
+		if e > whole[i] {
+			return true
+		}
+	}
+	return rows.GridImport > pool.GridImport
 }
 
 // entries checks a settled leaf's postings: those of the rows that are there,

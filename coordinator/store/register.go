@@ -112,7 +112,8 @@ func (r reads) registerChanges(ctx context.Context, revisions []roll.Revision) e
 	return rows.Err()
 }
 
-// eraseNames takes a member's names out of the register's history.
+// eraseNames takes a member's names, and what she bid and offered, out of the
+// register's history.
 func eraseNames(ctx context.Context, tx *txn, member roll.MemberID) error {
 	type row struct {
 		revision, idx int64
@@ -139,7 +140,7 @@ func eraseNames(ctx context.Context, tx *txn, member roll.MemberID) error {
 		if err != nil {
 			return err
 		}
-		c.Entry.Member.Name = ""
+		c.Entry.Member.Name, c.Entry.Member.Bid, c.Entry.Member.Offer = "", nil, nil
 		body, err := encodeChange(c)
 		if err != nil {
 			return err

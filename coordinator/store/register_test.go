@@ -105,9 +105,12 @@ func testErasedNames(t *testing.T, on engine) {
 			if m := c.Entry.Member; m != nil && m.ID == "anna" && m.Name != "" {
 				t.Errorf("revision %d says %q", rev.Number, m.Name)
 			}
+			if m := c.Entry.Member; m != nil && m.ID == "anna" && (m.Bid != nil || m.Offer != nil) {
+				t.Errorf("revision %d says what she bid or offered", rev.Number)
+			}
 		}
 	}
-	if got[0].Changes[1].Entry.Member.Groups[0] != "families" || got[1].Changes[2].Entry.Member.Name != "Ben" {
+	if got[0].Changes[1].Entry.Member.Groups[0] != "families" || got[1].Changes[3].Entry.Member.Name != "Ben" {
 		t.Error("more than her names is gone")
 	}
 }
