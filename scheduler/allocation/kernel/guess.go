@@ -9,12 +9,12 @@ import "math/bits"
 // is too far: where a few demand most of all.
 func (s *Scratch) guess(f *filling, demand, weight []int64) (b bracket, ok bool) {
 	all := s.draw(demand, weight)
-	if len(s.drawn) == 0 {
+	if f.drawn = all; len(s.drawn) == 0 {
 		return b, false
 	}
 	part := max(1, scale(f.left, all.m, len(demand)))
 	if part < all.d {
-		return s.bracketOf(all, part)
+		return s.bracketOf(all, part, 31)
 	}
 	if f.covers(demand, weight) || scale(f.sum, all.m, len(demand))>>1 > all.d {
 		return b, false
@@ -38,10 +38,13 @@ func (s *Scratch) guessAbove(all total, part uint64) bracket {
 // covered, so chance cannot move it far whatever the figures. Only where one demands
 // nearly all it says too little; then the others are covered.
 func (s *Scratch) guessByDemand(f *filling, demand, weight []int64) (b bracket, ok bool) {
-	all := s.drawByDemand(demand, weight, f.sum)
+	// Ratios far from that of what all demand and weigh, up to 2^32 above it, are out of reach.
+	same := 32 + bits.Len64(f.sum) - bits.Len64(f.drawn.w/uint64(f.drawn.m)*uint64(len(demand)))
+	same = max(8, min(same, 48))
+	all := s.drawByDemand(demand, weight, f.sum, same)
 	hi, lo := bits.Mul64(all.d, f.left)
 	part, _ := bits.Div64(hi, lo, f.sum) // left < sum
-	b, ok = s.bracketOf(all, max(1, part))
+	b, ok = s.bracketOf(all, max(1, part), same-1)
 	all = s.draw(demand, weight) // as it was
 	if part = scale(f.left, all.m, len(demand)); !ok && part >= all.d {
 		return s.guessAbove(all, part), true
@@ -49,8 +52,9 @@ func (s *Scratch) guessByDemand(f *filling, demand, weight []int64) (b bracket, 
 	return b, ok
 }
 
-// bracketOf fills the sample from its part, and draws the bracket.
-func (s *Scratch) bracketOf(all total, part uint64) (b bracket, ok bool) {
+// bracketOf fills the sample from its part, and draws the bracket. λ that has more
+// bits than so many is not to be trusted.
+func (s *Scratch) bracketOf(all total, part uint64, most int) (b bracket, ok bool) {
 	shift := max(0, all.bits-24) // squares of 48 bits, of which few enough are summed
 	r := s.rough(pair{part, all.w}, shift)
 	mean := part >> shift
@@ -60,7 +64,7 @@ func (s *Scratch) bracketOf(all total, part uint64) (b bracket, ok bool) {
 	if noise < all.d-part {
 		hi = r.level.times(1<<32 + min(give, 1<<33)*5/4)
 	}
-	return between(lo, r.level, hi), give < 1<<31 && r.level.d>>31 < r.level.w
+	return between(lo, r.level, hi), give < 1<<31 && r.level.d>>(most&63) < r.level.w
 }
 
 // total is what a sample sums to.
@@ -100,9 +104,9 @@ func (s *Scratch) draw(demand, weight []int64) (all total) {
 }
 
 // drawByDemand fills s.drawn in proportion to the demands of those who weigh anything,
-// which have a sum. All are put down with the same demand, and a weight in proportion.
-func (s *Scratch) drawByDemand(demand, weight []int64, sum uint64) (all total) {
-	const same = 32
+// which have a sum. All are put down with the same demand, 2^same, and a weight in
+// proportion.
+func (s *Scratch) drawByDemand(demand, weight []int64, sum uint64, same int) (all total) {
 	m := guessSize(len(demand))
 	s.drawn = grow(s.drawn, m)
 	n, step, most := 0, sum/uint64(m)+1, uint64(1)<<62/uint64(m)
@@ -114,9 +118,9 @@ func (s *Scratch) drawByDemand(demand, weight []int64, sum uint64) (all total) {
 			d &= weighs(weight[k])
 		}
 		for passed += uint64(d); next < passed; next += step {
-			x := pair{1 << same, most}
-			if w>>(64-same) < uint64(d) {
-				q, _ := bits.Div64(w>>(64-same), w<<same, uint64(d))
+			x := pair{1 << (same & 63), most}
+			if high := w >> (-same & 63); high < uint64(d) {
+				q, _ := bits.Div64(high, w<<(same&63), uint64(d))
 				x.w = max(1, min(q, most))
 			}
 			s.drawn[n] = x
@@ -124,7 +128,7 @@ func (s *Scratch) drawByDemand(demand, weight []int64, sum uint64) (all total) {
 			n++
 		}
 	}
-	all.m, all.d, all.bits = n, uint64(n)<<same, same+1
+	all.m, all.d, all.bits = n, uint64(n)<<(same&63), same+1
 	s.drawn = s.drawn[:n]
 	return all
 }

@@ -71,6 +71,10 @@ var shapes = []struct {
 		room := max(0, 62-bitsOf(n))
 		return draw(n, func(k int) int64 { return 1 << (k % (room + 1)) }), draw(n, func(k int) int64 { return 1 << (k * 7 % (room + 1)) })
 	}},
+	{"heavy weights", func(r *rand.Rand, n int) (d, w []int64) {
+		half := max(0, 62-bitsOf(n)) / 2
+		return draw(n, func(k int) int64 { return 1 << (k % (half + 1)) }), draw(n, func(k int) int64 { return 1 << (half + k*7%(half+1)) })
+	}},
 	{"63-bit sums", func(r *rand.Rand, n int) (d, w []int64) {
 		each := math.MaxInt64 / int64(n)
 		return draw(n, func(int) int64 { return each - r.Int63n(each/2+1) }), draw(n, func(int) int64 { return each - r.Int63n(each/2+1) })

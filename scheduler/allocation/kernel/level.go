@@ -21,10 +21,11 @@ func (p pairs) swap(i, j int)      { p[i], p[j] = p[j], p[i] }
 
 // filling is what is certain so far of a search for λ.
 type filling struct {
-	left uint64 // the pool without the demand of the covered
-	open uint64 // Σ weight of those who are not covered
-	sum  uint64 // of all demand of those who weigh anything, once it has been asked for
-	bits uint64 // no weight of theirs has more
+	left  uint64 // the pool without the demand of the covered
+	open  uint64 // Σ weight of those who are not covered
+	sum   uint64 // of all demand of those who weigh anything, once it has been asked for
+	drawn total  // of the sample
+	bits  uint64 // no weight of theirs has more
 }
 
 // reaches says whether λ ≥ d/w, where used is what the covered take at that

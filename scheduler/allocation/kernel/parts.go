@@ -70,7 +70,7 @@ func (s *Scratch) parts(got, demand, weight []int64, sample pairs, d division, o
 		o.Extra = d.worth - int64(x.floors)
 		still := d.worth - int64(x.sum)
 		switch {
-		case o.Extra == 0:
+		case o.Extra == 0 && x.sum == x.floors:
 			return
 		case still <= 0 || still > int64(x.in): // the few misled
 		case d.lo == d.hi: // all alike: rank alone decides
@@ -81,7 +81,7 @@ func (s *Scratch) parts(got, demand, weight []int64, sample pairs, d division, o
 			s.handOut(got, &d, o, x.in, int(still), ties)
 			return
 		}
-		d.lo, d.hi = 1, d.den // all who have any
+		d.lo, d.hi = 1, d.den // all who have any, and nobody gets her unit in passing
 	}
 }
 

@@ -149,3 +149,17 @@ func TestQuotas(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallPools asks for parts that together are worth few units or none.
+func TestSmallPools(t *testing.T) {
+	r := rand.New(rand.NewSource(6))
+	var s Scratch
+	for i := range 1_000 {
+		q := ask(r, i, 1+r.Intn(150))
+		q.pool = r.Int63n(5)
+		s.compare(t, &q, i)
+		if t.Failed() {
+			t.Fatalf("case %d, %s: %d members, pool %d", i, shapes[i%len(shapes)].name, len(q.demand), q.pool)
+		}
+	}
+}
