@@ -82,6 +82,10 @@ func TestMarketInService(t *testing.T) {
 	if err != nil || !report.Holds() || report.Intervals != intervals {
 		t.Errorf("%d intervals verified, %v, %v", report.Intervals, report.Fault, err)
 	}
+	booked := emil.must("GET", fmt.Sprintf("/v1/history/members/emil/booked?from_unix_ms=%d&to_unix_ms=%d&by=BOOKED_BY_DAY", int64(dawn), int64(dawn.Add(energy.Day))), nil)
+	if day, _ := booked["energies"].([]any)[0].(map[string]any); day["boughtMilliwattHours"] != fmt.Sprint(traded*100_000) || day["shareMilliwattHours"] != fmt.Sprint(intervals*60_000) {
+		t.Errorf("%v", booked)
+	}
 	marketIsExplained(t, emil, fay)
 	marketIsBilled(t, c, traded)
 

@@ -28,9 +28,17 @@ func (p *past) Booked(ctx context.Context, member roll.MemberID, span series.Spa
 	if err != nil {
 		return nil, p.fleet.internal("listing booked energy", err)
 	}
+	var bought map[energy.Instant]energy.Energy
+	if len(p.inForce.Charter.Markets()) > 0 {
+		if bought, err = p.store.MemberBought(ctx, member, span.From, span.To, limit); err != nil {
+			return nil, p.fleet.internal("listing what was bought", err)
+		}
+	}
 	out := make([]api.BookedInterval, len(lines))
 	for i, l := range lines {
-		out[i] = api.BookedInterval{Interval: l.Interval, Share: l.Share, FromStorage: l.FromStorage, Consumption: l.Consumption}
+		out[i] = api.BookedInterval{
+			Interval: l.Interval, Share: l.Share, FromStorage: l.FromStorage, Bought: bought[l.Start], Consumption: l.Consumption,
+		}
 	}
 	return out, nil
 }

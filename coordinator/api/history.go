@@ -32,7 +32,7 @@ const (
 // BookedInterval is what one settled interval booked for a member.
 type BookedInterval struct {
 	energy.Interval
-	Share, FromStorage, Consumption energy.Energy
+	Share, FromStorage, Bought, Consumption energy.Energy
 }
 
 // Past is what the coordinator knows of what was.
@@ -387,6 +387,7 @@ func addUp(lines []BookedInterval, group func(energy.Instant) time.Time) []*allm
 		e.EndUnixMs = int64(l.End())
 		e.ShareMilliwattHours += int64(l.Share)
 		e.FromStorageMilliwattHours += int64(l.FromStorage)
+		e.BoughtMilliwattHours += int64(l.Bought)
 		e.ConsumptionMilliwattHours += int64(l.Consumption)
 		e.Intervals++
 	}

@@ -111,6 +111,11 @@ func (v *village) interval(tb testing.TB, n, revision int) store.NewLeaf {
 		if i%3 == 0 {
 			m.Groups = []roll.Group{"families"}
 		}
+		if order := (&roll.Order{Price: v.charter.Price}); v.charter.Sharing.Market != nil && i%2 == 0 {
+			m.Bid = order
+		} else if v.charter.Sharing.Market != nil {
+			m.Offer = order
+		}
 		in.Members = append(in.Members, m)
 		if i%2 == 0 {
 			asset := roll.AssetID("battery-" + id)

@@ -652,9 +652,11 @@ type BookedEnergy struct {
 	FromStorageMilliwattHours int64 `protobuf:"varint,4,opt,name=from_storage_milliwatt_hours,json=fromStorageMilliwattHours,proto3" json:"from_storage_milliwatt_hours,omitempty"`
 	ConsumptionMilliwattHours int64 `protobuf:"varint,5,opt,name=consumption_milliwatt_hours,json=consumptionMilliwattHours,proto3" json:"consumption_milliwatt_hours,omitempty"`
 	// Settled intervals that were added up.
-	Intervals     uint32 `protobuf:"varint,6,opt,name=intervals,proto3" json:"intervals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Intervals uint32 `protobuf:"varint,6,opt,name=intervals,proto3" json:"intervals,omitempty"`
+	// From other members, in the market round.
+	BoughtMilliwattHours int64 `protobuf:"varint,7,opt,name=bought_milliwatt_hours,json=boughtMilliwattHours,proto3" json:"bought_milliwatt_hours,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BookedEnergy) Reset() {
@@ -729,6 +731,13 @@ func (x *BookedEnergy) GetIntervals() uint32 {
 	return 0
 }
 
+func (x *BookedEnergy) GetBoughtMilliwattHours() int64 {
+	if x != nil {
+		return x.BoughtMilliwattHours
+	}
+	return 0
+}
+
 var File_allmende_v1_history_proto protoreflect.FileDescriptor
 
 const file_allmende_v1_history_proto_rawDesc = "" +
@@ -785,14 +794,15 @@ const file_allmende_v1_history_proto_rawDesc = "" +
 	"to_unix_ms\x18\x03 \x01(\x03R\btoUnixMs\x12%\n" +
 	"\x02by\x18\x04 \x01(\x0e2\x15.allmende.v1.BookedByR\x02by\"?\n" +
 	"\x06Booked\x125\n" +
-	"\benergies\x18\x01 \x03(\v2\x19.allmende.v1.BookedEnergyR\benergies\"\xa5\x02\n" +
+	"\benergies\x18\x01 \x03(\v2\x19.allmende.v1.BookedEnergyR\benergies\"\xdb\x02\n" +
 	"\fBookedEnergy\x12\"\n" +
 	"\rstart_unix_ms\x18\x01 \x01(\x03R\vstartUnixMs\x12\x1e\n" +
 	"\vend_unix_ms\x18\x02 \x01(\x03R\tendUnixMs\x122\n" +
 	"\x15share_milliwatt_hours\x18\x03 \x01(\x03R\x13shareMilliwattHours\x12?\n" +
 	"\x1cfrom_storage_milliwatt_hours\x18\x04 \x01(\x03R\x19fromStorageMilliwattHours\x12>\n" +
 	"\x1bconsumption_milliwatt_hours\x18\x05 \x01(\x03R\x19consumptionMilliwattHours\x12\x1c\n" +
-	"\tintervals\x18\x06 \x01(\rR\tintervals*e\n" +
+	"\tintervals\x18\x06 \x01(\rR\tintervals\x124\n" +
+	"\x16bought_milliwatt_hours\x18\a \x01(\x03R\x14boughtMilliwattHours*e\n" +
 	"\bBookedBy\x12\x19\n" +
 	"\x15BOOKED_BY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12BOOKED_BY_INTERVAL\x10\x01\x12\x11\n" +

@@ -132,6 +132,8 @@ export interface BookedEnergy {
   consumptionMilliwattHours?: Int64
   /** Settled intervals that were added up. */
   intervals?: number
+  /** From other members, in the market round. */
+  boughtMilliwattHours?: Int64
 }
 
 export interface CharterInForce {
