@@ -114,13 +114,20 @@ func TestWhatIf(t *testing.T) {
 		}
 	}
 	only := strings.Replace(strings.Replace(text, "rules_version: 1", "rules_version: 2", 1), "    - name:", "    - groups: [vulnerable]\n      name:", 1)
-	fay.refused(http.StatusForbidden, "fewer than 5 members", http.MethodPost, "/v1/what-ifs", fields{"charterYaml": only})
+	fay.refused(http.StatusForbidden, "tells of fewer than 5 members", http.MethodPost, "/v1/what-ifs", fields{"charterYaml": only})
 	trick := ada.ended(ada.must(http.MethodPost, "/v1/what-ifs", fields{"charterYaml": only})["id"].(string))
 	if r := trick["result"].(map[string]any); r["before"] == nil {
 		t.Errorf("%v", trick)
 	}
 	if r := fay.must(http.MethodGet, "/v1/what-ifs/"+trick["id"].(string)+"?lines=true", nil)["result"].(map[string]any); r["before"] != nil || r["spread"] != nil || len(changeOf(r, "fay")["afterLines"].([]any)) != 0 {
 		t.Errorf("a member is shown the sums of a charter for few: %v", r)
+	}
+
+	// Where few come first her own share would show when they use energy: over whole weeks only.
+	first := strings.Replace(only, "    - groups: [vulnerable]\n      name:", "    - {name: first, method: proportional, groups: [vulnerable]}\n    - name:", 1)
+	fay.refused(http.StatusForbidden, "over whole weeks", http.MethodPost, "/v1/what-ifs", fields{"charterYaml": first})
+	if op := ada.must(http.MethodPost, "/v1/what-ifs", fields{"charterYaml": first}); op["fromUnixMs"] != "0" || op["toUnixMs"] != "0" {
+		t.Errorf("the treasurer sees what everybody uses: %v", op)
 	}
 
 	// Nor quarter-hour by quarter-hour.
@@ -149,7 +156,7 @@ func TestWhatIf(t *testing.T) {
 	if nothing["state"] != "WHAT_IF_STATE_FAILED" || !strings.Contains(nothing["error"].(string), "no settled interval") {
 		t.Errorf("%v", nothing)
 	}
-	if list := fay.must(http.MethodGet, "/v1/what-ifs", nil)["whatIfs"].([]any); len(list) != 6 || list[0].(map[string]any)["result"] != nil {
+	if list := fay.must(http.MethodGet, "/v1/what-ifs", nil)["whatIfs"].([]any); len(list) != 7 || list[0].(map[string]any)["result"] != nil {
 		t.Errorf("%v", list)
 	}
 

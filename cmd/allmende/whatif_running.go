@@ -60,6 +60,10 @@ func (c *whatIfCmd) running(ctx context.Context, out *output) error {
 	if err != nil {
 		return err
 	}
+	if op.GetFromUnixMs() != ask.GetFromUnixMs() || op.GetToUnixMs() != ask.GetToUnixMs() {
+		day := func(ms int64) string { return time.UnixMilli(ms).In(zone).Format(time.DateTime) }
+		out.Remark("whole weeks are compared, from %s to %s: few members come first under this charter, and one's own share would show when they use energy\n", day(op.GetFromUnixMs()), day(op.GetToUnixMs()))
+	}
 	if op, err = c.await(ctx, client, op, out); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -65,6 +66,11 @@ func (s *Sharing) StartWhatIf(ctx context.Context, req *allmendev1.StartWhatIfRe
 	if singles != "" && !who.May(access.ReadCurves) {
 		return nil, status.Errorf(codes.PermissionDenied, "what would come out could show what single members use: %s. Ask the treasurer to try this one; who may see every member's curves may", singles)
 	}
+	if !who.May(access.ReadCurves) {
+		if err := s.wholeWeeks(ctx, &q, rolls); err != nil {
+			return nil, err
+		}
+	}
 	if q.Grid, err = gridOf(req, &q.Proposed); err != nil {
 		return nil, err
 	}
@@ -85,33 +91,93 @@ func (s *Sharing) singles(ctx context.Context, q *trial.Question, rolls []roll.D
 	if named := q.From > 0 && q.Until != ever; named && energy.Span(q.Until-q.From) < week {
 		return "it is about less than a week", nil
 	}
-	old := q.Against
-	if old == nil {
-		account, err := s.books.SettledAt(ctx, math.MaxInt64)
-		switch {
-		case errors.Is(err, ErrNotFound):
-		case err != nil:
-			return "", err
-		default:
-			old = &account.Charter
-		}
+	inForce, err := s.inForce(ctx)
+	if err != nil {
+		return "", err
 	}
+	return overAll(q, rolls, func(ch *charter.Charter, register *roll.Community) string {
+		return trial.Singles(ch, inForce, register, s.least)
+	}), nil
+}
+
+// inForce is the charter that the newest interval was settled by; nil where none is.
+func (s *Sharing) inForce(ctx context.Context) (*charter.Charter, error) {
+	account, err := s.books.SettledAt(ctx, math.MaxInt64)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil //nolint:nilnil // nothing is settled yet
+	case err != nil:
+		return nil, err
+	}
+	return &account.Charter, nil
+}
+
+// overAll asks about the charters of a question under each register of its time.
+func overAll(q *trial.Question, rolls []roll.Dated, why func(*charter.Charter, *roll.Community) string) string {
 	for _, d := range rolls {
 		if d.From >= q.Until {
 			break
 		}
-		why := trial.Singles(&q.Proposed, &d.Community, s.least)
-		if why == "" && q.Against != nil {
-			why = trial.Singles(q.Against, &d.Community, s.least)
+		if said := why(&q.Proposed, &d.Community); said != "" {
+			return said
 		}
-		if why == "" && old != nil {
-			why = trial.Apart(&q.Proposed, old, &d.Community, s.least)
+		if q.Against == nil {
+			continue
 		}
-		if why != "" {
-			return why, nil
+		if said := why(q.Against, &d.Community); said != "" {
+			return said
 		}
 	}
-	return "", nil
+	return ""
+}
+
+// wholeWeeks cuts a question to whole weeks, from Monday to Monday where the community
+// lives, if who asks could tell by her own share when few others use something: by two
+// questions, one of which goes on for a quarter-hour more.
+func (s *Sharing) wholeWeeks(ctx context.Context, q *trial.Question, rolls []roll.Dated) error {
+	inForce, err := s.inForce(ctx)
+	if err != nil {
+		return toStatus(err)
+	}
+	few := overAll(q, rolls, func(ch *charter.Charter, register *roll.Community) string {
+		return trial.Few(ch, inForce, register, s.least)
+	})
+	if few == "" {
+		return nil
+	}
+	from, until := q.From, q.Until
+	if until == ever {
+		account, err := s.books.SettledAt(ctx, math.MaxInt64)
+		if err != nil {
+			return trialStatus("the comparison", fmt.Errorf("%w: nothing is settled yet", trial.ErrQuestion))
+		}
+		until = account.Interval.End()
+	}
+	from = max(from, rolls[0].From)
+	q.From, q.Until = mondayFrom(from, s.books.Zone()), mondayUntil(until, s.books.Zone())
+	if q.From >= q.Until {
+		return status.Errorf(codes.PermissionDenied, "one's own share would show when others use energy: %s. Such a charter is tried over whole weeks, from Monday to Monday, and none is recorded in that time: wait until one is, or ask the treasurer", few)
+	}
+	return nil
+}
+
+// mondayUntil is the last beginning of a week at or before an instant.
+func mondayUntil(at energy.Instant, zone *time.Location) energy.Instant {
+	t := time.UnixMilli(int64(at)).In(zone)
+	const days = 7
+	back := (int(t.Weekday()) + days - int(time.Monday)) % days
+	return energy.Instant(time.Date(t.Year(), t.Month(), t.Day()-back, 0, 0, 0, 0, zone).UnixMilli())
+}
+
+// mondayFrom is the first beginning of a week at or after an instant.
+func mondayFrom(at energy.Instant, zone *time.Location) energy.Instant {
+	monday := mondayUntil(at, zone)
+	if monday == at {
+		return at
+	}
+	const days = 7
+	t := time.UnixMilli(int64(monday)).In(zone)
+	return energy.Instant(time.Date(t.Year(), t.Month(), t.Day()+days, 0, 0, 0, 0, zone).UnixMilli())
 }
 
 // gridOf reads the prices of the world outside.

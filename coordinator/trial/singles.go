@@ -4,6 +4,8 @@ package trial
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 
 	"github.com/allmende-energy/allmende/commons/charter"
@@ -13,17 +15,19 @@ import (
 // Singles says what of a charter would let totals show single members, and is
 // empty where nothing does. Under a charter that only one member receives by, the
 // total of what is received is what she used: who may not see her curve may not
-// find it out by trying such a charter either. All that a charter makes eligible
-// together are counted, in each round and tier and for each reserve, and those it
-// leaves out as well: everybody's need is known, so the rest's follows.
+// find it out by trying such a charter either.
 //
-// Small groups are no harm where everybody else receives too: then all that is
-// there is shared whoever comes first, and the totals are those of every rule.
-// That is only so where nothing is held back or sent away before.
+// Nor by trying several, whose totals are added and subtracted. So who may not see
+// curves may try charters for such groups of the register alone that cut the members
+// into classes which are never few, see [count.askable]: whatever rounds, tiers and
+// reserves such charters have, those who are eligible are whole classes, and so are
+// all differences of their totals, also from those of the charter in force.
 //
-// What several questions together show is looked at no further than this: who is
-// eligible may not differ by few members from a group that others may ask about.
-func Singles(ch *charter.Charter, register *roll.Community, least int) string {
+// Small groups are no harm to totals where everybody else receives too: then all that
+// is there is shared whoever comes first, and the totals are those of every rule.
+// That is only so where nothing is held back or sent away before. What they are to
+// the others' own shares, [Few] says.
+func Singles(ch, inForce *charter.Charter, register *roll.Community, least int) string {
 	if len(ch.Expressions) > 0 {
 		return "its expressions could single out a member"
 	}
@@ -31,8 +35,15 @@ func Singles(ch *charter.Charter, register *roll.Community, least int) string {
 		return "it names a member in residual.member"
 	}
 	c := countIn(register, least)
-	if why := c.near(ch.Tariff); why != "" {
-		return why
+	ask := c.askable(inForce)
+	if ch.Tariff != nil {
+		for i, a := range ch.Tariff.Areas {
+			// What somebody received is charged by how near the givers are, so her own
+			// cost says how much of all came from those in her areas.
+			if why := ask.refuse(fmt.Sprintf("tariff.areas[%d]", i), a.Group); why != "" {
+				return why
+			}
+		}
 	}
 	for _, s := range []*charter.Sharing{&ch.Sharing, ch.Island} {
 		if s == nil {
@@ -47,27 +58,31 @@ func Singles(ch *charter.Charter, register *roll.Community, least int) string {
 		if allReceive(s) {
 			continue
 		}
-		sets := c.eligible(s)
-		for _, e := range sets {
-			if why := c.tooFew(&e); why != "" {
-				return why
-			}
-		}
-		if why := c.apart(sets, c.groups()); why != "" {
+		if why := ask.groupsOf(s); why != "" {
 			return why
 		}
+	}
+	if why := Few(ch, inForce, register, least); why != "" && ch.Tariff != nil && len(ch.Tariff.Bands) > 0 {
+		return "its prices by the hour tell when what others use lessens one's own share: " + why
 	}
 	return ""
 }
 
-// Apart says whether two charters together show single members, who are eligible
-// under one and not under the other: the difference of the totals is theirs.
-func Apart(a, b *charter.Charter, register *roll.Community, least int) string {
+// Few says what of a charter makes a member's own share depend on few others: who
+// comes after one neighbour gets less when that one uses something. It may be told
+// over such times alone as do not show when.
+func Few(ch, inForce *charter.Charter, register *roll.Community, least int) string {
 	c := countIn(register, least)
-	if allReceive(&a.Sharing) {
-		return ""
+	ask := c.askable(inForce)
+	for _, s := range []*charter.Sharing{&ch.Sharing, ch.Island} {
+		if s == nil {
+			continue
+		}
+		if why := ask.groupsOf(s); why != "" {
+			return why
+		}
 	}
-	return c.apart(c.eligible(&a.Sharing), c.eligible(&b.Sharing))
+	return ""
 }
 
 // names says where a sharing rule names members.
@@ -160,86 +175,142 @@ func (c *count) eligible(s *charter.Sharing) []eligible {
 	return sets
 }
 
-// near says whether the charge for the grid tells who gave: what somebody received is
-// charged by how near the givers are, so her own cost says how much of all came from
-// those who are in the same areas.
-func (c *count) near(t *charter.Tariff) string {
-	if t == nil || len(t.Areas) == 0 {
-		return ""
-	}
-	classes := map[string]int{}
-	for i := range c.members {
-		var in []byte
-		for _, a := range t.Areas {
-			if slices.Contains(c.members[i].Groups, a.Group) {
-				in = append(in, '1')
-			} else {
-				in = append(in, '0')
-			}
-		}
-		classes[string(in)]++
-	}
-	for _, n := range classes {
-		if n < c.least {
-			return fmt.Sprintf("tariff.areas tells whose energy it was, and fewer than %d members are in some of them alone, or in none", c.least)
-		}
-	}
-	return ""
-}
-
 // tiers are those of a round who are in each tier, and not in one before.
 func (c *count) tiers(where string, tiers []charter.Tier, in func(*roll.Member) bool) []eligible {
 	var sets []eligible
 	for k, t := range tiers {
 		sets = append(sets, c.set(fmt.Sprintf("%s, group %d", where, k+1), func(m *roll.Member) bool {
 			before := slices.ContainsFunc(tiers[:k], func(t charter.Tier) bool { return inAny(m, t.Groups) })
-			return in(m) && inAny(m, t.Groups) && !before
+			return in(m) && (inAny(m, t.Groups) || slices.Contains(t.Members, m.ID)) && !before
 		}))
 	}
 	return sets
 }
 
-// groups are the register's, as far as a question may be about them alone.
-func (c *count) groups() []eligible {
-	var sets []eligible
-	known := map[roll.Group]bool{}
-	for _, m := range c.members {
-		for _, g := range m.Groups {
-			if known[g] {
+// askable are groups of the register that cut the members into classes none of
+// which is few.
+type askable struct {
+	groups map[roll.Group]bool
+	least  int
+}
+
+// askable chooses them: one after the other in the order of their names, leaving out
+// what would cut a small class off. It is the same for all questions. Of the charter
+// in force everybody knows the totals, and so no group may cut a small class off of
+// those that it has, either.
+func (c *count) askable(inForce *charter.Charter) askable {
+	asked, known := newCut(len(c.members)), newCut(len(c.members))
+	if inForce != nil {
+		for _, s := range []*charter.Sharing{&inForce.Sharing, inForce.Island} {
+			if s == nil {
 				continue
 			}
-			known[g] = true
-			e := c.set(fmt.Sprintf("group %q", g), func(m *roll.Member) bool { return slices.Contains(m.Groups, g) })
-			if e.n >= c.least {
-				sets = append(sets, e)
+			for _, e := range c.eligible(s) {
+				known.by(e.who)
 			}
 		}
 	}
-	return sets
+	all := map[roll.Group]bool{}
+	for _, m := range c.members {
+		for _, g := range m.Groups {
+			all[g] = true
+		}
+	}
+	out := askable{map[roll.Group]bool{}, c.least}
+	for _, g := range slices.Sorted(maps.Keys(all)) {
+		e := c.set("", func(m *roll.Member) bool { return slices.Contains(m.Groups, g) })
+		out.groups[g] = asked.smallest(e.who) >= c.least && known.smallest(e.who) >= c.least
+		if out.groups[g] {
+			asked.by(e.who)
+			known.by(e.who)
+		}
+	}
+	return out
 }
 
-func (c *count) tooFew(e *eligible) string {
-	switch left := len(c.members) - e.n; {
-	case e.n < c.least:
-		return fmt.Sprintf("%s is for fewer than %d members, and not all that is there goes to whoever needs it", e.where, c.least)
-	case left > 0 && left < c.least:
-		return fmt.Sprintf("%s is for all but fewer than %d members, and not all that is there goes to whoever needs it", e.where, c.least)
+// cut is a partition of members.
+type cut struct {
+	class []int // of each member
+	n     int   // of classes
+}
+
+func newCut(members int) *cut { return &cut{make([]int, members), 1} }
+
+// parts are how many of each class are in a set, and how many are not.
+func (c *cut) parts(who []bool) (inside, outside []int) {
+	inside, outside = make([]int, c.n), make([]int, c.n)
+	for i, k := range c.class {
+		if who[i] {
+			inside[k]++
+		} else {
+			outside[k]++
+		}
+	}
+	return inside, outside
+}
+
+// smallest is the smallest class that a set would make by cutting one in two.
+func (c *cut) smallest(who []bool) int {
+	inside, outside := c.parts(who)
+	least := math.MaxInt
+	for k := range c.n {
+		if inside[k] > 0 && outside[k] > 0 {
+			least = min(least, inside[k], outside[k])
+		}
+	}
+	return least
+}
+
+// by cuts each class in two.
+func (c *cut) by(who []bool) {
+	inside, outside := c.parts(who)
+	next := make([]int, c.n)
+	classes := c.n
+	for k := range c.n {
+		next[k] = k
+		if inside[k] > 0 && outside[k] > 0 {
+			next[k], classes = classes, classes+1
+		}
+	}
+	for i, k := range c.class {
+		if who[i] {
+			c.class[i] = next[k]
+		}
+	}
+	c.n = classes
+}
+
+// refuse says why a group may not be asked about; one that nobody is in tells nothing.
+func (a *askable) refuse(where string, g roll.Group) string {
+	if may, known := a.groups[g]; known && !may {
+		return fmt.Sprintf("%s is for group %q, and with the other groups that may be asked about that tells of fewer than %d members", where, g, a.least)
 	}
 	return ""
 }
 
-// apart says which of the sets differ by few members.
-func (c *count) apart(as, bs []eligible) string {
-	for _, a := range as {
-		for _, b := range slices.Concat(as, bs) {
-			n := 0
-			for i := range c.members {
-				if a.who[i] != b.who[i] {
-					n++
-				}
+// groupsOf says which group of a sharing rule may not be asked about.
+func (a *askable) groupsOf(s *charter.Sharing) string {
+	for i := range s.Rounds {
+		r := &s.Rounds[i]
+		groups := slices.Concat(r.Groups, r.Tags)
+		for _, t := range r.Tiers {
+			groups = append(groups, t.Groups...)
+		}
+		if r.Weights != nil {
+			for _, w := range r.Weights.Groups {
+				groups = append(groups, w.Group)
 			}
-			if n > 0 && n < c.least {
-				return fmt.Sprintf("who is eligible in %s and %s differs by fewer than %d members", a.where, b.where, c.least)
+		}
+		for _, g := range groups {
+			if why := a.refuse(fmt.Sprintf("round %q", r.Name), g); why != "" {
+				return why
+			}
+		}
+	}
+	for _, r := range s.Reserve {
+		for _, g := range r.Groups {
+			if why := a.refuse("a reserve", g); why != "" {
+				return why
 			}
 		}
 	}
