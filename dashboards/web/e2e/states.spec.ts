@@ -146,7 +146,7 @@ test('a what-if goes on while the line is broken, and is cancelled', async ({ pa
   const one = page.locator('section:has(> #trial)')
   await expect(one.getByRole('progressbar')).toBeVisible()
   fake.fail(true)
-  await expect(one.getByRole('alert')).toContainText('the double fails on purpose')
+  await expect(one.getByRole('alert')).toContainText('The double fails on purpose.')
   fake.fail(false)
   await expect(one.getByRole('alert')).toBeEmpty()
   await one.getByRole('button', { name: 'Cancel' }).click()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from 'vitest'
 import { money, signed, text } from './format'
-import { byGain, decodeTemplates, decodeTrial, lineOf, over, paid, problems, received } from './whatif'
+import { byGain, decodeTemplates, decodeTrial, lineOf, over, paid, pairs, problems, received } from './whatif'
 
 const totals = (received: number, cost: number) => ({ receivedMilliwattHours: String(received), costMinor: String(cost) })
 
@@ -22,11 +22,11 @@ describe('a what-if from the wire', () => {
     expect(() => decodeTrial({ doneIntervals: 'many' })).toThrow(/doneIntervals/)
   })
   it('puts who gains most first, and equal ones always in one order', () => {
-    const one = (member: string, more: number) => ({ member, before: decoded(0), after: decoded(more) })
+    const one = (member: string, more: number) => ({ member, before: decoded(0), after: decoded(more), beforeLines: [], afterLines: [] })
     expect(byGain([one('b', 1), one('c', -2), one('a', 1), one('d', 7)]).map((c) => c.member)).toEqual(['d', 'a', 'b', 'c'])
   })
 })
-const decoded = (received: number) => ({ demand: 0, received, given: 0, gridImport: 0, gridExport: 0, bought: 0, sold: 0, cost: 0 })
+const decoded = (received: number) => ({ demand: 0, received, given: 0, gridImport: 0, gridExport: 0, cost: 0, bought: 0, sold: 0 })
 
 describe('problems of a charter', () => {
   it('keep their line, their field and what to do', () => {
@@ -58,4 +58,17 @@ it('reads the list of templates', () => {
 it('prints money and changes', () => {
   const plain = (hundredths: number) => text(signed(money(hundredths, 'EUR'))).replace('\u00a0', ' ')
   expect([plain(120), plain(-5), plain(0), plain(123456)]).toEqual(['+1.20 EUR', '−0.05 EUR', '0.00 EUR', '+1,234.56 EUR'])
+})
+
+it('puts the lines of both charters side by side', () => {
+  const line = (kind: string, amountMinor: number, level = '') => ({ kind, rule: `tariff.${kind}`, level, amountMinor: String(amountMinor), energyMilliwattHours: '1' })
+  const one = decodeTrial({
+    result: { members: [{ memberId: 'a', beforeLines: [line('received', 5), line('network', 1, 'same_building'), line('network', 2, 'same_building')], afterLines: [line('network', 3, 'same_building'), line('later_kind', 4)] }] },
+  }).result!.members[0]!
+  expect(pairs(one).map((p) => [p.word, p.before?.amount ?? null, p.after?.amount ?? null])).toEqual([
+    ['Received from the others', 5, null],
+    ['Charge for the grid in between, same building', 1, 3],
+    ['Charge for the grid in between, same building', 2, null],
+    ['later kind', null, 4],
+  ])
 })

@@ -11,17 +11,29 @@ export interface Totals {
   given: number
   gridImport: number
   gridExport: number
+  /** What is paid less what is paid out, in hundredths of the currency. */
+  cost: number
   /** In the market round. */
   bought: number
   sold: number
-  /** What is paid less what is paid out, in hundredths of the currency. */
-  cost: number
+}
+
+/** One thing that somebody pays, or is paid for. */
+export interface Line {
+  kind: string
+  rule: string
+  level: string
+  energy: number
+  price: string
+  amount: number
 }
 
 export interface Change {
   member: string
   before: Totals
   after: Totals
+  beforeLines: Line[]
+  afterLines: Line[]
 }
 
 /** How the change of what members receive is distributed. */
@@ -38,8 +50,6 @@ export interface Spread {
 
 export interface Result {
   intervals: number
-  /** In how many of them somebody's bid or offer was recorded; null where neither charter has a market round. */
-  ordered: number | null
   leftOut: number
   currency: string
   members: Change[]
@@ -51,6 +61,10 @@ export interface Result {
   dataHash: string
   resultHash: string
   withheld: string[]
+  /** In how many intervals somebody's order was recorded; null where no charter has a market round. */
+  ordered: number | null
+  /** Weighting periods of whose period before nothing is recorded, under the old and the new charter. */
+  withoutPast: [number, number]
 }
 
 const states = {
@@ -116,7 +130,13 @@ function decodeResult(value: unknown): Result {
     currency: words(m['currency']),
     members: list(m['members'], 'members', (item) => {
       const one = message(item, 'change')
-      return { member: words(one['memberId']), before: decodeTotals(one['before'] ?? {}), after: decodeTotals(one['after'] ?? {}) }
+      return {
+        member: words(one['memberId']),
+        before: decodeTotals(one['before'] ?? {}),
+        after: decodeTotals(one['after'] ?? {}),
+        beforeLines: list(one['beforeLines'], 'beforeLines', decodeLine),
+        afterLines: list(one['afterLines'], 'afterLines', decodeLine),
+      }
     }),
     count: n(m, 'memberCount'),
     before: m['before'] ? decodeTotals(m['before']) : null,
@@ -127,7 +147,14 @@ function decodeResult(value: unknown): Result {
     resultHash: words(m['resultHash']),
     withheld: list(m['withheld'], 'withheld', words),
     ordered: m['orderedIntervals'] === undefined || m['orderedIntervals'] === null ? null : n(m, 'orderedIntervals'),
+    withoutPast: [n(m, 'beforeWithoutPast'), n(m, 'afterWithoutPast')],
   }
+}
+
+function decodeLine(value: unknown): Line {
+  const m = message(value, 'line')
+  const n = field<wire.WhatIfLine>()
+  return { kind: words(m['kind']), rule: words(m['rule']), level: words(m['level']), energy: n(m, 'energyMilliwattHours'), price: words(m['price']), amount: n(m, 'amountMinor') }
 }
 
 function decodeTotals(value: unknown): Totals {
@@ -139,9 +166,9 @@ function decodeTotals(value: unknown): Totals {
     given: n(m, 'givenMilliwattHours'),
     gridImport: n(m, 'gridImportMilliwattHours'),
     gridExport: n(m, 'gridExportMilliwattHours'),
+    cost: n(m, 'costMinor'),
     bought: n(m, 'boughtMilliwattHours'),
     sold: n(m, 'soldMilliwattHours'),
-    cost: n(m, 'costMinor'),
   }
 }
 
@@ -219,6 +246,47 @@ export function lineOf(text: string, line: number): [number, number] {
 /** In the order of the change of what they receive, who gains most first. */
 export const byGain = (all: Change[]): Change[] =>
   [...all].sort((a, b) => received(b) - received(a) || (a.member < b.member ? -1 : 1))
+
+const kinds: Record<string, string> = {
+  received: 'Received from the others',
+  given: 'Given to the others',
+  bought: 'Bought in the market round',
+  sold: 'Sold in the market round',
+  network: 'Charge for the grid in between',
+  solidarity: 'Into the solidarity fund',
+  wear: 'For the wear of batteries',
+  wear_owner: 'For the wear of the own battery',
+  membership: 'Membership',
+  grid_import: 'From the public grid',
+  grid_export: 'To the public grid',
+  rounding: 'Rounding of the lines',
+}
+
+/** A line of both sides: what it is for, and what it comes to under each charter; null where that has no such line. */
+export interface Pair {
+  word: string
+  before: Line | null
+  after: Line | null
+}
+
+/** The lines of both sides side by side. One charter may say by another rule what the other says: those stand apart. */
+export function pairs(c: Change): Pair[] {
+  const all = new Map<string, Pair>()
+  const put = (side: 'before' | 'after', lines: Line[]) => {
+    for (const line of lines) {
+      const word = (kinds[line.kind] ?? line.kind.replaceAll('_', ' ')) + (line.level ? `, ${line.level.replaceAll('_', ' ')}` : '')
+      // More than one line of a kind keep their order.
+      let key = word
+      while (all.get(key)?.[side]) key += ' '
+      const pair = all.get(key) ?? { word, before: null, after: null }
+      pair[side] = line
+      all.set(key, pair)
+    }
+  }
+  put('before', c.beforeLines)
+  put('after', c.afterLines)
+  return [...all.values()]
+}
 
 /** How much more is received. */
 export const received = (c: Change): number => c.after.received - c.before.received

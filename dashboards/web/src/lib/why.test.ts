@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { describe, expect, it } from 'vitest'
 import { Refusal } from './api'
-import { countsWith, decodeWhy, figures, happened, recheck, recompute, story, traded, whyNot, type RoundShare } from './why'
+import { marketFigures } from './market'
+import { countsWith, decodeWhy, figures, happened, recheck, recompute, story, whyNot, type RoundShare } from './why'
 
 const you = { name: 'Dora', self: true }
 const dora = { name: 'Dora', self: false }
@@ -89,7 +90,7 @@ describe('in words', () => {
     const market = { says: 'What is left is traded.', bidPrice: '18 ct/kWh EUR', bidMostMilliwattHours: '100000', neededMilliwattHours: '153726', boughtMilliwattHours: '100000', price: '15 ct/kWh EUR', arithmetic: 'The bid …' }
     const one = decodeWhy({ ...wire(), pools: [{ ...bought, gridImportMilliwattHours: '53726', market }] }).pools[0]!
     expect(plain(story(one, you))).toBe('You needed 0.215 kWh from outside. 0.046 kWh came from the neighbours’ sun, 0.015 kWh from the batteries, 0.100 kWh from neighbours who sold it in the market and 0.054 kWh from the public grid.')
-    expect(traded(one.market!).map(([name, value]) => `${name}: ${plain(value)}`)).toEqual([
+    expect(marketFigures(one.market!).map(([name, value]) => `${name}: ${plain(value)}`)).toEqual([
       'Bid: 18 ct/kWh EUR, for 0.1 kWh at most', 'Still needed: 0.153726 kWh', 'Bought: 0.1 kWh',
       'Offer: none', 'Left to sell: 0 kWh', 'Sold: 0 kWh', 'Price for all who traded: 15 ct/kWh EUR',
     ])
@@ -97,7 +98,7 @@ describe('in words', () => {
     expect(recheck({ ...one, share: 1 })).toBe('differs')
     const seller = { ...one, demand: 0, supply: 400000, market: { ...one.market!, bought: 0, sold: 300000, price: '' } }
     expect(plain(story(seller, you))).toBe('You needed nothing from outside. You fed in 0.400 kWh in the same time, and sold 0.300 kWh of it in the market.')
-    expect(traded(seller.market).map(([name]) => name)).not.toContain('Price for all who traded')
+    expect(marketFigures(seller.market).map(([name]) => name)).not.toContain('Price for all who traded')
     expect(decoded().market).toBeNull()
   })
   it('tells what a round did', () => {

@@ -5,6 +5,7 @@
 // that they are right.
 import { Refusal, words as wordsOf } from './api'
 import { exactKilowattHours, kilowattHours, text as printed } from './format'
+import { decodeMarket, recomputeMarket, type MarketShare } from './market'
 import { counter, field, integer, list, message, quality, truth, words } from './read'
 import type * as wire from './wire.gen'
 
@@ -41,20 +42,6 @@ export interface RoundShare {
   certificate: Certificate | null
 }
 
-/** The market round as one member was in it. */
-export interface MarketShare {
-  says: string
-  bid: string
-  offer: string
-  needed: number
-  left: number
-  bought: number
-  sold: number
-  /** The same for all who traded; empty where nobody did, or where it is withheld. */
-  price: string
-  arithmetic: string
-}
-
 export interface PoolShare {
   pool: string
   demand: number
@@ -67,7 +54,7 @@ export interface PoolShare {
   sum: string
   checked: boolean
   withheld: boolean
-  /** Null where the charter has no market round. */
+  /** The market round; null where the charter has none. */
   market: MarketShare | null
 }
 
@@ -123,23 +110,6 @@ function decodePool(value: unknown): PoolShare {
     checked: truth(m['checked']),
     withheld: truth(m['withheld']),
     market: m['market'] ? decodeMarket(m['market']) : null,
-  }
-}
-
-function decodeMarket(value: unknown): MarketShare {
-  const m = message(value, 'market')
-  const n = field<wire.MarketShare>()
-  const most = (price: string, milliwattHours: number) => (price && milliwattHours > 0 ? `${price}, for ${exactly(milliwattHours)} at most` : price)
-  return {
-    says: words(m['says']),
-    bid: most(words(m['bidPrice']), n(m, 'bidMostMilliwattHours')),
-    offer: most(words(m['offerPrice']), n(m, 'offerMostMilliwattHours')),
-    needed: n(m, 'neededMilliwattHours'),
-    left: n(m, 'leftMilliwattHours'),
-    bought: n(m, 'boughtMilliwattHours'),
-    sold: n(m, 'soldMilliwattHours'),
-    price: words(m['price']),
-    arithmetic: words(m['arithmetic']),
   }
 }
 
@@ -226,10 +196,9 @@ export function recompute(r: RoundShare): Verdict {
 /** The rounds, and what they come to, against what is booked. */
 export function recheck(p: PoolShare): Verdict {
   const sum = (source: string) => p.rounds.filter((r) => r.source === source).reduce((total, r) => total + r.got, 0)
-  const all = p.rounds.map(recompute)
+  const all = [...p.rounds.map(recompute), ...(p.market ? [recomputeMarket(p.market)] : [])]
   if (sum('sun') !== p.share || sum('storage') !== p.fromStorage || all.includes('differs')) return 'differs'
-  const traded = (p.market?.bought ?? 0) + (p.market?.sold ?? 0) > 0 // the coordinator says how that follows
-  return traded || all.includes('cannot') ? 'cannot' : 'fits'
+  return all.includes('cannot') ? 'cannot' : 'fits'
 }
 
 /** To the watt-hour, for sentences; a little is not told as nothing. */
@@ -254,19 +223,6 @@ export function story(p: PoolShare, who: Somebody): string {
   if (parts.length === 1) return `${first} All of it came from ${parts[0]![1]}.${gave}`
   const told = parts.map(([energy, from], i) => `${kwh(energy)} ${i === 0 ? 'came ' : ''}from ${from}`)
   return `${first} ${told.slice(0, -1).join(', ')} and ${told.at(-1)}.${gave}`
-}
-
-/** What she wanted of the market round and what became of it, each with its name, exact to the milliwatt-hour. */
-export function traded(m: MarketShare): [string, string][] {
-  return [
-    ['Bid', m.bid || 'none'],
-    ['Still needed', exactly(m.needed)],
-    ['Bought', exactly(m.bought)],
-    ['Offer', m.offer || 'none'],
-    ['Left to sell', exactly(m.left)],
-    ['Sold', exactly(m.sold)],
-    ...(m.price ? ([['Price for all who traded', m.price]] as [string, string][]) : []),
-  ]
 }
 
 /** What happened to her in a round, in a sentence or two. */
