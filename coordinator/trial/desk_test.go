@@ -250,6 +250,18 @@ func TestSinglesBehindOpenRounds(t *testing.T) {
 	}
 }
 
+// Who trades in a market are few, whatever the rounds give to everybody.
+func TestSinglesOfMarkets(t *testing.T) {
+	open := charter.Sharing{Rounds: []charter.Round{{Name: "all", Method: charter.Equal}}}
+	market := open
+	market.Market = &charter.Market{}
+	for name, ch := range map[string]charter.Charter{"a market": {Sharing: market}, "one on an island": {Sharing: open, Island: &market}} {
+		if why := Singles(&ch, nil, twelve(), 5); !strings.Contains(why, "market round") {
+			t.Errorf("%s: %q", name, why)
+		}
+	}
+}
+
 // A cap over a day counts over the day, as it does where charters are in force,
 // not in each interval by itself; and the day is that of the zone.
 func TestCapsOverADayCount(t *testing.T) {
