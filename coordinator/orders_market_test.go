@@ -4,6 +4,7 @@ package coordinator
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -115,6 +116,40 @@ func TestAMemberBids(t *testing.T) {
 	}
 }
 
+// What may not be seen cannot be found out by acts of the register either: not from
+// the answer to an import that is about something else, and not by guessing without
+// doing it, alone or among other changes.
+func TestOrdersAreNotGuessed(t *testing.T) {
+	c, _, w := bidders(t, sixHomes())
+	stella := c.found(t)
+	steward := c.invite(t, stella, "sam", "", "steward")
+	stella.must("PUT", "/v1/orders/anna/offer", fields{"price": "8 ct/kWh EUR"})
+	w.until(dawn.Add(quarter + minute))
+
+	csv := base64.StdEncoding.EncodeToString([]byte("member,name\nanna,Anna Berg\n"))
+	done := steward.must("POST", "/v1/register-import", fields{"fileName": "members.csv", "content": csv})
+	if text := fmt.Sprint(done); !strings.Contains(text, "Anna Berg") || strings.Contains(text, "8 ct/kWh") {
+		t.Errorf("the answer to an import: %s", text)
+	}
+
+	told := func(who *browser, price string) string {
+		alone := who.must("PUT", "/v1/orders/anna/offer", fields{"price": price, "dryRun": true})
+		anna := fields{"id": "anna", "offer": fields{"price": price}}
+		among := who.must("POST", "/v1/register-changes", fields{"dryRun": true, "changes": []fields{
+			{"op": "change", "entry": fields{"member": anna}, "fields": []string{"offer"}},
+			{"op": "change", "entry": fields{"member": fields{"id": "ben", "name": "Benno"}}, "fields": []string{"name"}, "from": "2026-12-01"},
+		}})
+		return strings.ReplaceAll(fmt.Sprint(alone, among), price, "PRICE")
+	}
+	right, wrong := "8 ct/kWh EUR", "9 ct/kWh EUR"
+	if a, b := told(steward, right), told(steward, wrong); a != b {
+		t.Errorf("the right guess is told by\n%s\nand the wrong one by\n%s", a, b)
+	}
+	if text := told(stella, right); !strings.Contains(text, "unchanged:true") {
+		t.Errorf("who may see the offer is not told that it is the same already: %s", text)
+	}
+}
+
 // ordersIn are the orders in the rows of the interval that begins at an instant.
 func ordersIn(t *testing.T, c *Coordinator, at energy.Instant) string {
 	t.Helper()
@@ -163,6 +198,9 @@ func TestOrdersAreFew(t *testing.T) {
 	}
 	if err := set(25, false); err == nil || !strings.Contains(err.Error(), "24 times within a day") {
 		t.Errorf("a change too many: %v", err)
+	}
+	if _, err := orders.WithdrawOrder(t.Context(), &allmendev1.WithdrawOrderRequest{MemberId: "anna", Side: "bid"}); err != nil {
+		t.Errorf("what stands is withdrawn all the same: %v", err)
 	}
 	if _, err := orders.SetOrder(t.Context(), &allmendev1.SetOrderRequest{MemberId: "ben", Side: "bid", Price: "0.1"}); err != nil {
 		t.Errorf("her neighbour: %v", err)

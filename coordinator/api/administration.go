@@ -236,6 +236,7 @@ func (s *Administration) apply(ctx context.Context, act Act, note string) (*allm
 	if err != nil {
 		return nil, toStatus(err)
 	}
+	withoutGuesses(ctx, &act, &done)
 	out := &allmendev1.ApplyChangesResponse{
 		Revision: done.Revision, FromUnixMs: int64(done.From), IntervalsSettledAgain: done.SettledAgain,
 		Unchanged: done.Unchanged, DryRun: done.DryRun, Timezone: s.register.View().Zone.String(),

@@ -5,7 +5,9 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -34,7 +36,8 @@ func OrderService(register Registrar) Service {
 }
 
 // maxOrderChanges is how often a member's orders may change within a day. Each
-// change stays in the register for good, and a bid is a standing one.
+// change stays in the register for good, and a bid is a standing one. Who has used
+// them up may still withdraw what stands, so that nobody trades who no longer wants to.
 const maxOrderChanges = 24
 
 // GetOrders implements the service.
@@ -134,7 +137,11 @@ func (s *Orders) change(ctx context.Context, o orderChange) (*allmendev1.ApplyCh
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	if !o.dryRun && changedToday(v, m.ID) >= maxOrderChanges {
+	most := maxOrderChanges
+	if o.order == nil {
+		most *= 2
+	}
+	if !o.dryRun && changedToday(v, m.ID) >= most {
 		return nil, toStatus(asked("member_id", "the orders of %s changed %d times within a day, and no more can be kept: a bid or an offer stands until it is withdrawn, so set one that may stay", ref, maxOrderChanges))
 	}
 	act := Act{Changes: []roll.Change{{From: from, Op: roll.OpChange, Entry: roll.Entry{Member: m}, Fields: []string{o.side}}}, DryRun: o.dryRun}
@@ -147,13 +154,8 @@ func changedToday(v RegisterView, id roll.MemberID) int {
 	n := 0
 	for i := len(v.Revisions) - 1; i >= 0 && v.Revisions[i].World > v.Now.Add(-energy.Day); i-- {
 		for _, c := range v.Revisions[i].Changes {
-			if m := c.Entry.Member; m == nil || m.ID != id {
-				continue
-			}
-			for _, f := range c.Fields {
-				if f == roll.FieldBid || f == roll.FieldOffer {
-					n++
-				}
+			if ofOrders(c) && c.Entry.Member.ID == id {
+				n++
 			}
 		}
 	}
@@ -190,4 +192,37 @@ func withoutOrders(ctx context.Context, e *allmendev1.RegisterEntry) *allmendev1
 		m.Bid, m.Offer, m.OrdersWithheld = nil, nil, true
 	}
 	return e
+}
+
+// withoutGuesses takes from the answer to an act what would tell whether an order in
+// it is the one that stands already, unless whoever asks may see it. Without that,
+// dry runs would find out anybody's order, one price after the other.
+func withoutGuesses(ctx context.Context, act *Act, done *Applied) {
+	who := access.From(ctx)
+	from, hidden := ever, false
+	for _, c := range act.Changes {
+		if ofOrders(c) && !who.SeesCurvesOf(c.Entry.Member.ID) {
+			from, hidden = min(from, c.From), true
+		}
+	}
+	switch {
+	case !hidden:
+	case done.DryRun:
+		if done.Unchanged {
+			done.Unchanged, done.Revision, done.From = false, done.Revision+1, from
+		}
+		done.From = min(done.From, from)
+		done.Recorded = roll.Revision{Number: done.Revision, Actor: act.Actor, Note: act.Note, Recorded: time.UnixMilli(0), Changes: act.Changes}
+	case !done.Unchanged:
+		done.From = min(done.From, from)
+	}
+}
+
+// ofOrders says whether a change sets or withdraws an order.
+func ofOrders(c roll.Change) bool {
+	m := c.Entry.Member
+	if c.Op == roll.OpAdd {
+		return m != nil && (m.Bid != nil || m.Offer != nil)
+	}
+	return m != nil && (slices.Contains(c.Fields, roll.FieldBid) || slices.Contains(c.Fields, roll.FieldOffer))
 }

@@ -333,7 +333,7 @@ func (s *Sharing) result(who access.Principal, op *trial.Operation) *allmendev1.
 	out.Withheld = []string{"members"}
 	out.Spread.LeastMilliwattHours, out.Spread.GreatestMilliwattHours = nil, nil
 	if op.Singles != "" || short(op) || out.GetMemberCount() < int64(s.least) {
-		out.Before, out.After, out.Spread = nil, nil, nil
+		out.Before, out.After, out.Spread, out.OrderedIntervals = nil, nil, nil, nil
 		out.Withheld = append(out.Withheld, "totals", "spread")
 	}
 	return out

@@ -329,6 +329,9 @@ func (r *reader) compare() {
 			continue
 		}
 		r.out.Changed++
+		if want.Member != nil { // what else is hers, such as what she bids, is not whoever imports' to see
+			want = roll.Named(ref).With(want, fields)
+		}
 		r.out.Changes = append(r.out.Changes, roll.Change{From: r.from, Op: roll.OpChange, Entry: want, Fields: fields})
 	}
 }
