@@ -110,14 +110,14 @@ func (s *Scratch) drawByDemand(demand, weight []int64, sum uint64, same int) (al
 	m := guessSize(len(demand))
 	s.drawn = grow(s.drawn, m)
 	n, step, most := 0, sum/uint64(m)+1, uint64(1)<<62/uint64(m)
-	next, passed := step/2, uint64(0)
+	next, passed := step/2, uint64(0) // one in each step, at any place of it
 	for k, d := range demand {
 		w := uint64(1)
 		if weight != nil {
 			w = uint64(weight[k])
 			d &= weighs(weight[k])
 		}
-		for passed += uint64(d); next < passed; next += step {
+		for passed += uint64(d); next < passed && n < m; {
 			x := pair{1 << (same & 63), most}
 			if high := w >> (-same & 63); high < uint64(d) {
 				q, _ := bits.Div64(high, w<<(same&63), uint64(d))
@@ -126,6 +126,8 @@ func (s *Scratch) drawByDemand(demand, weight []int64, sum uint64, same int) (al
 			s.drawn[n] = x
 			all.w += x.w
 			n++
+			place, _ := bits.Mul64(Rank(sum, uint64(n)), step)
+			next = uint64(n)*step + place
 		}
 	}
 	all.m, all.d, all.bits = n, uint64(n)<<(same&63), same+1
@@ -143,7 +145,7 @@ type roughly struct {
 // rises as long as it covers anybody, or long enough. Those not covered are left.
 func (s *Scratch) rough(level pair, shift int) (r roughly) {
 	p := s.drawn
-	for range maxRises {
+	for range 4 * maxRises {
 		n, covered, lighter := 0, uint64(0), uint64(0)
 		for _, x := range p {
 			open := level.fillsBefore(x)
@@ -158,7 +160,7 @@ func (s *Scratch) rough(level pair, shift int) (r roughly) {
 		if n == 0 {
 			break
 		}
-		few := len(p)-n <= len(p)/32
+		few := lighter <= level.w>>8 // λ hardly rises any more
 		p = p[:n]
 		level.d -= covered
 		level.w -= lighter
