@@ -98,6 +98,10 @@ describe('days', () => {
     expect((vienna.begin(vienna.later(day, 1))! - from) / 3_600_000).toBe(hours)
     expect([vienna.iso(from), vienna.iso(from - 1)]).toEqual([day, vienna.later(day, -1)])
   })
+  it('finds it where the clocks are changed between that midnight and the one of Greenwich', () => {
+    const auckland = new Clock('Pacific/Auckland')
+    expect(new Date(auckland.begin('2026-04-05')!).toISOString()).toBe('2026-04-04T11:00:00.000Z')
+  })
   it('finds the first instant of a day that has no midnight', () => {
     const beirut = new Clock('Asia/Beirut')
     const from = beirut.begin('2026-03-29')!

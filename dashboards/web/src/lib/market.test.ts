@@ -21,6 +21,7 @@ describe('a trade, worked out again', () => {
     ['at the margin', market(), 'fits'],
     ['a unit too many', market({ sold: 20244 }), 'differs'],
     ['a unit that the draw gave to another one', market({ certificate: { ...market().certificate!, offers: { ...market().certificate!.offers!, tieRank: 5n } } }), 'differs'],
+    ['above the cut, without a look at the draw', market({ certificate: { ...market().certificate!, offers: { ...market().certificate!.offers!, cut: 2090529n, tieRank: 0n } } }), 'fits'],
     ['beyond the margin, all', market({ atMargin: false, sold: 463647 }), 'fits'],
     ['beyond the margin, half', market({ atMargin: false, sold: 231823 }), 'differs'],
     ['no more than was offered', market({ atMargin: false, offer: { price: '7 ct/kWh EUR', most: 1000 }, sold: 1000 }), 'fits'],

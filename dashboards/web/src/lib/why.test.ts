@@ -60,6 +60,7 @@ describe('the sums, done again', () => {
     ['below the cut, the units alone', round({ need: 90000, got: 35493 }), 'fits'],
     ['below the cut, one too many', round({ need: 90000, got: 35494 }, { tieRank: 5n }), 'differs'],
     ['at the cut with a good number in the draw, one more', round({ need: 90000, got: 35494 }, { rank: 5n }), 'fits'],
+    ['at the cut with the last good number, one more', round({ need: 90000, got: 35494 }, { rank: 5n, tieRank: 5n }), 'fits'],
     ['above the cut, one more', round({ need: 90000, got: 35494 }, { cut: 3n }), 'fits'],
     ['cut down, never one more', round({ need: 90000, got: 35493 }, { cut: 3n, floor: true }), 'fits'],
     ['in steps', round({ need: 90_000_000, got: 354_930_000 / 10 }, { unit: 1000 }), 'fits'],
@@ -111,7 +112,7 @@ describe('in words', () => {
   it('gives the figures exactly', () => {
     const all = Object.fromEntries(figures(decoded().rounds[1]!).map(([name, value]) => [name, plain(value)]))
     expect(all['Level λ']).toBe('212962 ÷ 6, in millionths of a kWh: 0.035493 kWh for each')
-    expect(all['Single units']).toContain('the division left 4; they went to those whose remainder was above 4, and of those at 4')
+    expect(all['Single units']).toContain('the division left 4, given to those whose remainder was above 4, and of those at 4')
     expect(all['The round had to give']).toBe('0.246662 kWh')
     expect(figures({ ...round({}), certificate: null }).map(([name]) => name)).toEqual(['Need when the round began', 'Weight', 'Cap for one member', 'Got'])
   })

@@ -278,7 +278,7 @@ function cutOff(r: RoundShare, c: Certificate): string {
   const left = c.remainder === 1 ? 'the division left 1' : `the division left ${c.remainder}`
   if (!c.exact) return `${left}; a draw among those in the round gave each to another one`
   const tie = c.tieRank > 0n ? `, and of those at ${c.cut} to the ones whose number in the draw was at most ${c.tieRank}` : ''
-  return `${left}; they went to those whose remainder was above ${c.cut}${tie}${r.need > 0 ? ` (number in the draw here: ${c.rank})` : ''}`
+  return `${left}, given to those whose remainder was above ${c.cut}${tie}${r.need > 0 ? ` (number in the draw here: ${c.rank})` : ''}`
 }
 
 /** Why there is no answer, and what to do. */
