@@ -69,12 +69,15 @@ func charterInForce(ctx context.Context, s *store.Store, cfg Config, now energy.
 // ordersTaken says what a register bids or offers that the charter takes none of.
 func ordersTaken(rules *charter.Charter, community *roll.Community) error {
 	for _, m := range community.Members {
-		for field, o := range map[string]*roll.Order{roll.FieldBid: m.Bid, roll.FieldOffer: m.Offer} {
-			if o == nil {
+		for _, side := range []struct {
+			field string
+			order *roll.Order
+		}{{roll.FieldBid, m.Bid}, {roll.FieldOffer, m.Offer}} {
+			if side.order == nil {
 				continue
 			}
-			if err := rules.CheckOrder(*o); err != nil {
-				return fmt.Errorf("the %s of member %q: %w, or take it out", field, m.ID, err)
+			if err := rules.CheckOrder(*side.order); err != nil {
+				return fmt.Errorf("the %s of member %q: %w, or take it out", side.field, m.ID, err)
 			}
 		}
 	}
