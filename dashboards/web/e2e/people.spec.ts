@@ -196,6 +196,6 @@ test('the audit log tells all that, and the policy is there to read', async ({ p
   await pictures(page, 'audit')
   await page.getByRole('link', { name: 'Who may what' }).click()
   await page.getByText('steward', { exact: true }).first().click()
-  await expect(page.getByText('changes something').first()).toBeVisible()
+  await expect(page.locator('details[open]').getByText('changes something').first()).toBeVisible()
   await pictures(page, 'access')
 })
